@@ -64,7 +64,7 @@ class Model(Protocol):
         """Train on the data that `inputs` names.
 
         Args:
-            args: Feedback, then triples.
+            args: Feedback, then triples, or only the kind that `inputs` names.
             kwargs: `valid` (the validation set), `seed` and further options.
         """
         ...
@@ -113,7 +113,7 @@ def create(name: str, /, **settings: Any) -> AnyModel:
 
 @renamed(folder="run_dir")
 def load(run_dir: Path | str) -> AnyModel:
-    """Return the trained model that a run folder holds. The folder names the model's class. Pickles are never read.
+    """Return the trained model that a run folder holds. Its content.json names the model. Pickles are never read.
 
     Raises:
         RunError: this is not a run folder, it is damaged, or its model is not installed.
@@ -138,7 +138,10 @@ def _with_run_dir(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _run_dir(name: str, known: Iterable[str]) -> str:
-    """Return the folder of the run with this name. Names of models (`known`), folders and unknown names are kept."""
+    """Return the folder of the run with this name.
+
+    Names of models (`known`), folders and unknown names are returned unchanged.
+    """
     if name.lower() in {each.lower() for each in known} or Path(name).is_dir():
         return name
     try:
@@ -184,7 +187,7 @@ def register(name: str, model: type) -> None:
 
 
 def available() -> list[ModelInfo]:
-    """Return every model that `create` can create: recommenders, then models of other packages, then embeddings."""
+    """Return the `ModelInfo` of every model: recommenders, then models of other packages, then embeddings."""
     added = [_added(name, model, _first_line(model)) for name, model in sorted(_registered.items())]
     added += [_of_point(name, point) for name, point in sorted(_entry_points().items()) if name not in _registered]
     embeddings = [
@@ -213,7 +216,7 @@ def _added(name: str, model: Any, good_for: str) -> ModelInfo:
 
 
 def _of_point(name: str, point: EntryPoint) -> ModelInfo:
-    """Return the `ModelInfo` of a model of another package. If its import fails, `good_for` says why."""
+    """Return the `ModelInfo` of a model of another package. If kgplug cannot use it, `good_for` says why."""
     try:
         return _added(name, _load_point(point), f"added by {_package(point)}")
     except UsageError as error:

@@ -174,7 +174,7 @@ def _kept(study: optuna.Study, path: Path | None) -> str | None:
 
 
 def _space_of(model: Recommender | EmbeddingModel, fixed: Mapping[str, Any]) -> tuple[Space, dict[str, Any]]:
-    """Return the space of the settings to search, and the defaults of those whose default lies in that space.
+    """Return setting → range or choices, and setting → default. A default outside of the range or choices is left out.
 
     The settings in `fixed` are not searched.
     """
@@ -239,9 +239,11 @@ def _objective(
 ) -> Callable[[Trial], float]:
     """Return the function that Optuna calls for each trial: choose settings, train, measure.
 
-    A trial that cannot be trained is also reported to Optuna as pruned, because the sampler learns from pruned trials.
+    A trial whose training fails is reported to Optuna as pruned, because the sampler learns from pruned trials, but not
+    from failed ones.
 
-    The first trial uses `own`, the defaults. `train(settings, on_epoch)` trains a model and returns its metric.
+    The first trial uses `own`, the defaults. `fixed` is part of every trial's settings. `train(settings, on_epoch)`
+    trains a model and returns its metric.
     """
 
     def objective(trial: Trial) -> float:

@@ -73,7 +73,7 @@ def run_names(incomplete: str) -> list[str]:
 
 
 def trained_models(incomplete: str) -> list[str]:
-    """Return the names of models with runs on this machine that begin with `incomplete`; any may be published."""
+    """Return the names of models with runs on this machine that begin with `incomplete`, published or not."""
     return _fitting(_trained()[0], incomplete)
 
 

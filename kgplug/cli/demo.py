@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 TRAINED = ("Popularity", "ItemKNN", "TransE", "MKR", "KGCN")
 PUBLISHED = ("TransE", "MKR", "KGCN")
-SETTINGS = {name: {"settings": "defaults"} for name in ("MKR", "KGCN")}  # choosing them would take three times as long
+SETTINGS = {name: {"settings": "defaults"} for name in ("MKR", "KGCN")}  # choosing settings takes three times as long
 NOTEBOOK = "notebooks/01_from_graph_to_recommendations.ipynb"
 
 

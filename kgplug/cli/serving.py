@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from kgplug.training.runs import Runs
 from kgplug.cli.list_options import DiverseBy, Diversity, ItemLabels, Seen, SeenRows, Where, options_from
 
-_MANY_SCORES = 10_000_000  # from this number on, scoring takes seconds, so a note is printed first
+_MANY_SCORES = 10_000_000  # from this number of pairs on, scoring takes seconds, so a note is printed first
 Model = Annotated[
     str | None,
     typer.Option("--model", "-m", help="A published model. Default: the newest one.", autocompletion=trained_models),

@@ -219,7 +219,10 @@ def _run_facts(info: RunInfo) -> dict[str, Any]:
 
 
 def _metrics(info: RunInfo) -> str:
-    """Return a run's validation metrics and main test metrics as text. A final run has those of its origin."""
+    """Return a run's validation metrics and main test metrics as text.
+
+    A final run, which was trained on all rows, has the metrics of its origin: the run that chose its settings.
+    """
     from kgplug.evaluation.metrics.catalogue import shown_once
     from kgplug.evaluation.metrics.metric import Shown
 

@@ -130,7 +130,7 @@ def _write_files(building: Path, arrays: dict[str, np.ndarray], content: dict[st
 
 
 def _write_manifest(building: Path, names: dict[str, str]) -> None:
-    """Write a manifest into `building`. `names` gives the final name of each file there."""
+    """Write a manifest into `building`. `names`: ARRAYS or CONTENT → the file's final name."""
     files = {
         part: {"name": name, "bytes": (building / part).stat().st_size, "sha256": sha256_of(building / part)}
         for part, name in names.items()
@@ -189,7 +189,7 @@ def read_content(run_dir: Path) -> dict[str, Any]:
 
 
 def peek_content(run_dir: Path) -> dict[str, Any]:
-    """Return the content of an artefact after checking its hash. Of the file of arrays, only the size is checked.
+    """Return the content of an artefact, checking the content's hash but only the size of the file of arrays.
 
     Raises:
         RunError: the folder is missing, truncated, altered or in another format.
@@ -253,7 +253,7 @@ def sha256_of(path: Path) -> str:
 
 
 def _read_manifest(run_dir: Path) -> dict[str, dict[str, Any]]:
-    """Return the manifest's files: ARRAYS or CONTENT → {name, bytes, sha256}."""
+    """Return the manifest's entries for the two files: ARRAYS or CONTENT → {name, bytes, sha256}."""
     try:
         manifest = json.loads((run_dir / MANIFEST).read_text(encoding="utf-8"))
         version, files = manifest["format"], {part: dict(manifest["files"][part]) for part in (ARRAYS, CONTENT)}

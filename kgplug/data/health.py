@@ -15,7 +15,7 @@ MOST = 0.5  # vectors are reported if at least this share of them is bad
 NEARLY_ALL = 0.99  # scores are reported if at least this share of them is bad
 SEVERAL = 8  # minimum number of vectors or users; fewer may be alike by chance
 _LEAST_LENGTH = 1e-6  # minimum length of a vector: dot products of shorter ones vanish next to a score of 1 in float32
-_LEAST_SPREAD = 1e-4  # minimum mean squared distance of unit vectors from their mean: 1 % of their length, squared
+_LEAST_SPREAD = 1e-4  # minimum mean squared distance of unit vectors from their mean: (1 % of their length)²
 _SAMPLE = 10_000  # maximum number of vectors checked
 MARGIN = 1e-3  # a probability this close to 0 or 1 is saturated
 

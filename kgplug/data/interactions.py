@@ -51,8 +51,8 @@ class Interactions:
         item_texts: object (n_items,) of str, such as titles; "" for items without text. None if no texts are given.
         own_items: int64 (n_users,), item index of each user who is also an item, -1 for other users. None if no user
             is an item. No row, sampled negative or list pairs a user with itself.
-        time_unit: "s", "ms", "us" or "ns": the coarsest unit that holds all times exactly. Nanoseconds cover 1677 to
-            2262; earlier and later times are moved to the ends of this range (`kgplug.data.values.times`).
+        time_unit: "s", "ms", "us" or "ns": the coarsest unit that holds all times exactly. With "ns", times
+            before 1677 or after 2262 are moved to the ends of this range (`kgplug.data.values.times`).
         counts: int64 (n,), number of source rows merged into each row; None if all are 1.
         ratings_are_counts: whether the ratings are the numbers in `counts`.
         graph_schema: schema of the Neo4j graph from which the rows were read; None for other sources.
@@ -176,7 +176,7 @@ class Interactions:
             user_label, item_label: node labels, "" if there are none.
             item_texts: object (n_items,) of str, or None.
             own_items: int64 (n_users,), item index of each user who is also an item, -1 for other users. None: found by
-                key, if `users_are_items`.
+                equal keys if `users_are_items`; otherwise no user is an item.
             users_are_items: whether a user and an item with the same key are one and the same. Always true if both
                 labels are equal.
             time_unit: unit of numeric timestamps: "s", "ms", "us" or "ns".
@@ -341,8 +341,8 @@ class Interactions:
     def row_hashes(self) -> np.ndarray:
         """uint64 (n,), a hash of each row that depends only on the keys of its user and item.
 
-        It is the same on every machine, and in every graph or DataFrame that contains the pair. So a row can be found
-        again after other rows were added or removed.
+        The hash is the same on every machine, and in every graph or DataFrame that contains the pair. So a row can be
+        found again after other rows were added or removed.
         """
         return hash_pairs(hash_keys(self.user_keys)[self.users], hash_keys(self.item_keys)[self.items])
 

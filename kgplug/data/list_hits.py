@@ -34,7 +34,7 @@ def list_hits(items: np.ndarray, relevant: Interactions, users: np.ndarray, k: t
     """Return the hits in users' lists: one `ListHits` per length in `k`.
 
     Args:
-        items: int64 (n, width), lists, best first, -1 past a list's end. The width is at least max(k), or n_items.
+        items: int64 (n, width), item indices, best first, -1 past a list's end; width ≥ min(max(k), n_items).
         relevant: One row per user and relevant item.
         users: int64 (n,), user of each list, with at least one relevant row.
         k: Lengths at which the lists are cut, ascending.

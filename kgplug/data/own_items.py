@@ -63,9 +63,9 @@ def renumbered(own_items: np.ndarray, users: np.ndarray, items: np.ndarray, n_us
     """Convert `own_items` to new user and item indices; return None if no user is an item any more.
 
     Args:
-        own_items: int64 (n_users before,), old item index of each user; -1 for users who are not items.
-        users, items: int64 (n_users before,) and (n_items before,), the new index of each; -1 if removed.
-        n_users: number of users afterwards.
+        own_items: int64 (old n_users,), old item index of each old user; -1 for users who are not items.
+        users, items: int64 (old n_users,) and (old n_items,), new index of each old user and item; -1 if removed.
+        n_users: new number of users.
     """
     kept = (users >= 0) & (own_items >= 0)
     found = np.full(n_users, -1, dtype=np.int64)

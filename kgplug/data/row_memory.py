@@ -67,7 +67,7 @@ class RowMemory:
         return int((self.sets == code).sum())
 
     def without(self, hashes: np.ndarray) -> Self:
-        """Return the memory without the rows with these hashes, uint64 (m,); unknown hashes are ignored."""
+        """Return the memory without the rows whose hash is in `hashes`, uint64 (m,). Unknown hashes are ignored."""
         kept = ~np.isin(self.hashes, hashes)
         return type(self)(self.hashes[kept], self.sets[kept])
 

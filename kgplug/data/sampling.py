@@ -17,8 +17,8 @@ class ComplementSampler:
     Args:
         groups, members: integer (n,): group `groups[i]` holds member `members[i]`. Repetitions are allowed.
         n_groups: number of groups.
-        n_members: number of possible members, which are 0 to n_members - 1: one number for all groups, or one per
-            group, int64 (n_groups,).
+        n_members: number of possible members; these are 0 to n_members - 1. Either one number for all groups, or int64
+            (n_groups,), one number per group.
 
     Attributes:
         n_free: int64 (n_groups,), number of members that each group does not hold.

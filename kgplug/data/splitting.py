@@ -98,10 +98,10 @@ def split_rows_by_position(
 
 
 def _sets(group: np.ndarray, rank: np.ndarray, sizes: np.ndarray, cuts: np.ndarray) -> np.ndarray:
-    """Return the set of each row, int64 (n,).
+    """Return the set of each row, int64 (n,): the number of cuts before it when its group is sorted by rank.
 
     Args:
-        group, rank: int64 (n,), group of each row, and the row's rank among all rows.
+        group, rank: int64 (n,), group of each row, and the row's position in the order of all rows.
         sizes: int64 (groups,), number of rows in each group.
         cuts: int64 (sets - 1, groups), number of a group's rows before each cut.
     """
@@ -195,7 +195,7 @@ def _stream(seed: int, name: str) -> np.uint64:
 
 
 def _hash_of_numbers(numbers: np.ndarray) -> np.uint64:
-    """Return a hash of fractions that ignores rounding: 1 - 0.9 equals 0.1."""
+    """Return one hash of all fractions. It ignores rounding errors: 1 - 0.9 counts as 0.1."""
     rounded = np.round(np.ascontiguousarray(numbers, dtype=np.float64), _DECIMALS)
     return _fold(np.uint64(len(numbers)), rounded.view(np.uint64))
 

@@ -1,4 +1,7 @@
-"""Signs that a trained embedding has collapsed: vectors without length or spread, or the same score for all triples."""
+"""Signs that a trained embedding has collapsed.
+
+The signs: vectors without length or spread, scores that are not finite, the same score for all tails.
+"""
 
 from __future__ import annotations
 

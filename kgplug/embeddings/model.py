@@ -177,7 +177,10 @@ class EmbeddingModel:
         progress: bool | None,
         on_epoch: Callable[[int, float], None] | None,
     ) -> History:
-        """Build the module and train it with the settings of `config`; the arguments are those of `fit`."""
+        """Build the PyKEEN module, train it with the settings of `config`, and return the history.
+
+        Arguments are those of `fit`.
+        """
         from kgplug.embeddings.parts.all_entities import all_scores
         from kgplug.training.device import choose_device
         from kgplug.training.loop import train
@@ -233,7 +236,7 @@ class EmbeddingModel:
             positives: int64 (n, 3), the training triples in the module's indices.
 
         Raises:
-            UsageError: The models differ in name or shapes, or this one computes its vectors from the whole graph.
+            UsageError: The models differ in name or shapes, or they compute their vectors from the whole graph.
         """
         from kgplug.embeddings.parts.growth import carry_over, check_fit
 
@@ -473,7 +476,13 @@ class EmbeddingModel:
 
     @classmethod
     def restored(cls, run_dir: Path, arrays: dict[str, np.ndarray], content: dict[str, Any]) -> Self:
-        """Rebuild a saved model from the arrays and content of its folder `run_dir`. Errors are those of `load`."""
+        """Rebuild a saved model from what `read_artefact` read in its folder `run_dir`. Errors are those of `load`.
+
+        Args:
+            run_dir: The run's folder, for messages.
+            arrays: Name → array, including the module's weights.
+            content: What `save` wrote as JSON.
+        """
         if content.get("kind") != cls.kind or content.get("model") not in EMBEDDINGS:
             raise RunError(
                 f"{run_dir} holds {content.get('model')}, not an embedding. Open any run with kgplug.load()."

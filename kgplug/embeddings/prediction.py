@@ -149,7 +149,12 @@ class _Best:
         return ROUNDING * self._largest
 
     def offer(self, scores: np.ndarray, codes: np.ndarray) -> None:
-        """Add pairs, and drop those that can no longer be in the final list: scores float32 (m,), codes int64 (m,)."""
+        """Add pairs, then drop those that can no longer be in the final list.
+
+        Args:
+            scores: float32 (m,), scores of the pairs.
+            codes: int64 (m,), codes of the pairs.
+        """
         self._largest = max(self._largest, float(np.abs(scores).max(initial=0)))
         scores, codes = np.concatenate([self.scores, scores]), np.concatenate([self.codes, codes])
         if len(scores) > self.size:
@@ -174,7 +179,7 @@ class _Best:
 
 @torch.no_grad()
 def _scored(model: EmbeddingModel, question: Question) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Score the pairs in blocks. Yield heads, int64 (b,), tails, int64 (c,), and their scores, float32 (b, c)."""
+    """Score the pairs in blocks. Yield (heads, tails, scores) per block: int64 (b,), int64 (c,), float32 (b, c)."""
     from kgplug.embeddings.parts.all_entities import all_scores, floats_per_triple
 
     module, n, scored = model.module, len(model.entity_keys), all_scores(model.module)
@@ -233,7 +238,8 @@ def _entities(
     Args:
         model: A trained model.
         end: "head" or "tail", for messages.
-        label, key: Label and key of the wanted entities. If both are None, the labels of `seen` are wanted.
+        label, key: Label and key of the wanted entities; None: any. If both are None, the entities that share a label
+            with an entity in `seen` are wanted.
         seen: int64 (m,), entities that known triples have at that end.
     """
     labels = model.entity_labels

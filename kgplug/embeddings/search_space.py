@@ -32,7 +32,7 @@ def search_space(name: str, config: EmbeddingConfig) -> Space:
 
 
 def defaults(name: str, config: EmbeddingConfig) -> dict[str, Any]:
-    """Return the value of each setting, by its name in `search_space`: from `config` if set there, or the default.
+    """Return setting (named as in `search_space`) → its value in `config`, or its default if it is not set there.
 
     None stands for an unknown default.
     """

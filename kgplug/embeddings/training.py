@@ -201,7 +201,13 @@ class TripleTask:
         return loss.detach().reshape(())
 
     def _step_rows(self, table: Embedding, rows: torch.Tensor | None, grad: torch.Tensor | None) -> None:
-        """Do an Adam step on `rows`, (m,), of a table, except frozen ones. `grad`, (m, d), is their gradient."""
+        """Do an Adam step on some rows of a table, except frozen ones. Without rows or gradient, do nothing.
+
+        Args:
+            table: The table.
+            rows: int64 (m,), the rows to update.
+            grad: float32 (m, d), gradient of the loss with respect to these rows.
+        """
         if rows is None or grad is None or self.by_row is None:
             return
         if self.frozen is not None:
@@ -213,7 +219,12 @@ class TripleTask:
     def _take_rows(self, table: Embedding, rows: torch.Tensor) -> torch.Tensor:
         """Apply the Adam updates that rows missed while no batch contained them, then the table's constraint.
 
-        Return the new values, float32 (m, d), of the rows, int64 (m,).
+        Args:
+            table: The table.
+            rows: int64 (m,), the rows to bring up to date.
+
+        Returns:
+            float32 (m, d), the new values of these rows.
         """
         assert self.by_row is not None
         weight = weight_of(table)
@@ -255,7 +266,10 @@ def _acts_after_a_step(part: torch.nn.Module) -> bool:
 
 @contextmanager
 def _replaced(tables: list[Embedding], rows: list[torch.Tensor]) -> Generator[list[torch.nn.Parameter]]:
-    """In the `with` block, let each table hold only its vectors in `rows`, (m, d). Yield these as parameters."""
+    """In the `with` block, replace the weights of each table by its entry in `rows`, (m, d).
+
+    Yield the new weights, one parameter per table.
+    """
     whole, replaced = [table._embeddings.weight for table in tables], [torch.nn.Parameter(part) for part in rows]
     try:
         for table, part in zip(tables, replaced, strict=True):

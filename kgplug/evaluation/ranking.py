@@ -133,7 +133,7 @@ def list_blocks(
 
 
 def _joined(*parts: Interactions) -> Interactions:
-    """Return the rows of several sets of one split without ratings and timestamps.
+    """Join the rows of several sets of one split; their ratings and timestamps are dropped.
 
     A user who is also an item gets one more row, which pairs the user with itself, so lists leave it out.
     """

@@ -270,7 +270,7 @@ def begin(connection: Connection, record: RunRecord, token: str, *, stage: bool)
         connection: connection to the database.
         record: record of the run.
         token: token of the lease on its model.
-        stage: True: the run keeps its staged edition, or gets a new one. False: its staged edition is cleared.
+        stage: True: the run keeps its staged edition (`RunRecord.staged`), or gets a new one. False: it is cleared.
 
     Returns:
         The record with its number and the staged edition.

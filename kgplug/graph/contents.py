@@ -96,7 +96,7 @@ def require_type(contents: Contents, name: str, *, setting: str) -> None:
 
 
 def sample_properties(connection: Connection, pattern: str, *, rows: int = _SAMPLE_ROWS) -> dict[str, list[Any]]:
-    """Return property → values that `n`, a node or relationship, has in the first `rows` matches of a pattern."""
+    """Return property → its values on the node or relationship `n`, in the first `rows` matches of a pattern."""
     found = connection.rows(f"MATCH {pattern} WITH n LIMIT $rows RETURN properties(n) AS properties", rows=rows)
     values: dict[str, list[Any]] = {}
     for row in readable(found):

@@ -62,11 +62,11 @@ def names_in_use(connection: Connection) -> tuple[list[str], list[str]]:
 
 
 def count_patterns(connection: Connection, patterns: Mapping[_Name, str]) -> dict[_Name, int]:
-    """Count the matches of a few patterns, name → Cypher pattern that binds `n`; return name → number of matches.
+    """Return name → number of matches of its pattern. `patterns` is name → Cypher pattern that binds `n`.
 
-    All are counted in one query. A pattern with at most one label and one type costs nothing, because the count store
-    holds its number. But the server plans every pattern, so the number of patterns must not grow with the number of
-    labels or types.
+    All patterns are counted in one query. A pattern with at most one label and one type costs nothing, because the
+    count store holds its number. But the server plans every pattern, so the number of patterns must not grow
+    with the number of labels or types.
     """
     names = list(patterns)
     if not names:

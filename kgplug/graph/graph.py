@@ -138,7 +138,7 @@ class Graph:
             options_by_name: fields of `PublishOptions`.
 
         Raises:
-            DeadModelError: the model has collapsed. Nothing is written.
+            DeadModelError: the model has collapsed, for example to identical vectors or scores. Nothing is written.
             UsageError: the options do not fit the graph, list options are given for a model without lists, or a run
                 of another schema is served under the name.
             GraphError: somebody else is publishing this model, or the server reports an error.
@@ -210,7 +210,7 @@ class Graph:
         return schema or schema_of(model) or self.schema
 
     def write_predictions(self, predictions: Predictions, *, schema: GraphSchema | None = None) -> PredictionCounts:
-        """Write predicted triples as PREDICTED edges, in place of the model's earlier ones of this relation and labels.
+        """Write predictions as PREDICTED edges, in place of the model's earlier ones for the same relation and labels.
 
         Args:
             predictions: predictions of an embedding (`kgplug.embeddings.prediction.predict`).

@@ -11,11 +11,11 @@ from kgplug.settings import Settings
 
 
 def graph_identity(connection: Connection, schema: GraphSchema | None) -> GraphIdentity:
-    """Return the identity of a graph, with the id of its database's store.
+    """Return what identifies a graph: database and server and, with a schema, its users, items and feedback.
 
     Args:
         connection: connection to the database.
-        schema: schema of the graph. None: the identity covers every schema in this database.
+        schema: schema of the graph. None: the result identifies the database only.
     """
     store, database, address = connection.store, connection.database, address_of(connection.uri)
     if schema is None:

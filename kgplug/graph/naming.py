@@ -30,7 +30,10 @@ def title_rank(name: str) -> int | None:
 
 
 def named_keys(schema: GraphSchema) -> dict[str, str]:
-    """Return label → key property. The first of these labels that a node has identifies it; the user label is last."""
+    """Return label → key property. The first of these labels that a node has identifies the node.
+
+    Their order: the item label, the labels of [knowledge.keys], the user label.
+    """
     keys = {schema.item.label: schema.item.key, **dict(sorted(schema.knowledge.keys.items()))}
     return {**keys, schema.user.label: keys.get(schema.user.label, schema.user.key)}
 

@@ -24,7 +24,7 @@ UNWIND model.predicted AS run RETURN model.name AS model, run
 
 
 def own_runs(connection: Connection, model: str | None = None) -> list[tuple[str, str]]:
-    """Return, sorted, the pairs (model, run) that kgplug's edges of a model (None: of all models) may carry."""
+    """Return, sorted, the (model, run) pairs that kgplug's edges may carry: of this model, or of all for None."""
     found = ((row["model"], row["run"]) for row in connection.rows(_RUNS, model=model))
     # Nodes of these labels that kgplug did not write may lack the properties, or have values that are not text.
     return sorted(pair for pair in found if all(isinstance(name, str) for name in pair))

@@ -9,7 +9,8 @@ replaces them with those of a schema:
 
 A line that begins with AND or // is removed if it uses a rating or timestamp that the schema does not have. The lines
 from "// name of x" to "// end of name" become an expression for the readable name of the node x
-(`kgplug.graph.naming`). Those from "// label of x" to "// end of label" become one for the label that identifies x.
+(`kgplug.graph.naming`). The lines from "// label of x" to "// end of label" become an expression for the label that
+identifies x.
 
 If feedback is stored from items to users, the arrows of RATED are reversed.
 """

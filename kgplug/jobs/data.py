@@ -49,7 +49,8 @@ class Split:
         by: "user" splits the rows of each user, "row" all rows together. Triples are always split by their keys
             (`KnowledgeGraph.split`).
         order: "random", or "time" for the latest rows as test set.
-        method: "keys", or "positions" for runs of earlier versions of kgplug (`Interactions.split`).
+        method: How feedback is split: "keys" as in this version of kgplug; "positions" as in earlier ones, to find the
+            sets of their runs (`Interactions.split`).
 
     Raises:
         UsageError: A fraction or the seed is invalid, or the training set is empty.

@@ -84,7 +84,7 @@ class _Work:
         self._notes: dict[str, list[str]] = {}
 
     def add(self, run_dir: Path) -> None:
-        """Add a run, or a final run's origin, to its group. If the origin is missing, use saved metrics."""
+        """Add the run, or the origin that `_origin_of` finds, to its group. If none is found, use the saved metrics."""
         try:
             content = read_content(run_dir)
             if not {"schema", "split", "data"} <= content.keys():
@@ -175,9 +175,10 @@ def _what_to_read(content: dict[str, Any]) -> str:
 
 
 def _origin_of(run_dir: Path, content: dict[str, Any]) -> tuple[Path | None, dict[str, Any]]:
-    """Return (folder, content) of the run to measure: the run itself, or the origin of a final run.
+    """Return (folder, content) of the run to measure: the run itself or, for a final run, its origin.
 
-    The folder is None if the origin is not on this machine but its metrics were copied to the final run.
+    A final run was trained on all rows, so it has no test set; its origin is the run that chose its settings and
+    epochs. If the origin cannot be read but the final run has saved metrics, return (None, the final run's content).
     """
     origin = content.get("origin")
     if not origin:

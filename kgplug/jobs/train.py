@@ -163,7 +163,7 @@ def _origin(
     start: Path | None,
     progress: bool | None,
 ) -> dict[str, Any]:
-    """Return the content of the run that chooses a final run's settings and epochs; train it if it does not exist."""
+    """Return the content of a final run's origin, the run that chooses its settings and epochs; train it if missing."""
     if start is not None:
         raise UsageError("A final run cannot continue from another run. Omit --from or --final.")
     if split is not None and split.fractions[0] >= 1:

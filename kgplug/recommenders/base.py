@@ -53,7 +53,7 @@ class Recommender(ListMaker):
         inputs: What it learns from; `fit` requires a knowledge graph if `inputs.triples`.
         scores_are_probabilities: Whether scores are probabilities of a like.
         personal: Whether different users get different lists.
-        vectors_of_all: Whether every user and item with likes has a vector, even if it is not in the graph.
+        vectors_of_all: Whether users and items with likes have vectors even if they are not in the graph.
         user_keys, item_keys: Keys of users and items, object (n_users,) and (n_items,), set by `fit`.
         seen: 1 for each pair of user and item in the training set, CSR float32 (n_users, n_items).
         liked: 1 for each like in the training set, CSR float32 (n_users, n_items).
@@ -235,7 +235,7 @@ class Recommender(ListMaker):
 
     @contextmanager
     def _rows_of(self, interactions: Interactions) -> Generator[None]:
-        """Within this context, take these rows as the training set, so that lists leave out only them."""
+        """Within this context, use these rows as the training set: lists leave out only the items of these rows."""
         kept = self.seen, self.liked
         self.seen, self.liked, self._places = interactions.matrix(), interactions.likes().matrix(), None
         try:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _USERS, _POPULAR, _OTHERS = 64, 64, 192  # sample sizes: users, most popular items, other items
 _PLACES = 10  # length of the lists that are compared
-_LEAST_SHARE = 1e-4  # of the variance of a user's scores (1 % of the deviation); vectors that cause less have no effect
+_LEAST_SHARE = 1e-4  # vectors that cause less of a user's score variance (1 % of the deviation) may have no effect
 
 
 class Trained(Protocol):

@@ -80,7 +80,7 @@ class ListMaker(ABC):
     @property
     @abstractmethod
     def _tie_places(self) -> np.ndarray:
-        """Rank of each item among tied items, int32 (n_items,); the lowest comes first."""
+        """Rank of each item, int32 (n_items,). Of items with tied scores, the one with the lowest rank comes first."""
 
     @abstractmethod
     def _score_new_users(self, likes: sparse.csr_matrix) -> np.ndarray:
@@ -151,8 +151,8 @@ class ListMaker(ABC):
             users: Keys of users, or one key, instead of `user_indices`.
             k: Length of a list. If there are fewer items, lists are shorter.
             exclude_seen: Whether to leave out the items that the user has in the training set.
-            also_seen: More interactions whose items are left out of their user's list, such as the validation and test
-                set. Users and items that the model does not know are skipped.
+            also_seen: More interactions, such as the validation and test set. Each user's items in them are left out of
+                this user's list. Users and items that the model does not know are skipped.
             only: Items that may be in a list: keys with `users`; otherwise indices, or a mask bool (n_items,).
             exclude: Items to leave out of all lists, in the same form as `only`. `item_indices` gives indices of keys.
             diversity: 0 to 1: penalty for being similar to items higher in the list (MMR,
@@ -370,7 +370,7 @@ def _indices(
     *,
     skip_unknown: bool,
 ) -> np.ndarray:
-    """Return the positions of keys in `known`, int64 (n,). For an unknown key, `one(key)` raises the error."""
+    """Return the positions of keys in `known`, int64 (n,). For an unknown key, raise the error of `one(key)`."""
     wanted = as_keys([keys] if isinstance(keys, (int, str)) else keys, what=f"{label} keys")
     indices = pd.Index(known, dtype=object).get_indexer(pd.Index(wanted, dtype=object))
     if not skip_unknown and (indices < 0).any():

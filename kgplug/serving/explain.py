@@ -55,7 +55,7 @@ def paths(graph: Graph, user: int | str, item: int | str, *, k: int = 5) -> pd.D
 
 
 def as_published(graph: Graph, run: dict[str, Any]) -> Graph:
-    """Return the graph with the run's schema, or with its own if that has the same users, items and feedback."""
+    """Return the graph with its own schema if it has the run's users, items and feedback; otherwise, with the run's."""
     return _with(graph, answers.schema_for(graph.known_schema, run))
 
 

@@ -49,7 +49,10 @@ def spread(
 
 
 def _differences(positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the vectors from node j to node i, (n, n, 2), and their lengths, (n, n), infinite on the diagonal."""
+    """Return arrays (n, n, 2) and (n, n): at [i, j], the vector from node j to node i, and its length.
+
+    The lengths on the diagonal are infinite.
+    """
     away = positions[:, None] - positions[None]
     distance = np.maximum(np.sqrt(np.einsum("ijk,ijk->ij", away, away)), 1e-3)
     np.fill_diagonal(distance, np.inf)

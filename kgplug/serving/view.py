@@ -94,7 +94,7 @@ def draw(captions: dict[str, str], labels: dict[str, str], edges: list[tuple[str
 
 
 class _Page(Protocol):
-    """The part of IPython's HTML object that is used: its text."""
+    """The part of IPython's HTML object that kgplug uses: its text."""
 
     @property
     def data(self) -> object: ...
@@ -106,7 +106,10 @@ def _text_of(page: _Page) -> str:
 
 @dataclass(frozen=True)
 class _Canvas:
-    """The area for the nodes, and the initial zoom: 1, where captions are readable (11 pixels); less for many nodes."""
+    """The area for the nodes, and the initial zoom.
+
+    At zoom 1, captions are readable (11 pixels). For many nodes, the zoom is smaller.
+    """
 
     width: float
     height: float

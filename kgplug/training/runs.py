@@ -139,7 +139,7 @@ class Runs:
         return here, len(whole) - len(here)
 
     def last_known(self, address: str, database: str) -> GraphIdentity | None:
-        """Return the database identity of the newest run trained on the server at an address; None if there is no run.
+        """Return the identity of the database that the newest run of a server was trained on; None if there is no run.
 
         Args:
             address: host:port of the server.

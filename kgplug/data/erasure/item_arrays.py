@@ -23,7 +23,7 @@ class ItemArrays:
         neighbours: CSR matrices whose rows and columns are items.
         indices: arrays of item indices, with -1 for no item.
         lists: pairs (starts, (items, *others)) of names. The array `starts`, int64 (n_users + 1,), divides `items` into
-            one part per user. `items` holds item indices; `others` are arrays with one entry per index.
+            one part per user. `items` holds item indices; each of `others` has one entry per element of `items`.
         pairs: arrays int64 (2, n) with item indices in the second row.
         known: pairs (known, weights) of names. `known`, int64 (m,), holds item indices. `weights`, (m, m), has a row
             and a column for each of these items.

@@ -18,7 +18,7 @@ _EXAMPLES = 3
 
 @dataclass(frozen=True)
 class Change:
-    """A user whose list changed: the item keys before and after, best first."""
+    """A changed list: its user's key, and the item keys before and after, best first."""
 
     user: int | str
     before: list[int | str]

@@ -11,8 +11,8 @@ from kgplug.data.ranking.top_k import top_k
 from kgplug.data.values.whole_numbers import is_whole
 from kgplug.errors import UsageError, unknown_name
 
-_BLOCK_ROWS, _BLOCK_COLUMNS = 512, 8192  # size of one matrix product
-_BLOCK_CELLS = 4_000_000  # cosines held at a time (16 MB), in whole rows: ties may span several column blocks
+_BLOCK_ROWS, _BLOCK_COLUMNS = 512, 8192  # rows and columns of one matrix product
+_BLOCK_CELLS = 4_000_000  # cosines held at a time (16 MB); rows stay whole, as ties may span column blocks
 
 
 def similar_lists(vectors: list[NodeVectors], k: int, *, label: str | None = None) -> list[TopLists]:

@@ -73,7 +73,7 @@ def share(
     try:
         take()
     finally:
-        begun = [other for other in others if not other.cancel()]  # a cancelled one never began; no part is left for it
+        begun = [other for other in others if not other.cancel()]  # cancelled ones never began: no part is left
         errors = [other.exception() for other in begun]
     for error in filter(None, errors):
         raise error

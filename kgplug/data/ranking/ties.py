@@ -32,17 +32,17 @@ class Ties:
 
     @classmethod
     def of_sizes(cls, sizes: np.ndarray, priorities: np.ndarray) -> Ties:
-        """Return `Ties` for n rows of scores, with a tolerance relative to the magnitude of each row's terms.
+        """Return `Ties` for n rows of scores. The tolerance of a row is `ROUNDING` times its size.
 
         Args:
-            sizes: float (n,), for each row the magnitude of the terms whose sums are the scores.
+            sizes: float (n,), for each row the magnitude of the numbers that are summed to give its scores.
             priorities: int32 (m,), as in the class.
         """
         return cls(np.ascontiguousarray(sizes * ROUNDING, dtype=np.float32), priorities)
 
     @classmethod
     def by_index(cls, size: float, shape: tuple[int, int]) -> Ties:
-        """Return `Ties` for (n, m) scores whose terms all have the magnitude `size`. Ties are ordered by index."""
+        """Return `Ties` for (n, m) scores. Every row's size (see `of_sizes`) is `size`. Ties are ordered by index."""
         n, m = shape
         return cls.of_sizes(np.full(n, size), np.arange(m, dtype=np.int32))
 
@@ -75,7 +75,7 @@ def sizes_of_rows(scores: np.ndarray) -> np.ndarray:
 
 
 def settle(scores: np.ndarray, indices: np.ndarray, values: np.ndarray, ties: Ties, k: int) -> None:
-    """Order tied items by priority in lists that are sorted by score. All items of a group get the group's best score.
+    """Order tied items by priority in lists that are sorted by score. All items of a tied group get its best score.
 
     Args:
         scores: float (n, m), no NaN.

@@ -114,7 +114,7 @@ def natural_title(title: str) -> str:
 
 
 def _table(wheel: zipfile.ZipFile, ending: str) -> pd.DataFrame:
-    """Return the wheel's tab-separated file with this ending as texts; column names lose their ":type"."""
+    """Return the wheel's tab-separated file with this ending as a frame of texts. Column names lose their ":type"."""
     with wheel.open(f"{_MEMBERS}.{ending}") as file:
         frame = pd.read_csv(file, sep="\t", dtype=str, keep_default_na=False, quoting=csv.QUOTE_NONE, encoding="utf-8")
     return frame.rename(columns=lambda name: name.split(":")[0])
@@ -216,7 +216,7 @@ def _relationships(
 ) -> dict[tuple[str, str, str], pd.DataFrame]:
     """Return the facts as relationships: (head label, type, tail label) → frame.
 
-    A film that MovieLens lists twice has its facts twice.
+    If MovieLens lists a film twice, its facts appear twice, once per id.
     """
     for end in ("start", "end"):
         facts = facts.join(kinds["label"].rename(f"{end}_label"), on=end)

@@ -317,6 +317,6 @@ def write_folder(
 
 
 def _as_written(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a frame whose points are text. pandas writes other values as the import reads them."""
+    """Return a frame with points as text. Other values are unchanged: pandas writes them as the import reads them."""
     points = {name: frame[name].map(point_text) for name in frame.columns if str(name).endswith(":point")}
     return frame.assign(**points) if points else frame

@@ -45,7 +45,7 @@ def all_scores(module: ERModel[Any, Any, Any]) -> AllScores:
 
 @torch.no_grad()
 def ranks_of(module: ERModel[Any, Any, Any], triples: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Return the ranks of the true head and tail of each triple, float64 (n, 2), from `filtered_ranks`.
+    """Return the filtered rank of each triple's head and of its tail among all entities: float64 (n, 2).
 
     Args:
         module: The model.

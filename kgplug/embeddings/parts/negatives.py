@@ -55,7 +55,7 @@ class TypedCorrupter:
         self._ends = {end: _End(triples[:, 1], triples[:, end], n_entities) for end in (0, 2)}
 
     def __call__(self, rows: np.ndarray, n_tails: int, rng: np.random.Generator) -> np.ndarray:
-        """Return int64 (b, negatives); see `Corrupter`."""
+        """Corrupt the training triples at the positions `rows`. Arguments and result are those of `Corrupter`."""
         tails, heads = rows[:n_tails], rows[n_tails:]
         return np.concatenate([self._draw(2, tails, rng), self._draw(0, heads, rng)])
 

@@ -26,9 +26,13 @@ class Answers:
         self.n_entities, self.keys, self.answers = n_entities, keys[order], answers[order]
 
     def of(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return all answers to the queries with these keys, int64 (b,), as (rows, answers), int64 (m,).
+        """Return all answers to some queries.
 
-        `answers[i]` answers the query `keys[rows[i]]`.
+        Args:
+            keys: int64 (b,), keys of the queries.
+
+        Returns:
+            (rows, answers), both int64 (m,): `answers[i]` answers the query `keys[rows[i]]`.
         """
         first, last = np.searchsorted(self.keys, keys, "left"), np.searchsorted(self.keys, keys, "right")
         counts = last - first
@@ -79,7 +83,15 @@ def filtered_ranks(
 def _ranks_of(
     score: ScoreAll, answers: Answers, keys: np.ndarray, true: np.ndarray, device: torch.device
 ) -> np.ndarray:
-    """Return the ranks, float64 (b,), of the entities `true` as answers to the queries `keys`, both int64 (b,)."""
+    """Return the filtered rank of each true answer: float64 (b,).
+
+    Args:
+        score: Function that scores every entity as the missing end.
+        answers: All true answers. They are left out of each other's ranks.
+        keys: int64 (b,), keys of the queries.
+        true: int64 (b,), the answer to rank for each query.
+        device: Device of the model.
+    """
     queries, row_of = np.unique(keys, return_inverse=True)
     relations, entities = np.divmod(queries, answers.n_entities)
     scored = score(torch.from_numpy(entities).to(device), torch.from_numpy(relations).to(device))

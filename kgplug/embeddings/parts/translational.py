@@ -32,7 +32,10 @@ class Translational(ERModel):
     translation_part = 0
 
     def space(self, vectors: torch.Tensor, relation: torch.Tensor) -> torch.Tensor:
-        """Map entity vectors, float32 (n, d), into the space of a relation (index, int64 scalar): (n, m)."""
+        """Map entity vectors into the space of a relation: float32 (n, d) → (n, m).
+
+        `relation` is the relation's index, an int64 scalar.
+        """
         raise NotImplementedError
 
     def score_batch(self, triples: torch.Tensor, others: torch.Tensor, n_tails: int) -> torch.Tensor:
@@ -50,13 +53,19 @@ class Translational(ERModel):
         raise NotImplementedError
 
     def score_t(self, hr_batch: torch.Tensor, *, tails: torch.Tensor | None = None, **options: Any) -> torch.Tensor:
-        """Score all entities, or `tails`, as tails of (head, relation) pairs, int64 (b, 2): float32 (b, n_entities)."""
+        """Score all entities as tails of each (head, relation) pair: int64 (b, 2) → float32 (b, n_entities).
+
+        If `tails` is given, only these entities are scored, one column per tail.
+        """
         if tails is not None:
             return super().score_t(hr_batch, tails=tails, **options)
         return self._against_all(hr_batch[:, 0], hr_batch[:, 1], sign=1.0)
 
     def score_h(self, rt_batch: torch.Tensor, *, heads: torch.Tensor | None = None, **options: Any) -> torch.Tensor:
-        """Score all entities, or `heads`, as heads of (relation, tail) pairs, int64 (b, 2): float32 (b, n_entities)."""
+        """Score all entities as heads of each (relation, tail) pair: int64 (b, 2) → float32 (b, n_entities).
+
+        If `heads` is given, only these entities are scored, one column per head.
+        """
         if heads is not None:
             return super().score_h(rt_batch, heads=heads, **options)
         return self._against_all(rt_batch[:, 1], rt_batch[:, 0], sign=-1.0)
@@ -79,7 +88,7 @@ class Translational(ERModel):
         return self.interaction.p == 2 and not self.interaction.power_norm
 
     def _negative_norm(self, vectors: torch.Tensor) -> torch.Tensor:
-        """Return the scores −‖v‖ of residuals v, (b, 1 + k, d): float32 (b, 1 + k)."""
+        """Return the score −‖v‖ of each residual v = h + r − t: float32 (b, 1 + k, d) → (b, 1 + k)."""
         if self._euclidean:
             return cast("torch.Tensor", _NegativeLength.apply(vectors))
         return negative_norm(vectors, p=self.interaction.p, power_norm=self.interaction.power_norm)
@@ -227,7 +236,7 @@ class _NegativeLength(torch.autograd.Function):
 
 
 class _Translations(torch.autograd.Function):
-    """−‖h + r − t‖ of triples and their corruptions, from tables (n_entities, d) and (n_relations, d): (b, 1 + k).
+    """Computes the scores −‖h + r − t‖ of b triples and their k corruptions each: float32 (b, 1 + k).
 
     Runs on a CPU, by compiled loops that copy no vectors and add gradients in place.
     """
@@ -260,7 +269,10 @@ def is_plain(part: Any) -> bool:
 
 
 def _residuals(entity: Any, triples: torch.Tensor, others: torch.Tensor, n_tails: int) -> torch.Tensor:
-    """Return head − tail, (b, 1 + k, d), of triples (b, 3) and their corruptions by `others` (b, k), by one look-up."""
+    """Return head − tail of each triple and of its corruptions, (b, 1 + k, d), with one look-up of all vectors.
+
+    Arguments are those of `Translational.score_batch`; `entity` is the entity table.
+    """
     b, k = others.shape
     vectors = entity(torch.cat([triples[:, 0], triples[:, 2], others.flatten()]))
     heads, tails, rest = vectors.split([b, b, b * k])
@@ -268,7 +280,13 @@ def _residuals(entity: Any, triples: torch.Tensor, others: torch.Tensor, n_tails
 
 
 def _differences(heads: torch.Tensor, tails: torch.Tensor, others: torch.Tensor, n_tails: int) -> torch.Tensor:
-    """Return head − tail, (b, 1 + k, d), of triples (b, d) and of their corruptions by `others` (b, k, d)."""
+    """Return head − tail of each triple and of its corruptions, (b, 1 + k, d).
+
+    Args:
+        heads, tails: (b, d), vectors of the triples' ends.
+        others: (b, k, d), vectors that replace the tail in the first `n_tails` triples, and the head in all later ones.
+        n_tails: Number of triples whose tail is replaced.
+    """
     corrupted = torch.cat([heads[:n_tails, None] - others[:n_tails], others[n_tails:] - tails[n_tails:, None]])
     return torch.cat([(heads - tails)[:, None], corrupted], dim=1)  # (b, 1 + k, d)
 

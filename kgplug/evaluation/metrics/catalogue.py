@@ -11,7 +11,7 @@ from kgplug.evaluation.metrics import click_through, link_prediction, list_conte
 from kgplug.evaluation.metrics.metric import Better, Metric, Shown
 
 GROUPS = ("hot users", "cold users", "hot items", "cold items")
-"""Groups that `evaluate(beyond=True)` measures separately. The name of such a column ends with the group."""
+"""Groups that `evaluate(beyond=True)` measures separately. The name of a group's column ends with the group."""
 SORTED_BY: dict[Kind, Metric[Any]] = {Kind.RECOMMENDER: ranked_lists.NDCG, Kind.EMBEDDING: link_prediction.MRR}
 """For each kind of model, the metric that sorts a table of models."""
 VALIDATED_BY: dict[Kind, Metric[Any]] = {Kind.RECOMMENDER: click_through.AUC, Kind.EMBEDDING: link_prediction.MRR}
@@ -45,13 +45,19 @@ def metric_of(column: str) -> Metric[Any] | None:
 
 
 def better(column: str) -> Better:
-    """Return whether higher or lower values of a column are better; NEITHER if neither is, or it shows no metric."""
+    """Return whether higher or lower values of a column are better.
+
+    `NEITHER` means that the metric has no better direction, or that the column shows no metric.
+    """
     metric = metric_of(column)
     return Better.NEITHER if metric is None else metric.better
 
 
 def shown(columns: Iterable[str], view: Shown) -> list[str]:
-    """Return the columns that a view shows, in the given order. Columns of groups, or of no metric, are left out."""
+    """Return the columns that a view shows, in the given order.
+
+    Columns of one of the `GROUPS`, such as "NDCG@10 cold users", and columns that show no metric are left out.
+    """
     found = ((column, metric_of(column)) for column in columns if not column.endswith(GROUPS))
     return [column for column, metric in found if metric is not None and metric.shown <= view]
 

@@ -17,17 +17,17 @@ _HEAD, _TAIL = 0, 1
 
 
 def mean_reciprocal_rank(ranks: np.ndarray) -> float:
-    """Return the mean of 1 / rank over heads and tails; ranks: float64 (n, 2), columns head and tail."""
+    """Return the mean of 1 / rank over heads and tails. `ranks`: float64 (n, 2), columns head and tail."""
     return float((1 / ranks).mean(axis=0).mean())
 
 
 def mean_reciprocal_rank_of(ranks: np.ndarray, end: int) -> float:
-    """Return the mean of 1 / rank over the heads (end 0) or the tails (end 1); ranks: float64 (n, 2)."""
+    """Return the mean of 1 / rank over the heads (end 0) or the tails (end 1). `ranks`: float64 (n, 2)."""
     return float((1 / ranks).mean(axis=0)[end])
 
 
 def hits(ranks: np.ndarray, k: int) -> float:
-    """Return the share of ranks that are at most k; ranks: float64 (n, 2), columns head and tail."""
+    """Return the share of ranks that are at most k. `ranks`: float64 (n, 2), columns head and tail."""
     return float((ranks <= k).mean())
 
 

@@ -81,7 +81,7 @@ class Metric(Generic[Measured]):
         return f"{self.name} (validation)"
 
     def column(self, k: int) -> str:
-        """Return its name in a table, for lists of length k."""
+        """Return the metric's name in a table, for lists of length k."""
         return self.name.replace("@k", f"@{k}")
 
 

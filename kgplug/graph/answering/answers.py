@@ -136,9 +136,9 @@ def schema_of(run: dict[str, Any]) -> GraphSchema | None:
 def schema_for(known: GraphSchema | None, run: dict[str, Any]) -> GraphSchema | None:
     """Return the schema for querying a published run.
 
-    This is the known schema if it has the same user label, item label and feedback type as the run's schema, or if the
-    run has none; otherwise, it is the run's schema. The known schema is preferred because it may be newer: a title may
-    have been added since.
+    This is the known schema if it has the same user label, item label and feedback type as the run's schema;
+    otherwise, it is the run's schema. For a run without a schema, it is the known one. The known schema is preferred
+    because it may be newer: a title may have been added since.
     """
     stored = schema_of(run)
     if stored is None or (known is not None and known.subject == stored.subject):

@@ -50,7 +50,10 @@ def live_list_of(user: int | str, model: str | None = None) -> str:
 
 
 def no_neighbour(connection: Connection, schema: GraphSchema, run: dict[str, Any], item: int | str) -> UsageError:
-    """Return the error that says why a published run gives no items similar to one; arguments as in `no_list`."""
+    """Return the error that says why a published run gives no items similar to an item.
+
+    `item` is the item's key; the other arguments are as in `no_list`.
+    """
     name, label, key = run["model"], schema.item.label, schema.item.key
     if _has_vector(connection, run, label, key, item):
         return UsageError(f"{name} has no vector of any other :{label} node, so nothing is similar to {item!r}.")

@@ -30,7 +30,7 @@ class Candidate:
 
     Attributes:
         profile: profile of the type.
-        direction: from users to items or the reverse, as in kgplug.toml.
+        direction: whether its relationships point from users to items or the reverse, as in kgplug.toml.
         points: total weight of the signs that it is feedback.
         reasons: these signs, in words.
     """
@@ -74,7 +74,10 @@ def find_feedback(connection: Connection, profiles: list[TypeProfile]) -> list[C
 
 
 def near_misses(profiles: list[TypeProfile]) -> list[str]:
-    """Return advice on types that could become feedback: those within one label, and those with one user per item."""
+    """Return advice on types that could become feedback.
+
+    Such a type joins nodes of one label, or it gives each item only one user.
+    """
     sentences = []
     for one in profiles:
         if one.heads is None or one.tails is None:
@@ -133,7 +136,7 @@ def _judge(one: TypeProfile, rating: str | None, timestamp: str | None) -> Candi
 
 
 def _agent_signs(one: TypeProfile, *, at_head: bool) -> int:
-    """Return in points how much the start node (the end node if not `at_head`) looks like the user.
+    """Return points for signs that one end of a type is the user: the start if `at_head`, otherwise the end node.
 
     Signs are the node's label, and whether the type's name is passive.
     """
@@ -144,9 +147,9 @@ def _agent_signs(one: TypeProfile, *, at_head: bool) -> int:
 
 
 def _users_apart(connection: Connection, found: list[Candidate]) -> dict[str, bool]:
-    """Return type → whether nodes with its users' label have relationships in only one direction.
+    """Return type → True if no relationship of any type ends at a node with the label of the type's users.
 
-    It must be the type's own: outgoing for "user_to_item", otherwise incoming. Relationships of any type count.
+    If the direction is "item_to_user": True if none starts at such a node.
     """
     patterns = {}
     for one in found:

@@ -12,7 +12,7 @@ from kgplug.graph.naming import KEY_NAMES, title_rank
 from kgplug.graph.queries import quote
 
 _MOST_CHECKED = 500_000  # all nodes of a label are checked for uniqueness only if it has at most this many
-_MOST_TOGETHER = 2_000_000  # maximum total number of nodes of the labels that are checked so
+_MOST_TOGETHER = 2_000_000  # maximum total number of nodes in all labels that are checked completely
 _MOST_TRIED = 4  # maximum number of properties of a label that are checked for uniqueness
 _SAMPLE = 1000
 _EXACT = 2.0**53  # whole numbers up to here are exact as floats

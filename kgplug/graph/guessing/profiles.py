@@ -52,8 +52,8 @@ class TypeProfile:
 def profile_types(connection: Connection, contents: Contents) -> list[TypeProfile]:
     """Return a profile of each relationship type between labelled nodes. Samples leave out what kgplug wrote.
 
-    If there are many types, only the most frequent ones and some with names of feedback are sampled. The profiles of
-    other types have only the labels at their ends.
+    If there are many types, only the most frequent ones and some whose names suggest feedback are sampled. The
+    profiles of other types have only the labels at their ends.
     """
     names = list(contents.types)
     sampled = names[:_MOST_SAMPLED]
@@ -130,7 +130,10 @@ def _profile(connection: Connection, contents: Contents, name: str, n: int) -> T
 
 
 def _common_label(contents: Contents, ends: list[list[str]]) -> str | None:
-    """Return the rarest label that nearly all these nodes have, preferably one with a unique key; None if none fits."""
+    """Return the rarest label that nearly all nodes have, preferably one with a unique key; None if none fits.
+
+    `ends` has the labels of each node.
+    """
     return _most_common(contents, Counter(tuple(sorted(labels)) for labels in ends), len(ends))
 
 

@@ -32,7 +32,7 @@ from kgplug.graph.reading.ratings import rating_of
 from kgplug.graph.reading.times import find_times, timestamp_of
 
 _MOST_JUDGED = 1_000_000  # maximum number of relationships of a type whose values are checked
-_SHOWN_TEXT = 40  # maximum length of a shown value
+_SHOWN_TEXT = 40  # maximum length of a shown value, in characters
 _LIKE_SHARE = 0.7  # a rating of at least this share of the highest one is a like: 4 of 5, 7 of 10, 70 of 100
 _EARLIEST = 1e8  # seconds since 1970; smaller numbers are years or dates such as 20240131
 _TIMES_FROM_TEXT = (
@@ -280,7 +280,7 @@ def _missing(profile: TypeProfile, name: str, values: Values, *, entry: str) -> 
 
 
 def _conversion(connection: Connection, profile: TypeProfile, name: str, conversions: Iterable[str]) -> str | None:
-    """Return the first of some Cypher conversions that makes all texts of a property usable; None if none does."""
+    """Return the first of the Cypher `conversions` that makes all texts of a property usable; None if none does."""
     if not all(isinstance(value, str) for value in profile.properties[name]):
         return None
     value = f"r.{quote(name)}"

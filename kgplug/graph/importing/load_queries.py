@@ -16,7 +16,7 @@ _POINT = (
     f"CASE size(split({{}}, ' ')) WHEN 3 THEN point({{{_XY}}}) "
     f"WHEN 4 THEN point({{{_XY}, z: toFloat(split({{}}, ' ')[3])}}) END"
 )
-_CONVERSIONS = {  # column type → Cypher that converts the cell {}, as returned by `csv_values.as_sent`
+_CONVERSIONS = {  # column type → Cypher that converts a cell; {} is the cell's text from `csv_values.as_sent`
     "string": "{}",
     "int": "toInteger({})",
     "float": "toFloat({})",

@@ -20,7 +20,9 @@ RETURN name, type, labelsOrTypes[0] AS edge, properties, propertyType AS wanted
 
 
 def check_name(connection: Connection, schema: GraphSchema, publication: Publication, *, replace: bool) -> None:
-    """Raise UsageError if another model's name differs only in case, or if a run of another schema has this name.
+    """Raise UsageError if the model's name is taken.
+
+    It is taken if a run of another schema has it, or if another model's name differs from it only in case.
 
     Args:
         connection: connection to the database.

@@ -144,7 +144,8 @@ def _machine() -> str:
 def _is_dead(token: str) -> bool:
     """Return whether this process can see that the holder of a lease is gone.
 
-    It is gone if it is a process of this machine that has ended, or if it is this process but the lease is over.
+    The holder is gone if its process ran on this machine and has ended. If the holder is this process, it is gone if
+    its lease is over.
     """
     holder, process, _ = token.rsplit("/", 2)
     if holder.rpartition("@")[2] != _machine():

@@ -76,7 +76,7 @@ def plan_model(
     """Make a model's vectors and lists, and return the checked plan for writing them; arguments as in `Graph.publish`.
 
     Raises:
-        DeadModelError: the model has collapsed.
+        DeadModelError: the model has collapsed (`kgplug.data.health`).
         UsageError, DataError, GraphError: as in `plan`; or the options do not fit the model or the graph.
     """
     model = _publishable(model)

@@ -84,7 +84,7 @@ def find_own(connection: Connection, planned: RunRecord) -> RunRecord | None:
 
 
 def has_same_vectors(planned: RunRecord, found: RunRecord | None) -> bool:
-    """Return whether the run in the graph has the digest of the planned vectors. Some may not be written yet."""
+    """Return whether the run in the graph has the digest of the planned vectors; some vectors may still be missing."""
     return found is not None and found.vectors_digest == planned.vectors_digest
 
 
@@ -111,7 +111,7 @@ def _look_up_nodes(connection: Connection, schema: GraphSchema, publication: Pub
 
 
 def _check_same_run(found: RunRecord, planned: RunRecord) -> None:
-    """Raise GraphError if the run in the graph is another one with the same id."""
+    """Raise GraphError if the run with this id in the graph has another name, or vectors of other labels or sizes."""
     if found.model != planned.model:
         raise GraphError(
             f"Run {found.id} is in the graph under the name {found.model}, and a run has one name. To serve it as "

@@ -2,12 +2,12 @@
 
 A publish goes through these steps, and may be interrupted at any point:
 
-    check      everything that can be refused is refused before the first write (`kgplug.graph.publishing.plan`)
+    check      before the first write: publication and graph (`kgplug.graph.publishing.plan`), then privileges
     vectors    into a property that belongs to this run alone
     relations  a catalogue node per relation, with its vectors
     lists      RECOMMENDS edges, under a new edition
     similar    SIMILAR_TO edges, under the same edition
-    count      the edges of the edition are counted; if the number is wrong, lists that differ are written again
+    count      the edges of each type are counted; if a number is wrong, the lists that differ are rewritten
     index      a vector index of this run; the publish waits until it is ready
     switch     one transaction sets `serves` and `edition` of the model's node (`kgplug.graph.catalog`)
     clean up   older runs, and runs whose publish was interrupted, are deleted
@@ -57,7 +57,7 @@ def write(
 
     Raises:
         GraphError: a privilege is missing, somebody else publishes this model, an index does not become ready, or the
-            server reports an error. The run that served before still serves.
+            server reports an error. Until the switch, the run that served before still serves.
     """
     require_publish(plan.connection)
     catalog.ensure_constraints(plan.connection)  # the first write: a missing privilege shows here
@@ -189,7 +189,7 @@ class _Writer:
         return written
 
     def _count_again(self, edge: str, edition: Edition, lists: list[TopLists], written: list[ListCounts]) -> None:
-        """Count the edges in the graph. If their number is not as `written` says, write the lists that differ again."""
+        """Count the edges in the graph. If their number is not as `written` says, rewrite the lists that differ."""
         with self._step("count"):
             if count_edges(self._connection, edge, edition) != sum(counts.expected for counts in written):
                 write_lists(

@@ -113,7 +113,7 @@ class Nodes:
 
 
 class BulkReader:
-    """Reads one database for one training.
+    """Reads relationships and nodes of one database, for one training: another reader may give nodes other ids.
 
     Args:
         connection: connection to the database.
@@ -176,7 +176,7 @@ class BulkReader:
         Args:
             ids: int64 (n,), node ids as in `Edges`.
             code: Cypher expression on the node n that gives an integer.
-            key: Cypher expression on n and this integer, `code`, that gives the key; never null, `[]` for no key.
+            key: Cypher expression on n and `code`, its integer. It gives the key, or `[]` if n has none; never null.
             parameters: parameters of these expressions.
         """
         query = (
@@ -270,7 +270,7 @@ class BulkReader:
         return [f"toString({column}) + ' '" for column in columns]
 
     def _parse(self, texts: Iterable[str], one: Wanted) -> np.ndarray:
-        """Return text as a table (n, 2 + n_values): int64 without values, otherwise float64 (ids < 2**53 are exact)."""
+        """Parse text into `_Part.table`: int64 if `one` asks for no values, else float64, exact for ids < 2**53."""
         width, text = 2 + len(one.values), "".join(texts)
         kind = np.float64 if one.values else np.int64
         if self._internal:
@@ -353,7 +353,10 @@ def _alternatives(types: Iterable[str]) -> str:
 
 
 def _of_types(types: dict[str, int], wanted: Wanted) -> str:
-    """Return the condition that a relationship has one of many types; if there are few others, it excludes those."""
+    """Return the condition that a relationship has one of many types.
+
+    If few other types exist, the condition excludes those instead; "" if there are no others.
+    """
     others = [name for name in (*wanted.types, *wanted.others) if name not in types]
     if len(others) > MOST_NAMES:
         return "type(r) IN $types"

@@ -30,7 +30,7 @@ class Entities:
     Attributes:
         ids: int64 (n,), internal node ids.
         keys: object (n,), `int` or `str`.
-        labels: object (n,), for each entity the label that identifies it, to which its key belongs.
+        labels: object (n,), for each entity the label whose key property identifies it.
     """
 
     ids: np.ndarray
@@ -86,7 +86,10 @@ def _code(labels: list[str]) -> str:
 
 
 def _key(keys: dict[str, str]) -> str:
-    """Return the Cypher expression for n's key, given n's code; it gives `[]` if n has no key."""
+    """Return the Cypher expression for n's key; it gives `[]` if n has no key.
+
+    `keys` is label → key property. The expression uses n's `code`, the position of a label in `keys`.
+    """
     codes: dict[str, list[int]] = {}
     for code, key in enumerate(keys.values()):
         codes.setdefault(key, []).append(code)

@@ -203,7 +203,7 @@ def _wanted(
 ) -> tuple[Wanted, int]:
     """Return what to read, and how many relationships of the feedback's type kgplug wrote.
 
-    The query tests for the label of the head, or of the tail, only if some relationships of the type lack it there.
+    The condition tests the label of heads only if some relationships of the type have other heads; likewise for tails.
     """
     name, total = schema.feedback.type, contents.types[schema.feedback.type]
     head, tail = quote(schema.user.label), quote(schema.item.label)
@@ -254,7 +254,10 @@ def _no_feedback(connection: Connection, schema: GraphSchema) -> DataError:
 
 
 def _advice(schema: GraphSchema, rows: list[dict[str, Any]]) -> str:
-    """Return what to set to find the feedback: only its direction, if nothing else is wrong."""
+    """Return advice for a graph in which no feedback was found.
+
+    If the type joins users and items the other way round: reverse `direction`. Otherwise: change labels and type.
+    """
     user, item, direction = schema.user.label, schema.item.label, schema.feedback.direction
     ends = ("heads", "tails") if direction == "item_to_user" else ("tails", "heads")
     if any(user in row[ends[0]] and item in row[ends[1]] for row in rows):

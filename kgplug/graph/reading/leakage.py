@@ -77,8 +77,8 @@ class RepeatingType:
 def find_owned(connection: Connection, schema: GraphSchema, contents: Contents) -> list[OwnedLabel]:
     """Return the labels that `OwnedLabel` describes; those nearest to the users come first.
 
-    If users are also the items, one relationship type links a node to its owner, and other types link it to items.
-    The node's label counts only if the pairs of owner and item that its nodes join repeat the feedback (`REPEATED`).
+    If users are also the items, a label counts only if its nodes are linked to their owner by one type, and to items by
+    another type or in the other direction. The (owner, item) pairs must also repeat the feedback (`REPEATED`).
     """
     user, item = schema.user.label, schema.item.label
     if not {user, item} <= contents.labels.keys():
@@ -267,7 +267,8 @@ def _is_owned(row: dict[str, Any], contents: Contents) -> bool:
 def _owned_by_items(connection: Connection, schema: GraphSchema, contents: Contents) -> list[OwnedLabel]:
     """Return the owned labels of a graph in which users are also the items.
 
-    One type leads from an owned node to its owner; other types lead from it to items that the owner has feedback on.
+    One type links an owned node to its owner. Another type, or the same type in the other direction, links the node to
+    items that the owner has feedback on.
     """
     person, feedback = quote(schema.user.label), quote(schema.feedback.type)
     candidates = _next_to({schema.user.label}, schema, contents)
@@ -307,7 +308,7 @@ def _owned_by_items(connection: Connection, schema: GraphSchema, contents: Conte
 
 
 def _leads_on(row: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Return whether `other` counts nodes of the same label, linked to users by another type or direction."""
+    """Return whether `other`, a row of the same query, has the label of `row`, but another type or direction."""
     return row["label"] == other["label"] and (row["name"], row["leaves"]) != (other["name"], other["leaves"])
 
 

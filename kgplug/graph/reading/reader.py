@@ -46,7 +46,8 @@ class ReadReport:
         itself: number of feedback relationships left out because they lead from a node to itself.
         unused: sentences on settings of the schema that have no effect, and on data that cannot be used.
         left_out: a sentence for each label and type that is left out because it repeats the feedback.
-        written: type → number of relationships that kgplug wrote, except those of its catalogue.
+        written: `own` by type, not counting relationships of kgplug's own nodes (`KgplugModel`, `KgplugRun`,
+            `KgplugRelation`).
     """
 
     kept: int
@@ -67,7 +68,7 @@ class ReadReport:
     __repr__ = __str__  # shown in notebooks
 
     def logged(self, what: str) -> Self:
-        """Log this report, with unused settings as warnings, and return it."""
+        """Log this report on `what`, such as "feedback", and return it; sentences in `unused` are warnings."""
         for line in (str(self), *self.left_out):
             _log.info("%s: %s", what, line)
         for line in self.unused:
@@ -264,7 +265,7 @@ def pull_knowledge(
 def _without_triples(
     schema: GraphSchema, contents: Contents, plan: TriplePlan, types: list[str], entities: Entities
 ) -> Iterator[str]:
-    """Yield a sentence for each type and label in the schema's [knowledge] that no triple has."""
+    """Yield a sentence for each type in [knowledge] without triples, and each label there that identifies no entity."""
     for name in sorted({*schema.knowledge.relationships} & plan.wanted.types.keys() - {*types}):
         yield f"[knowledge] relationships has {name}, but all of it is left out."
     known = {*entities.labels.tolist(), *(one.label for one in plan.owned)}

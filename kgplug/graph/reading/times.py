@@ -50,7 +50,7 @@ def _seconds(date: str) -> str:
 
 
 def _near(date: str, seconds: str) -> str:
-    """Return the expression for a date's seconds, computed from the year alone if the year is too far for Neo4j."""
+    """Return the expression `seconds`, but based on the date's year alone if Neo4j cannot count that far from 1970."""
     return f"CASE WHEN abs({date}.year) > {_FAR_YEAR} THEN ({date}.year - 1970) * {_YEAR_S} ELSE {seconds} END"
 
 

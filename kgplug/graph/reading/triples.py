@@ -49,7 +49,8 @@ class TriplePlan:
         owned: labels whose nodes repeat the feedback. These nodes and their relationships are left out.
         repeating: types that are left out because they repeat the feedback.
         unused: a sentence for each name in the schema's settings that has no effect.
-        written: type → number of relationships that kgplug wrote, except those of its catalogue.
+        written: `own` by type, not counting relationships of kgplug's own nodes (`KgplugModel`, `KgplugRun`,
+            `KgplugRelation`).
     """
 
     wanted: Wanted
@@ -256,7 +257,7 @@ def _between(connection: Connection, contents: Contents, name: str, user: str, i
 
 
 def _count_catalogue(connection: Connection, contents: Contents, names: list[str]) -> int:
-    """Return how many relationships of the chosen types belong to kgplug's catalogue."""
+    """Return how many relationships of the types `names` touch a node of kgplug's catalogue (`OWN_LABELS`)."""
     if not contents.own:
         return 0
     (row,) = connection.rows(

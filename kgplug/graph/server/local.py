@@ -205,7 +205,7 @@ class LocalNeo4j(LocalHome):
             connection.rows("RETURN 1")
 
     def _choose_port(self, *, retry: bool) -> int:
-        """Return the last start's port if it is free and `retry` is false; otherwise, another free port."""
+        """Return the last start's port if it is free, otherwise another one; with `retry`, always another one."""
         last = self._port()
         if last is not None and not retry and _is_free(last):
             return last

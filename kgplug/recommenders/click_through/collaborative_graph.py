@@ -15,7 +15,7 @@ from kgplug.recommenders.click_through.propagation import Propagation
 
 @dataclass(frozen=True, eq=False)
 class HiddenBatch:
-    """Hidden likes with negatives, and the graph without the hidden likes."""
+    """Some of an epoch's hidden likes, with negatives (`pairs`); and the graph without any hidden likes (`graph`)."""
 
     pairs: Pairs
     graph: Propagation

@@ -39,7 +39,7 @@ class Factors:
 
     @classmethod
     def without_bias(cls, users: np.ndarray, items: np.ndarray) -> Factors:
-        """Return factors with zero biases: (n_users, d), (n_items, d)."""
+        """Return factors with zero biases. `users` (n_users, d) and `items` (n_items, d) are their vectors."""
         users, items = (np.ascontiguousarray(x, dtype=np.float32) for x in (users, items))
         return cls(users, items, np.zeros(len(users), dtype=np.float32), np.zeros(len(items), dtype=np.float32))
 
@@ -66,7 +66,11 @@ class Factors:
         return float(longest), float(np.abs(self.item_bias).max(initial=0))
 
     def sizes(self, users: np.ndarray) -> np.ndarray:
-        """Return an upper bound of the terms in each user's scores, for `_score_sizes`: int64 (b,) → float32 (b,)."""
+        """Return ‖u‖ max ‖v_i‖ + |b_u| + max |b_i| of each user, for `_score_sizes`: float32 (b,).
+
+        Args:
+            users: Indices, int64 (b,).
+        """
         longest, bias = self.largest_item
         lengths = np.linalg.norm(self.users[users], axis=1)
         return (lengths * np.float32(longest) + np.abs(self.user_bias[users]) + np.float32(bias)).astype(np.float32)

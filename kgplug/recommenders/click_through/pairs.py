@@ -120,8 +120,8 @@ class ClickThroughData:
         Args:
             own: The model's logits without the side term, (n,).
             pairs: Users, items and labels.
-            own_weight: Weight of the log loss without the side term. The log loss with the side term has weight 1, and
-                the result is the weighted mean of the two.
+            own_weight: Weight w of the log loss of `own`. If w > 0 and there is a side term, the result is the mean of
+                the log losses with and without the side term, with the weights 1 and w.
         """
         labels = tensor_of(pairs.labels).to(own.device)
         loss = functional.binary_cross_entropy_with_logits(self.with_side(own, pairs.users, pairs.items), labels)

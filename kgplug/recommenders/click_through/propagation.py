@@ -56,7 +56,7 @@ class Propagation:
 
 
 class _Multiply(torch.autograd.Function):
-    """The product and its gradient, which is the same product because the matrix is symmetric."""
+    """`Propagation.multiply` with its gradient: the same product, because the matrix is symmetric."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, propagation: Propagation) -> torch.Tensor:

@@ -61,7 +61,7 @@ class TrainedRecommender(LogitRecommender):
         return self._rows_to_compare(interactions) >= least
 
     def _rows_to_compare(self, interactions: Interactions) -> int:
-        """Return the number of likes or negatives, whichever is smaller; here likes, because each gets a negative."""
+        """Return the number of likes. A model that learns from dislikes returns their number if it is smaller."""
         return int(interactions.is_like.sum())
 
     def _chosen_on_a_part(self, data: TrainingData) -> dict[str, Any]:
@@ -76,7 +76,7 @@ class TrainedRecommender(LogitRecommender):
         return {**changes, "epochs": self.history["best_epoch"] + 1}
 
     def _train_chosen(self, data: TrainingData, *, title: str = "") -> dict[str, Any]:
-        """Choose settings on the validation set, if any are left to choose, and train. Return the changed settings."""
+        """Train, with settings chosen on the validation set if possible. Return those that differ from the defaults."""
         grid = searched(self._given)
         if not grid or data.valid is None or not self._enough(data.valid, LIKES_TO_CHOOSE_ON):
             self._train(data, title=title)
@@ -130,7 +130,7 @@ class TrainedRecommender(LogitRecommender):
     def _trial(self, data: TrainingData, changes: dict[str, Any], until: int | None, title: str) -> Trial:
         """Train with `config` for `until` epochs in all (None: to its end), and return the trial.
 
-        If the training fails, the trial records the failure; if that of the defaults fails, the error is raised.
+        If the training fails, the trial records the failure. For the defaults (no `changes`), the error is raised.
         """
         epochs = self.config.epochs if until is None else until
         shown = "".join(f", {name}={value}" for name, value in changes.items())

@@ -27,8 +27,8 @@ class PairFacts:
     Attributes:
         users: log1p of the user's number of likes, (n, 1).
         items: (n, 3): log1p of the item's number of likes; log1p of the number of likes of other items that share KG
-            features with it, counted once per shared feature; and 1 if the item has no like, otherwise 0. (If every
-            item of the data has a like, an item without training likes has a held-out like, so it is more likely to be
+            features with it, counted once per shared feature; and 1 if the item has no like, otherwise 0. (An item
+            without training likes may be in the data only because of a held-out like. It is then more likely to be
             liked than an item with one training like.)
         profile: log1p(10 · cosine of the item's KG features with those of the user's likes), (n,).
     """

@@ -18,7 +18,7 @@ BLEND = "Blend"  # cannot be a member of itself
 
 
 def listed(members: str) -> list[str]:
-    """Return the members that a comma-separated text names; UsageError if it names none."""
+    """Split a comma-separated text into its members; raise UsageError if there are none."""
     names = [name.strip() for name in members.split(",") if name.strip()]
     if not names:
         raise UsageError("Blend: members: expected names of recommenders such as CEASE,MKR; found none.")
@@ -59,7 +59,7 @@ class ItemsOfMembers(ItemArrays):
 
 
 def by_member(arrays: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
-    """Return mark → arrays of the member, under the member's own names for them.
+    """Group a saved blend's arrays by member: mark → the member's arrays, under the names that the member itself uses.
 
     A mark is the prefix of a member's arrays in a saved blend: the member's number and model, such as "0.CEASE.".
     """
@@ -77,7 +77,7 @@ def _marked(mark: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _removal(mark: str) -> UserArrays:
-    """Return the `UserArrays` of the model that a mark names."""
+    """Return the `UserArrays` of the model that a mark names: those of CEASE for the mark "0.CEASE."."""
     removal = class_of(mark.split(".")[1]).user_arrays()
     assert removal is not None  # every recommender of kgplug declares them
     return removal

@@ -182,7 +182,7 @@ class FullLayers:
 
     @classmethod
     def build(cls, items: np.ndarray, neighbours: Neighbours, n_layers: int, device: torch.device) -> FullLayers:
-        """Plan the layers, from the last, which computes the vectors of all items' entities, back to the first.
+        """Plan the layers backwards, starting with the last, which computes the vectors of all items' entities.
 
         Args:
             items: Entity of each item, int64 (n_items,).
@@ -211,7 +211,7 @@ class FullLayers:
 
 
 def represent_all(network: KGCNNetwork, graph: EntityGraph, plan: FullLayers, users: torch.Tensor) -> torch.Tensor:
-    """Return v_u, the vector of each item for each user: user vectors (b, d) → (b, n_items, d). See `FullLayers`."""
+    """Return v_u, the vector of each item for each user, as `plan` says: user vectors (b, d) → (b, n_items, d)."""
     b, dim = users.shape
     affinities = network.affinities(users, network.relations)  # (b, r)
     values = network.entities[plan.inputs]  # (m_0, d), the same for every user

@@ -156,5 +156,5 @@ class MKRNetwork(nn.Module):
         return self.item_tower(self.items, self.entities[self.item_entities])[0]
 
     def all_biases(self, users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
-        """Return the sum of the three biases of each pair. Indices of users and items are broadcast."""
+        """Return user bias + item bias + global bias of each pair. `users` and `items`: indices, to be broadcast."""
         return self.user_bias[users].squeeze(-1) + self.item_bias[items].squeeze(-1) + self.global_bias

@@ -25,9 +25,9 @@ def sample_memories(
 ) -> np.ndarray:
     """Sample the ripple sets of all users (RippleNet, eqs. 1 and 2).
 
-    Step 1 holds triples whose head is a liked item; step k holds triples whose head is a tail of step k − 1. If there
-    are none, a step repeats the step before. A user's candidates are split into `size` equal ranges, and one triple is
-    drawn from each. So triples are repeated only if there are fewer than `size`.
+    Step 1 holds triples whose head is a liked item; step k holds triples whose head is a tail of step k − 1. If a user
+    has no such triples, step k repeats step k − 1. Otherwise, the user's triples are split into `size` equal ranges,
+    and one is drawn from each. So a triple is repeated only if there are fewer than `size`.
 
     Args:
         likes: Likes of the users.
@@ -38,7 +38,7 @@ def sample_memories(
         rng: Random generator.
 
     Returns:
-        Row of each memory in `triples`, int32 (n_users, n_layers, size). All are -1 for a user whose likes have
+        Row in `triples` of each sampled triple, int32 (n_users, n_layers, size). All are -1 for a user whose likes have
         no triples.
     """
     n_entities = 1 + max(int(item_entities.max(initial=0)), int(triples[:, [0, 2]].max(initial=0)))
@@ -98,7 +98,8 @@ def grouped(
         size: Maximum number of pairs in a group.
 
     Returns:
-        (index in `user_rows` of each group's user, group of each pair (B,), position of each pair in its group (B,)).
+        (index in `user_rows` of each group's user, group number of each pair, position of each pair in its group):
+        int64 (n_groups,), (B,) and (B,).
     """
     order = np.argsort(users, kind="stable")
     number = np.empty(len(users), dtype=np.int64)  # position of each pair among the pairs of its user

@@ -53,7 +53,7 @@ class PathSampler:
         self._start_from(users, items)
 
     def of_others(self, users: np.ndarray, items: np.ndarray) -> Self:
-        """Return a sampler of paths in the same graph over other likes: users and items, int64 (m,) each."""
+        """Return a sampler for the same graph but other likes, with these users and items, int64 (m,) each."""
         sampler = copy.copy(self)
         sampler._start_from(users, items)
         return sampler

@@ -108,7 +108,7 @@ class Blend(Recommender):
         self.config = self.config.model_copy(update={"members": names, "member_settings": tuple(settings)})
 
     def _member(self, number: int, member: str, data: TrainingData) -> Recommender:
-        """Return a member, trained: the model of a run, or a model that is trained now.
+        """Return a trained member: load it from a run, or train it now.
 
         Args:
             number: Position of the member among the members.
@@ -135,7 +135,7 @@ class Blend(Recommender):
         return model.fit(data.interactions, knowledge, valid=data.valid, **options)
 
     def _weights(self, data: TrainingData) -> tuple[float, ...]:
-        """Return the weights that the validation set chooses, or equal ones if it has too few likes.
+        """Return the weights that the validation set chooses; equal ones if it is missing or has too few likes.
 
         They start from `listwise_weights`, and are doubled or halved one after the other as long as the lists become
         better. But if a member alone makes clearly better lists, it gets all weight.
@@ -167,7 +167,7 @@ class Blend(Recommender):
         return tuple(chosen.changes["weights"])
 
     def _learnt_weights(self, learnt: Interactions, valid: Interactions, spreads: np.ndarray, seed: int) -> np.ndarray:
-        """Return the `listwise_weights` for validation likes of at most `MOST_USERS` users and random other items."""
+        """Return `listwise_weights`, comparing validation likes of at most `MOST_USERS` users with random items."""
         rng, likes = np.random.default_rng([seed, _NEGATIVES_STREAM]), valid.likes()
         known = negative_sampler(learnt, valid)
         users = distinct(likes.users[known.n_free[likes.users] > 0])  # the others have feedback on all items
@@ -188,7 +188,7 @@ class Blend(Recommender):
         Args:
             items: Item indices, int64 (n, k).
             users: User indices, int64 (n_users,).
-            lists: Position in `users` of the user of each row of `items`, int64 (n,), ascending.
+            lists: For each row of `items`, the position of its user in `users`, int64 (n,), ascending.
             spreads: σ_m, float64 (n_members,).
 
         Returns:
@@ -278,7 +278,7 @@ class Blend(Recommender):
 def listwise_weights(of_likes: np.ndarray, of_others: np.ndarray, lists: np.ndarray, *, n_items: int) -> np.ndarray:
     """Return the weights w ≥ 0 that maximise the likes' mean log probability, with a small L2 penalty.
 
-    The probability of a like is its part of a softmax over itself and its user's other items.
+    The probability of a like comes from a softmax over its score and the scores of its user's other items.
 
     Args:
         of_likes: Score of each like by each member, float64 (n_likes, n_members).
@@ -309,5 +309,5 @@ def listwise_weights(of_likes: np.ndarray, of_others: np.ndarray, lists: np.ndar
 
 
 def _epochs(member: Recommender) -> dict[str, int]:
-    """Return the setting `epochs` with the number that the validation set chose; {} if it chose none."""
+    """Return {"epochs": the number that the validation set chose}; {} if it chose none."""
     return {"epochs": member.history["best_epoch"] + 1} if member.history.get("validation") else {}

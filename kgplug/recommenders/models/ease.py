@@ -196,7 +196,7 @@ class EASE(ChosenByLists):
         return scores
 
     def _of_the_average_user(self) -> np.ndarray:
-        """Return the scores of the items in `known` for users without likes: float32 (m,)."""
+        """Return the average user's scores, which users without likes get, for the items in `known`: float32 (m,)."""
         return np.asarray(self.likes[:, self.known].mean(axis=0)).ravel() @ self.weights
 
     @classmethod
@@ -212,7 +212,7 @@ class EASE(ChosenByLists):
 
 
 def _weighted(likes: Interactions, rating_weight: float) -> sparse.csr_matrix:
-    """Return the likes as a matrix: CSR float32 (n_users, n_items), 1 or a weight from the rating."""
+    """Return the likes X of `EASE`, CSR float32 (n_users, n_items): 1 for a like, or 1 + w z with ratings."""
     if rating_weight == 0 or likes.ratings is None or len(likes) == 0:
         return likes.matrix()
     ratings = likes.ratings.astype(np.float64)

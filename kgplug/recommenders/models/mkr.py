@@ -157,7 +157,7 @@ class MKR(TrainedRecommender):
         return MKRTask(self.network, self.config, pairs, triples)
 
     def _settle(self) -> None:
-        """Run both towers once, because an item's vector does not depend on the user."""
+        """Compute and store u_L and v_L of all users and items. They do not depend on the pair to score."""
         self.network.eval()
         with torch.no_grad():
             self._users, self._items = self.network.all_users(), self.network.all_items()
@@ -246,7 +246,7 @@ class MKRTask:
     ) -> tuple[Optimizer, ...]:
         """Return the optimisers of the recommendation task.
 
-        Tables are updated row by row, because a batch reaches few of their rows.
+        Of the tables, a step updates only the rows that the batch uses, because these are few.
         """
         return RowAdam(tables, lr=self.config.learning_rate), Adam(dense, lr=self.config.layer_learning_rate)
 
@@ -326,11 +326,11 @@ class MKRTask:
 
         Args:
             batch: The pairs.
-            u: Vectors of the batch's distinct users, by ascending user, (distinct, d).
+            u: Rows of the user table for the batch's distinct users, by ascending user, (distinct, d).
             user_of: Row of each pair's user in `u`, int64 (n,).
 
         Returns:
-            (u_L, row of each pair's user in u_L int64 (n,), mean squared norm of u_L over the pairs, a scalar).
+            u_L; for each pair the row of its user in u_L, int64 (n,); and the mean over pairs of ‖u_L‖², a scalar.
         """
         vectors = self.module.user_layers(u)  # once per distinct user
         return vectors, user_of, row_penalty(vectors, user_of, len(batch))

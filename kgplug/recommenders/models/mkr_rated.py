@@ -103,7 +103,11 @@ class RatedNetwork(MKRNetwork):
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def tastes(self, users: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return Σ ω v (m, d) and Σ |ω| (m, 1) over the rated items of each of m distinct users, int64 (m,)."""
+        """Return each user's Σ ω v (m, d) and Σ |ω| (m, 1), summed over the items that the user rated.
+
+        Args:
+            users: Indices, int64 (m,), distinct.
+        """
         starts, sizes = self.rated_starts[users], self.rated_starts[users + 1] - self.rated_starts[users]
         offsets = torch.cumsum(sizes, 0) - sizes
         number = torch.arange(int(sizes.sum()), device=users.device)
@@ -147,7 +151,7 @@ class RatedTask(MKRTask):
     def user_vectors(
         self, batch: Pairs, u: torch.Tensor, user_of: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return (u_L with a row for each pair (n, d), these rows' indices 0 … n − 1, the mean squared norm of u_L)."""
+        """Return u_L with one row per pair, (n, d); the row of each pair, 0 … n − 1; and the mean of ‖u_L‖²."""
         network = self.module
         sums, totals = network.tastes(distinct(batch.users, device=network.device)[0])
         own = self.own_weights(batch)[:, None]  # (n, 1)

@@ -155,7 +155,7 @@ def factorise(
 def _differences(
     likes: Interactions, users: list[np.ndarray], items: list[np.ndarray], rng: np.random.Generator
 ) -> np.ndarray:
-    """Return the scores of likes minus those of random items that their users do not like, for each path: (n, paths).
+    """Return, for each meta-path, the scores of likes minus those of random items that the same users do not like.
 
     Args:
         likes: Training likes.
@@ -163,7 +163,7 @@ def _differences(
         rng: Random generator of the sample of likes and of the random items.
 
     Returns:
-        float64, with n ≤ `_MOST_PAIRS` sampled likes.
+        float64 (n, paths), for n ≤ `_MOST_PAIRS` sampled likes.
     """
     rows = rng.permutation(len(likes))[:_MOST_PAIRS]
     negatives = negative_sampler(likes).draw(likes.users[rows], rng)

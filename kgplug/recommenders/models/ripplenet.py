@@ -181,7 +181,7 @@ class RippleNetwork(PairNetwork):
         return logits, penalty, ripples.truth
 
     def ripples(self, users: np.ndarray, weights: np.ndarray) -> Ripples:
-        """Look up the memories of users, and compute their products, which scoring and loss need.
+        """Look up the memories of users, and compute their R h and hᵀ R t, which scoring and loss need.
 
         Args:
             users: Indices, int64 (n_users,), distinct.
@@ -217,9 +217,9 @@ class RippleNetwork(PairNetwork):
     def _rotated(
         self, e: torch.Tensor, r: torch.Tensor, head_of: np.ndarray, relation_of: np.ndarray
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return [R h, hᵀ R] for each distinct (relation, head) pair (P, 2d), and the pair of each triple int64 (T,).
+        """Return [R h, hᵀ R] for each distinct (relation, head) pair, and for each triple the index of its pair.
 
-        All heads of one relation are multiplied by its matrix R in one product.
+        Shapes: (P, 2d), int64 (T,). All heads of one relation are multiplied by its matrix R in one product.
 
         Args:
             head_of, relation_of: Row of each triple's head in `e` and of its relation in `r`, int64 (T,).

@@ -199,7 +199,7 @@ class RKGE(TrainedRecommender):
         return self._logits_of_all(self.network, users)
 
     def logits_of_new_users(self, likes: sparse.csr_matrix) -> np.ndarray:
-        """Score by paths from the given likes; user vectors and biases come from ridge regression."""
+        """Score all items by paths over the given likes; user vectors and biases come from ridge regression."""
         users = np.column_stack([self.user_vectors(), self.network.user_bias.detach().cpu().numpy()])
         folded = torch.from_numpy(self._folded(likes, self.item_vectors(), users))  # (b, d + 1)
         folded[np.diff(likes.indptr) == 0, -1] = 0  # bias, as of users without likes in training

@@ -100,7 +100,7 @@ class RKGECF(RKGE):
         return scores
 
     def _ranked(self, scores: np.ndarray, left_out: np.ndarray) -> np.ndarray:
-        """Return the items that are not left out, best first: int64 (b, n), -1 past a list's end."""
+        """Return the items not in the mask `left_out`, best first: int64 (b, n_items), -1 past a list's end."""
         return self._best(scores, left_out, scores.shape[1])[0]
 
     def _best(self, scores: np.ndarray, left_out: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

@@ -46,8 +46,8 @@ class SemanticCF(TwoNeighbourhoods):
     """Item-CF plus the similarity of any PyKEEN model's vectors: score = s · cf / max cf + (1 − s) · kg / max kg.
 
     cf and kg are an item's summed similarities to the user's likes, cf by co-occurrence and kg by the cosine of
-    vectors, both as in CKCF. max is over all items, for one user; s is `cf_share`. With a back-fill, 1 is added to the
-    score of items near a like, and all other items score below 1, by number of likes.
+    vectors, both as in CKCF. max is over all items, for one user; s is `cf_share`. With back_fill="popularity", 1 is
+    added to the score of items near a like, and all other items score below 1, by number of likes.
 
     Source: item-CF plus the similarity of TransE or its successors (TransX + CF), a baseline of RKGE-CF and CKCF
     (Zhou et al.; TransE: A. Bordes et al., "Translating Embeddings for Modeling Multi-relational Data", 2013).

@@ -30,7 +30,7 @@ class UserKNNConfig(ModelConfig):
 
 
 class UserKNN(Recommender):
-    """Scores an item by the similarity of the users who liked it, `Σ_w∈near(u), w likes i s(u, w)`.
+    """Scores an item by the similarity of the users who liked it: Σ s(u, w) over all w in near(u) who like i.
 
     near(u) are the `neighbours` users most similar to u, without u. The similarity of two users comes from
     their likes: cosine, cosine after TF-IDF weighting, or dot product after BM25 weighting.

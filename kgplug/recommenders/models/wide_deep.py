@@ -117,7 +117,7 @@ class WideDeepNetwork(PairNetwork):
         return wide, pretrained @ self.vector_weights
 
     def deep(self, first: torch.Tensor) -> torch.Tensor:
-        """Return the MLP's logit from the sum of all parts of the first layer: (..., width) → (...)."""
+        """Return the MLP's logit from the first layer's output before its ReLU: (..., width) → (...)."""
         return self.third(torch.relu(self.second(torch.relu(first)))).squeeze(-1)
 
     def forward(
@@ -163,7 +163,7 @@ class WideDeep(TrainedRecommender):
         return HistoryTask(self.network, self.config, pairs, width=self.config.first_layer)
 
     def _settle(self) -> None:
-        """Store the part of each user and each item in the first layer's output, and their linear logits."""
+        """Store what each user and each item adds to the first layer's output, and their linear logits."""
         network = self.network
         with torch.no_grad():
             histories = network.features.histories(torch.arange(len(network.users), device=network.device))
@@ -207,7 +207,7 @@ class WideDeep(TrainedRecommender):
         """Return logits of all items for users, float32 (b, n_items).
 
         Args:
-            users: Each user's part of the first layer's output, (b, width).
+            users: What each user adds to the first layer's output, (b, width).
             user_logits: Linear logit of each user, (b,).
         """
         parts = self._parts
@@ -230,11 +230,11 @@ class WideDeep(TrainedRecommender):
         return functional.linear(hidden, parts["third.weight"], parts["third.bias"]).squeeze(-1)
 
     def item_vectors(self) -> np.ndarray:
-        """Return each item's part of the first layer's output: float32 (n_items, width)."""
+        """Return what each item adds to the first layer's output: float32 (n_items, width)."""
         return self._parts["items"].cpu().numpy()
 
     def user_vectors(self) -> np.ndarray:
-        """Return each user's part of the first layer's output: float32 (n_users, width)."""
+        """Return what each user adds to the first layer's output: float32 (n_users, width)."""
         return self._parts["users"].cpu().numpy()
 
     @classmethod

@@ -45,8 +45,8 @@ class Tried:
 
     Attributes:
         changes: Settings that differ from the defaults, and their values.
-        share: Size of the popularity term relative to the other scores, one of `SHARES`; None if it was not
-            chosen, or if the model collapsed.
+        share: Standard deviation of the popularity term / that of the scores without it, one of `SHARES`; None if
+            the user set `popularity`, or if the model collapsed.
         measured: How good the lists are; None if the model collapsed.
     """
 
@@ -74,7 +74,10 @@ class Tried:
 
 
 def best_of(tried: list[Tried]) -> Tried:
-    """Return the choice with the highest AUC among those whose lists tie with the best; the first if all collapsed."""
+    """Return the choice with the highest AUC among those whose lists tie with the best ones (`Measured.ties`).
+
+    If all models collapsed, return the first choice.
+    """
     alive = [each for each in tried if each.measured is not None]
     if not alive:
         return tried[0]
@@ -108,9 +111,9 @@ class Search:
                 yield from self._climb(start, name, steps)
 
     def _climb(self, start: dict[str, Any], name: str, factor: float) -> Iterator[dict[str, Any]]:
-        """Yield `start` with a setting at default · factor, default · factor², …, while each choice is the best so far.
+        """Yield `start` with a setting at default · factor, default · factor², …, until one is not the best so far.
 
-        If the first is not, yield it with default / factor, default / factor², … in the same way.
+        If even default · factor is not the best, do the same with default / factor, default / factor², …
         """
         for direction in (1, -1):
             number = 0
@@ -172,7 +175,7 @@ class ChosenByLists(Recommender):
         return chosen
 
     def _trial(self, data: TrainingData, valid: Interactions, changes: dict[str, Any]) -> Tried:
-        """Train cheaply with `config`, which has these changes. Return the result with the best share of popularity."""
+        """Train cheaply with `config`, which has these changes. Return the result with the best of `SHARES`."""
         items = self._learn(data, cheaply=True)
         validation = Validation(data.interactions, valid, seed=data.seed, items=items)
         if model_findings(self):

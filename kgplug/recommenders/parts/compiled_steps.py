@@ -24,8 +24,8 @@ def lookup_all(looked_up: Sequence[Looked]) -> tuple[tuple[torch.Tensor, ...], t
     """Look up rows of several tables, and sum their weighted squared norms.
 
     Args:
-        looked_up: (table (n, d), distinct rows int64 (m,), weights of the rows float32 (m,)) for each table. Tables
-            are distinct.
+        looked_up: For each table, which must occur only once: (table (n, d); indices of distinct rows, int64 (m,);
+            weights of these rows, float32 (m,)).
 
     Returns:
         (rows (m, d) of each table, Σ weight · ‖row‖² over all tables, a scalar). The gradients of the tables are

@@ -78,7 +78,7 @@ class EntityGraph:
     def _least(self, keys: np.ndarray, k: int) -> np.ndarray:
         """Return indices of edges: each entity's k edges with the smallest keys, sorted by entity, then key.
 
-        If an entity has fewer than k edges, all its edges are returned.
+        If an entity has fewer than k edges, all its edges are returned. `keys`: a random number per edge.
         """
         order = by_entity(self.edges[:, 2], keys)
         starts = np.cumsum(self.degrees) - self.degrees
@@ -99,5 +99,5 @@ class EntityGraph:
 
 
 def by_entity(entities: np.ndarray, keys: np.ndarray) -> np.ndarray:
-    """Return the order of edges by entity, then by key: int64 (n,), float32 (n,) in [0, 1) → int64 (n,)."""
+    """Return the indices that sort edges by entity, int64 (n,), then by key, float32 (n,) in [0, 1)."""
     return np.argsort(entities + keys, kind="stable")  # fast: one float64 sort of nearly sorted edges

@@ -78,6 +78,6 @@ class DglEntityGraph(EntityGraph):
 
 
 class DglSampledGraph(DglEntityGraph):
-    """Samples neighbours with DGL and sums them with compiled loops, which are faster than a DGL block per step."""
+    """Samples neighbours with DGL; sums vectors with compiled loops, which are faster than a DGL block per step."""
 
     weighted_sum = EntityGraph.weighted_sum

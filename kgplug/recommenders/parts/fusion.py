@@ -53,7 +53,7 @@ def _fuse_rows(
 
     Args:
         first, second: As in `fuse`.
-        quota: Number of the first list's items that are due up to each place of the fused list, int64 (length,).
+        quota: int64 (length,); quota[p] items of the first list are due in the places 0 to p.
         listed_in: For each item, the last row whose fused list has it, int64 (n_items,); initially -1.
     """
     for row in range(len(fused)):

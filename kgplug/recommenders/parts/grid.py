@@ -13,9 +13,8 @@ _NOT_ABOUT_ACCURACY = frozenset({"settings", "device", "backend"})
 def searched(given: ChosenConfig) -> Grid:
     """Return the part of the model's `grid` that is to be chosen on the validation set.
 
-    If the user has set nothing that affects accuracy, the whole grid is returned, otherwise nothing. If the user has
-    set `settings="auto"`, the settings in the grid that the user has not set are returned; with `settings="defaults"`,
-    nothing.
+    With `settings="auto"`, these are the settings in the grid that the user has not set; with `settings="defaults"`,
+    none. If the user has not set `settings`: the whole grid if nothing that affects accuracy is set, otherwise none.
 
     Args:
         given: Settings as the user gave them.

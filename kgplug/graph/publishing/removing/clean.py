@@ -83,7 +83,7 @@ def _runs(connection: Connection, model: str) -> list[str]:
 
 
 def _is_own(connection: Connection, index: str, label: str, property_name: str) -> bool:
-    """Return whether an index is the one in a run's record, and not another one with the same name."""
+    """Return whether the index of this name is a vector index on this label and property, and so the run's own."""
     return bool(
         connection.rows(
             "SHOW INDEXES YIELD name, type, labelsOrTypes, properties "
