@@ -326,7 +326,7 @@ def lease_lost(model: str) -> GraphError:
 
 
 def unstage(connection: Connection, model: str) -> None:
-    """Clear the staged edition of all runs of a model, which gives up their unfinished lists."""
+    """Clear `RunRecord.staged` of all runs of a model: lists that a publish left unfinished are abandoned."""
     connection.write("MATCH (run:KgplugRun {model: $model}) SET run.staged = null", model=model)
 
 

@@ -11,7 +11,9 @@ from kgplug.settings import Settings
 
 
 def graph_identity(connection: Connection, schema: GraphSchema | None) -> GraphIdentity:
-    """Return what identifies a graph: database and server and, with a schema, its users, items and feedback.
+    """Return what identifies a graph: database store, database name and server address.
+
+    With a schema, also the label and key property of users and of items, and the relationship type of feedback.
 
     Args:
         connection: connection to the database.

@@ -127,9 +127,10 @@ class _Writer:
     def _begin(self, lease: Lease) -> tuple[RunRecord, RunRecord | None]:
         """Write the run's record; return it as it is now, and as it was before (None if it is new).
 
-        Lists that were served are never modified; changed lists get a new edition. While the property still holds
-        vectors of an earlier publish, the record has no digest of vectors. If it had one, and this publish were
-        interrupted, the next publish would take the old vectors for the planned ones.
+        Lists that were served are never modified; changed lists get a new edition. While the
+        run's vector properties still hold different vectors, from an earlier publish of this run, its record has no
+        digest of vectors. With a digest, an interrupted publish would make the next one take the old vectors for the
+        planned ones.
         """
         planned = self._planned
         found = find_own(self._connection, planned)  # again: it may have been published since the check

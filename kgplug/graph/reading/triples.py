@@ -183,7 +183,7 @@ def empty_projection(schema: GraphSchema, contents: Contents, plan: TriplePlan) 
 
 
 def _own_rules(connection: Connection, contents: Contents, written: dict[str, int]) -> Iterator[Rule]:
-    """Yield a rule that leaves out relationships that kgplug wrote, if there are any.
+    """Yield one rule that leaves out the relationships that kgplug wrote; none if there are no such relationships.
 
     Args:
         written: type → number of relationships that kgplug wrote.
@@ -196,7 +196,7 @@ def _own_rules(connection: Connection, contents: Contents, written: dict[str, in
 
 
 def _end_rules(contents: Contents, names: list[str], labels: list[str], why: str) -> Iterator[Rule]:
-    """Yield a rule that leaves out relationships that touch a node with one of the labels, if there are any."""
+    """Yield one rule that leaves out all relationships with an end in one of the labels; none if there are none."""
     touched, emptied = [], []
     for name in names:
         at = [contents.at(name, label) for label in labels]

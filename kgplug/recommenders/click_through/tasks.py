@@ -24,7 +24,9 @@ SCORED_PAIRS = 65_536  # pairs scored at a time
 
 
 class WithSide:
-    """A task and the side term, trained together: the task's loss includes the side term's logits.
+    """A model's task, trained together with the side term: a logit from counts of likes and knowledge-graph features.
+
+    The task adds this logit to the model's before it computes the loss. This class adds the side term's optimiser step.
 
     Args:
         task: The model's task.

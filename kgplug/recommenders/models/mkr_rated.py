@@ -151,7 +151,10 @@ class RatedTask(MKRTask):
     def user_vectors(
         self, batch: Pairs, u: torch.Tensor, user_of: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return u_L with one row per pair, (n, d); the row of each pair, 0 … n − 1; and the mean of ‖u_L‖²."""
+        """Do as `MKRTask.user_vectors`, but with one row of u_L per pair, (n, d).
+
+        Each pair leaves out its own rating, so no two pairs share a row: row numbers are 0 … n − 1.
+        """
         network = self.module
         sums, totals = network.tastes(distinct(batch.users, device=network.device)[0])
         own = self.own_weights(batch)[:, None]  # (n, 1)

@@ -61,7 +61,7 @@ class Tried:
         return self.measured
 
     def told(self, *, chosen: bool) -> dict[str, Any]:
-        """Return the choice as an entry of `Recommender.tried`."""
+        """Return these settings and their metrics as an entry of `Recommender.tried`; `chosen`: whether they won."""
         return {
             "settings": self.changes,
             "epochs": None,
