@@ -99,7 +99,7 @@ class TestRows:
         raise NotImplementedError
 
     def likes(self, rows: np.ndarray) -> int:
-        """Return how many rows of the mask `rows`, bool (m,), can be measured: of feedback only likes, of triples all."""
+        """Return how many rows of the mask `rows`, bool (m,), can be measured: of feedback likes, of triples all."""
         return int(rows.sum())
 
     def recall(self) -> list[tuple[MeasuredRun, KgplugError]]:
