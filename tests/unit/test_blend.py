@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +13,9 @@ import pytest
 import kgplug
 from kgplug.data.interactions import Interactions
 from kgplug.errors import UsageError
+from kgplug.recommenders.base import Recommender
+from kgplug.recommenders.models._blend_members import keep, kept
+from kgplug.recommenders.models.als import ALS
 from kgplug.recommenders.models.blend import Blend, listwise_weights
 from kgplug.recommenders.models.ease import EASE
 from kgplug.recommenders.models.mf import MF
@@ -117,6 +122,8 @@ def test_runs_are_members_like_models_and_a_run_of_other_rows_is_refused(sets: S
     assert of_runs.config.members == "MF,EASE" and of_runs.config.weights == of_models.config.weights
     unsure = Blend(members=f"{tmp_path / 'mf'},{tmp_path / 'ease'}").fit(train)  # no row is left to choose on
     assert unsure.config.weights == (0.5, 0.5)
+    with pytest.raises(UsageError, match="is a run, which already has settings"):
+        Blend(members=str(tmp_path / "mf"), member_settings=({"epochs": 3},))
     with pytest.raises(UsageError, match=r"run mf was trained on other rows .* Name its model instead \(MF\)"):
         Blend(members=str(tmp_path / "mf")).fit(train.take(np.arange(len(train) - 1)), valid=valid)
 
@@ -150,6 +157,83 @@ def test_without_a_validation_set_a_tenth_chooses_and_all_rows_are_learnt(sets: 
     assert few.config.weights == (0.5, 0.5) and few.tried == []
 
 
+def test_an_interrupted_blend_continues_with_the_members_that_are_trained(
+    sets: Sets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, valid, _ = sets
+    settings: dict[str, Any] = {"members": "MF,ALS", "member_settings": ({"epochs": 9}, {"embedding_dim": 8})}
+    whole = Blend(**settings).fit(train, valid=valid, progress=False)
+    trained: list[str] = []
+
+    def interrupted(fit: Callable[..., Recommender]) -> Callable[..., Recommender]:
+        def noted(self: Recommender, *data: object, **options: object) -> Recommender:
+            trained.append(self.name)
+            if trained == ["MF", "ALS"]:
+                raise KeyboardInterrupt
+            return fit(self, *data, **options)
+
+        return noted
+
+    monkeypatch.setattr(MF, "fit", interrupted(MF.fit))
+    monkeypatch.setattr(ALS, "fit", interrupted(ALS.fit))
+    path = tmp_path / "blend.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        Blend(**settings).fit(train, valid=valid, checkpoint=path, progress=False)
+    assert [each.name for each in tmp_path.iterdir()] == ["blend-finished-member-0.safetensors"]
+    resumed = Blend(**settings).fit(train, valid=valid, checkpoint=path, progress=False)
+    assert trained == ["MF", "ALS", "ALS"] and list(tmp_path.iterdir()) == []
+    assert resumed.config == whole.config
+    users = np.arange(train.n_users)
+    np.testing.assert_array_equal(resumed.recommend(users, 9)[1], whole.recommend(users, 9)[1])
+
+
+def test_a_kept_member_of_other_data_or_a_damaged_file_is_trained_again(sets: Sets, tmp_path: Path) -> None:
+    member = EASE(settings="defaults").fit(sets[0])
+    path = tmp_path / "member.safetensors"
+    keep(path, member, "these data")
+    found = kept(path, "EASE", "these data", member)
+    assert found is not None
+    np.testing.assert_array_equal(found.recommend(np.arange(9), 5)[1], member.recommend(np.arange(9), 5)[1])
+    assert kept(path, "EASE", "other data", member) is None
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 255
+    path.write_bytes(content)
+    assert kept(path, "EASE", "these data", member) is None
+    assert kept(tmp_path / "none", "EASE", "these data", member) is None
+
+
+def test_without_a_validation_set_the_two_trainings_have_their_own_checkpoints(
+    sets: Sets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KGPLUG_CHECKPOINT_S", "0")
+    model = Blend(members="MF,Popularity", member_settings=({"epochs": 20}, {}))
+    model.fit(sets[0], checkpoint=tmp_path / "blend.safetensors", progress=False)
+    assert model.tried and list(tmp_path.iterdir()) == []
+
+
+def test_vectors_are_those_of_the_weightiest_member_and_never_of_one_without_weight(sets: Sets) -> None:
+    train = sets[0]
+    small = ({"embedding_dim": 4}, {}, {"epochs": 3, "embedding_dim": 8})
+    model = Blend(members="ALS,EASE,MF", weights=(1.0, 9.0, 2.0), member_settings=small).fit(train, progress=False)
+    items, users = model.item_vectors(), model.user_vectors()
+    assert items is not None and users is not None
+    assert items.shape == (train.n_items, 8) and users.shape == (train.n_users, 8)
+    dead = ({"embedding_dim": 4, "l2": 1e9}, {}, {"epochs": 3})
+    model = Blend(members="ALS,EASE,MF", weights=(0.0, 9.0, 0.0), member_settings=dead).fit(train, progress=False)
+    assert model.item_vectors() is None and model.user_vectors() is None
+    assert model.members[0].health and not model.health
+
+
+def test_a_folder_with_a_model_s_name_is_not_taken_for_a_run(
+    sets: Sets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "EASE").mkdir()
+    monkeypatch.chdir(tmp_path)
+    model = Blend(members="EASE,Popularity", weights=(1.0, 1.0)).fit(sets[0])
+    model.save(tmp_path / "run")
+    assert isinstance(kgplug.load(tmp_path / "run"), Blend)
+
+
 def test_members_decide_what_it_needs_and_wrong_ones_are_one_sentence() -> None:
     assert not Blend(members="EASE, LightGCN").inputs.triples and Blend(members="EASE,MKR").inputs.triples
     assert Blend().inputs.triples and str(Blend().inputs) == "likes + triples"
@@ -161,6 +245,8 @@ def test_members_decide_what_it_needs_and_wrong_ones_are_one_sentence() -> None:
     ):
         with pytest.raises(UsageError, match=message):
             Blend(members=members)
+    with pytest.raises(UsageError, match=r'Unknown setting of MF "epoch"'):
+        Blend(members="EASE,MF", member_settings=({}, {"epoch": 3}))
     with pytest.raises(UsageError, match="weights needs one entry for each of the 2 members"):
         Blend(members="EASE,MF", weights=(1.0,))
     for wrong in ((-1.0, 2.0), (0.0, 0.0)):
@@ -174,4 +260,5 @@ def test_a_graph_that_only_one_member_reads_helps_the_blend() -> None:
     blend = Blend(members="CEASE,ALS", member_settings=({}, {"embedding_dim": 8})).fit(train, knowledge, valid=valid)
     found = kgplug.evaluate({"blend": blend, "CEASE": blend.members[0], "ALS": blend.members[1]}, train, test)
     assert found.loc["blend", "NDCG@10"] > found["NDCG@10"].drop("blend").max() - 0.01, found
+    assert min(blend.config.weights) > 0
     assert found.loc["CEASE", "NDCG@10"] > found.loc["ALS", "NDCG@10"] + 0.05

@@ -12,6 +12,7 @@ from scipy import sparse
 import kgplug
 from kgplug.data.interactions import Interactions
 from kgplug.data.sampling import negative_sampler
+from kgplug.errors import TrainingError
 from kgplug.recommenders.base import Recommender
 from kgplug.recommenders.models.als import ALS
 from kgplug.recommenders.models.cease import CEASE
@@ -19,6 +20,7 @@ from kgplug.recommenders.models.ease import EASE
 from kgplug.recommenders.parts import validation_lists
 from kgplug.recommenders.parts.chosen_by_lists import Search, Tried, best_of
 from kgplug.recommenders.parts.validation_lists import Measured, Validation
+from kgplug.recommenders.training_data import TrainingData
 from tests.unit.planted import directors_and_fans, popular, shuffled, tiny
 
 
@@ -59,13 +61,13 @@ def test_of_choices_with_equally_good_lists_the_one_with_the_best_auc_is_taken()
     ndcg = rng.random(400)
     equal = ndcg + rng.normal(0, 0.1, 400)
     equal += ndcg.mean() - 0.001 - equal.mean()  # 0.2 % behind, less than one standard error of 0.005
-    first, second = Tried({}, 0.0, Measured(ndcg, 0.7)), Tried({}, 0.1, Measured(equal, 0.8))
-    assert best_of([first, second, Tried({}, 0.3, Measured(ndcg - 0.1, 0.9))]) is second
-    assert best_of([first, Tried({}, 0.1, Measured(ndcg - 0.001, 0.8))]) is first  # every user's list is worse
+    first, second = Tried({}, Measured(ndcg, 0.7)), Tried({}, Measured(equal, 0.8))
+    assert best_of([first, second, Tried({}, Measured(ndcg - 0.1, 0.9))]) is second
+    assert best_of([first, Tried({}, Measured(ndcg - 0.001, 0.8))]) is first  # every user's list is worse
     much = ndcg + rng.normal(0, 1, 400)
     much += ndcg.mean() * 0.97 - much.mean()  # 3 % behind is too much, even if chance explains it
-    assert best_of([first, Tried({}, 0.1, Measured(much, 0.8))]) is first
-    collapsed = Tried({}, 0.0, None)
+    assert best_of([first, Tried({}, Measured(much, 0.8))]) is first
+    collapsed = Tried({}, None)
     assert best_of([collapsed, first]) is first and best_of([collapsed, collapsed]) is collapsed
 
 
@@ -74,7 +76,7 @@ def test_each_setting_climbs_from_the_best_choice_before_it() -> None:
 
     def seen(best: dict[str, float]) -> list[dict[str, float]]:
         for changes in search.turns():
-            search.tried.append(Tried(changes, None, Measured(np.full(4, best.get(str(changes), 0.1)), 0.5)))
+            search.tried.append(Tried(changes, Measured(np.full(4, best.get(str(changes), 0.1)), 0.5)))
         return [each.changes for each in search.tried]
 
     # w = 0.5 leads; then x is raised twice, as long as that leads, and not lowered
@@ -118,7 +120,8 @@ def test_the_winner_is_learnt_in_full_and_told_and_kept(
 
     monkeypatch.setattr(EASE, "_learn_items", noted)
     model = EASE().fit(train, valid=valid)
-    assert max(learnt[:-1]) <= 60 < learnt[-1] == len(model.known) and len(learnt) == len(model.tried) + 1
+    assert max(learnt[:-1]) <= 60 < learnt[-1] == len(model.known) and len(learnt) == len(model.tried)
+    assert model.tried[0]["settings"] == {} and set(model.tried[1]["settings"]) == {"popularity"}  # the defaults, twice
     default = float(np.mean([likes**-0.5 for likes in np.bincount(train.users) for _ in range(likes)])) * 500
     assert weights[0] == pytest.approx(default * 60 / train.n_items, rel=1e-3)  # fewer items: larger weights, less L2
     assert weights[-1] == model.config.l2
@@ -147,6 +150,10 @@ def test_nothing_is_chosen_if_a_setting_is_given_or_few_likes_could_choose(
     assert given.tried != [] and given.config.user_power == 0.0 and given.config.popularity > 0
     given = EASE(settings="auto", popularity=0.0).fit(train, valid=valid)
     assert given.tried != [] and given.config.popularity == 0.0
+    given = EASE(settings="auto", l2=50.0).fit(train, valid=valid)
+    assert (
+        given.config.popularity > 0 and given.config.l2 == 50.0 and {} in [trial["settings"] for trial in given.tried]
+    )
     empty = Validation(train, valid.take(np.zeros(len(valid), dtype=bool)), seed=0, items=None)
     assert empty.measure(given).mean == 0.0
 
@@ -192,6 +199,35 @@ def test_a_graph_that_misleads_weighs_less_than_one_that_helps() -> None:
     helps = CEASE().fit(train, knowledge, valid=valid).config.knowledge_weight
     misleads = CEASE().fit(train, shuffled(knowledge, 0), valid=valid).config.knowledge_weight
     assert helps >= 2.5 > misleads, (helps, misleads)
+
+
+def test_a_choice_whose_training_fails_is_left_out(
+    sets: tuple[Interactions, Interactions, Interactions], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, valid, _ = sets
+    learn = EASE._learn
+
+    def failing(self: EASE, data: TrainingData, *, cheaply: bool = False) -> np.ndarray | None:
+        if self.config.l2 and self.config.l2 < 200:
+            raise TrainingError("No inverse.")
+        return learn(self, data, cheaply=cheaply)
+
+    monkeypatch.setattr(EASE, "_learn", failing)
+    model = EASE().fit(train, valid=valid)
+    failed = [trial for trial in model.tried if trial["note"]]
+    assert [(trial["note"], trial["chosen"]) for trial in failed] == [("No inverse.", False)]
+    monkeypatch.setattr(EASE, "_learn", lambda *_, **__: (_ for _ in ()).throw(TrainingError("Never.")))
+    with pytest.raises(TrainingError, match=r"Never\."):
+        EASE().fit(train, valid=valid)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_few_liked_items_among_many_are_all_tried(seed: int) -> None:
+    keys, users = np.arange(3_000), np.repeat(np.arange(300), 4)
+    likes = Interactions.from_arrays(np.arange(300), keys, users, 7 * np.tile(np.arange(4), 300) + users % 3)
+    train, valid = likes.split((0.8, 0.2), seed=seed, by="row")
+    model = EASE().fit(train, valid=valid, seed=seed)
+    assert len(model.known) <= 12 and not any(trial["note"] for trial in model.tried)
 
 
 def test_als_adds_popularity_to_all_scores() -> None:

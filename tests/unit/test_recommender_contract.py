@@ -100,6 +100,12 @@ def test_lists_are_what_the_scores_say(model: Recommender) -> None:
     assert (np.diff(listed, axis=1) <= 0).all() and (np.sort(items, axis=1) == np.arange(n_items)).all()
 
 
+def test_before_a_sigmoid_pairs_and_lists_have_the_same_scores(model: Recommender) -> None:
+    own, side = model.score_parts(*_all_pairs(model))
+    listed = model._unfinished_block(_everybody(model))[0]
+    np.testing.assert_allclose((own + side).reshape(listed.shape), listed, rtol=1e-4, atol=1e-5)
+
+
 def test_a_pair_has_the_same_score_next_to_any_other_pairs(model: Recommender) -> None:
     users, items = _all_pairs(model)
     order = np.random.default_rng(0).permutation(len(users))

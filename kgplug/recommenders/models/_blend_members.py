@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import importlib
+import os
+from json import loads
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 
-from kgplug.data.artefact import peek_content
+from kgplug.data.artefact import disk_errors, peek_content
 from kgplug.data.erasure.item_arrays import ItemArrays
 from kgplug.data.erasure.user_arrays import UserArrays
+from kgplug.data.values.keys import fingerprint as fingerprint_of
 from kgplug.errors import UsageError, unknown_name
 from kgplug.recommenders.base import Recommender
 from kgplug.recommenders.catalogue import RECOMMENDERS
+from kgplug.strict_json import dumps
 
 BLEND = "Blend"  # cannot be a member of itself
+_SHARED = (  # attributes that a restored member takes from the blend
+    "user_keys", "item_keys", "user_label", "item_label", "own_items", "erased_items", "seen", "liked", "seed", "run",
+    "graph_schema",
+)  # fmt: skip
 
 
 def listed(members: str) -> list[str]:
@@ -25,15 +36,79 @@ def listed(members: str) -> list[str]:
     return names
 
 
+def run_of(member: str) -> Path | None:
+    """Return the folder of the run that a member names; None if it names a model."""
+    known = {name.lower() for name in RECOMMENDERS}
+    return Path(member) if member.lower() not in known and Path(member).is_dir() else None
+
+
 def class_of(member: str) -> type[Recommender]:
     """Return the class of a member, given the name of a model or the folder of a run."""
-    if Path(member).is_dir():
-        member = str(peek_content(Path(member)).get("model"))
+    run_dir = run_of(member)
+    if run_dir is not None:
+        member = str(peek_content(run_dir).get("model"))
     names = {name.lower(): name for name in RECOMMENDERS if name != BLEND}
     if member.lower() not in names:
         raise unknown_name("member of Blend", member, list(names.values()))
     module, _, kind = RECOMMENDERS[names[member.lower()]].home.partition(":")
     return getattr(importlib.import_module(f"kgplug.recommenders.models.{module}"), kind)
+
+
+def restored(name: str, settings: dict[str, Any], arrays: dict[str, np.ndarray], blend: Recommender) -> Recommender:
+    """Return a member with the settings and arrays of a file, and with the users, items and likes of its blend."""
+    kind = class_of(name)
+    settings = kind.config_class.of_saved(settings)
+    if "device" in settings:
+        from kgplug.training.device import device_at_hand  # torch
+
+        settings["device"] = device_at_hand(settings["device"])
+    member = kind(**settings)
+    for shared in _SHARED:
+        setattr(member, shared, getattr(blend, shared))
+    member.history, member.health, member.tried = {}, [], []
+    member._take_state(arrays)
+    return member
+
+
+def keep(path: Path, member: Recommender, fingerprint: str) -> None:
+    """Write a member that is trained to a file, so that a blend that is interrupted later need not train it again.
+
+    Args:
+        path: The file.
+        member: The trained member.
+        fingerprint: Fingerprint of data and settings.
+    """
+    arrays = {name: np.ascontiguousarray(array) for name, array in member._state().items()}
+    facts = {
+        "fingerprint": fingerprint, "content": _digest(arrays), "settings": member.config.model_dump(),
+        "history": member.history,
+    }  # fmt: skip
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f"{path.name}.{os.getpid()}")
+        save_file(arrays, temporary, {"kgplug": dumps(facts)})
+        temporary.replace(path)
+
+
+def kept(path: Path, name: str, fingerprint: str, blend: Recommender) -> Recommender | None:
+    """Return the member that `keep` wrote; None if the file is missing, damaged, or of other data or settings."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            facts = loads((file.metadata() or {})["kgplug"])
+            if facts["fingerprint"] != fingerprint:
+                return None
+            arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+        if facts["content"] != _digest(arrays):
+            return None
+        member = restored(name, facts["settings"], arrays, blend)
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError):
+        return None
+    member.history = facts["history"]
+    return member
+
+
+def _digest(arrays: dict[str, np.ndarray]) -> str:
+    return fingerprint_of(*sorted(arrays), *(arrays[name] for name in sorted(arrays)))
 
 
 class UsersOfMembers(UserArrays):

@@ -30,7 +30,7 @@ class ALSConfig(ListsConfig):
         "confidence": Range(1.0, 100.0, log=True),
     }
 
-    grid: ClassVar[Grid] = {"l2": 1.5}
+    grid: ClassVar[Grid] = {**ListsConfig.grid, "l2": 1.5}
 
     embedding_dim: int = Field(64, ge=1, description="length of a vector")
     epochs: int = Field(15, ge=1, description="number of iterations: each solves for all users, then for all items")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import math
 from dataclasses import replace
 from itertools import islice
@@ -19,11 +20,23 @@ from kgplug.data.erasure.user_arrays import UserArrays
 from kgplug.data.interactions import Interactions
 from kgplug.data.kinds import Inputs
 from kgplug.data.sampling import negative_sampler
-from kgplug.data.values.keys import distinct
+from kgplug.data.values.keys import distinct, fingerprint
 from kgplug.errors import UsageError
+from kgplug.progress import bar
 from kgplug.recommenders.base import Recommender
 from kgplug.recommenders.catalogue import RECOMMENDERS
-from kgplug.recommenders.models._blend_members import BLEND, ItemsOfMembers, UsersOfMembers, by_member, class_of, listed
+from kgplug.recommenders.models._blend_members import (
+    BLEND,
+    ItemsOfMembers,
+    UsersOfMembers,
+    by_member,
+    class_of,
+    keep,
+    kept,
+    listed,
+    restored,
+    run_of,
+)
 from kgplug.recommenders.parts.chosen_by_lists import Search, Tried, best_of
 from kgplug.recommenders.parts.grid import CHOOSING, CHOOSING_FROM, LIKES_TO_CHOOSE_ON
 from kgplug.recommenders.parts.validation_lists import MOST_USERS, Validation, spread_of_scores
@@ -33,10 +46,6 @@ from kgplug.training.config import ModelConfig
 _N_RANDOM = 300  # random items per user with which each of the user's likes competes
 _NEGATIVES_STREAM = 0xB1E4D  # makes the draws of random items independent of all other draws
 _BLOCK_CELLS = 4_000_000  # users × items whose scores by one member are in memory at a time
-_SHARED = (  # attributes that a restored member takes from the blend
-    "user_keys", "item_keys", "user_label", "item_label", "own_items", "erased_items", "seen", "liked", "seed", "run",
-    "history", "health", "tried", "graph_schema",
-)  # fmt: skip
 CLEARLY = 2.0  # standard errors by which a member's own lists must be better than the blend's to give it all weight
 _MOST_TURNS = 6  # maximum number of weightings to try, as a multiple of the number of members
 _LEAST = 0.01  # smallest share of a weight when the search starts, because doubling cannot raise 0
@@ -60,10 +69,10 @@ class Blend(Recommender):
     """A weighted sum of the scores of several recommenders: score(u, i) = Σ_m w_m s_m(u, i) / σ_m, w_m ≥ 0.
 
     s_m is the score of member m before its sigmoid, if it has one. σ_m is the standard deviation of a user's scores,
-    averaged over users. The initial weights maximise the likelihood of a softmax in which each validation like competes
-    with random items that the user has no feedback on (listwise stacking). Then they are doubled or halved, one after
-    the other, as long as NDCG@10 on the validation set grows. If a member alone makes clearly better lists, it gets all
-    weight. Lists are exact: all items are ranked by the sum.
+    averaged over users. The first weights maximise the likelihood of a softmax in which each validation like competes
+    with random items on which its user has no feedback (listwise stacking). Then they are doubled or halved, one after
+    the other, as long as the lists for the validation set become better, or stay as good with a higher AUC. If a member
+    alone makes clearly better lists, it gets all weight. Lists are exact: all items are ranked by the sum.
 
     Source: L. Breiman, "Stacked Regressions", Machine Learning 24, 1996, for non-negative weights; J. Xia et al.,
     "Listwise Approach to Learning to Rank", ICML 2008, for the softmax with one relevant item.
@@ -71,6 +80,7 @@ class Blend(Recommender):
     Attributes:
         members: The trained recommenders.
         scales: w_m / σ_m, float64 (n_members,).
+        source: The member whose vectors are the blend's, None if no member with a weight has vectors.
     """
 
     name = BLEND
@@ -79,87 +89,120 @@ class Blend(Recommender):
     config: BlendConfig
     members: list[Recommender]
     scales: np.ndarray
+    source: Recommender | None
+    vectors_of_all: bool = True
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        classes = [class_of(member) for member in listed(self.config.members)]
+        members = listed(self.config.members)
         for what, given in (("weights", self.config.weights), ("member_settings", self.config.member_settings)):
-            if given and len(given) != len(classes):
-                raise UsageError(f"Blend: {what} needs one entry for each of the {len(classes)} members.")
+            if given and len(given) != len(members):
+                raise UsageError(f"Blend: {what} needs one entry for each of the {len(members)} members.")
         weights = self.config.weights
         if weights and (min(weights) < 0 or not max(weights) > 0):
             raise UsageError(f"Blend: weights must be 0 or more, and one above 0; found {weights}.")
-        self.inputs = Inputs(**{need: any(getattr(each.inputs, need) for each in classes) for need in vars(Inputs())})
+        needs = [self._untrained(number, member).inputs for number, member in enumerate(members)]
+        self.inputs = Inputs(**{need: any(getattr(each, need) for each in needs) for need in vars(Inputs())})
+
+    def _untrained(self, number: int, member: str) -> Recommender:
+        """Return a member before its training, with its settings; UsageError if they are wrong."""
+        settings = self.config.member_settings[number] if self.config.member_settings else {}
+        if settings and run_of(member) is not None:
+            raise UsageError(f"Blend: {member} is a run, which already has settings: give {{}} in member_settings.")
+        return class_of(member)(**settings)
 
     def _fit(self, data: TrainingData) -> None:
-        members = listed(self.config.members)
-        to_train = not any(Path(member).is_dir() for member in members)
-        enough = to_train and data.interactions.is_like.sum() >= CHOOSING_FROM
+        trains_all = not any(run_of(member) for member in listed(self.config.members))
+        enough = trains_all and data.interactions.is_like.sum() >= CHOOSING_FROM
         if not self.config.weights and data.valid is None and enough:
             learnt, valid = data.interactions.split(CHOOSING, seed=data.seed, by="row")
+            file = data.checkpoint
+            own_file = None if file is None else file.with_name(f"{file.stem}-weights{file.suffix}")
             with self._rows_of(learnt):
-                self._fit(replace(data, interactions=learnt, valid=valid))
-        self.members = [self._member(n, member, data) for n, member in enumerate(listed(self.config.members))]
+                self._combine(replace(data, interactions=learnt, valid=valid, checkpoint=own_file))
+        self._combine(data)
+        if data.checkpoint is not None:
+            stem, suffix = glob.escape(data.checkpoint.stem), data.checkpoint.suffix
+            for path in data.checkpoint.parent.glob(f"{stem}-*member-*{suffix}"):
+                path.unlink(missing_ok=True)
+
+    def _combine(self, data: TrainingData) -> None:
+        """Load or train all members, and set the weights, unless they are set."""
+        members = list(enumerate(listed(self.config.members)))
+        loaded = {number: self._loaded(run_dir) for number, member in members if (run_dir := run_of(member))}
+        self.members = [loaded[n] if n in loaded else self._trained(n, member, data) for n, member in members]
         if not self.config.weights:
             self.config = self.config.model_copy(update={"weights": self._weights(data)})
         self.scales = np.array(self.config.weights) / self._spreads()
+        self._take_vectors()
         settings = [member.config.model_dump() | _epochs(member) for member in self.members]
         names = ",".join(member.name for member in self.members)
         self.config = self.config.model_copy(update={"members": names, "member_settings": tuple(settings)})
 
-    def _member(self, number: int, member: str, data: TrainingData) -> Recommender:
-        """Return a trained member: load it from a run, or train it now.
+    def _loaded(self, run_dir: Path) -> Recommender:
+        """Return the model of a run. UsageError if it was trained on other rows or likes than this training set."""
+        arrays, content = read_artefact(run_dir)
+        model = class_of(str(run_dir)).restored(run_dir, arrays, content)
+        same = np.array_equal(model.user_keys, self.user_keys) and np.array_equal(model.item_keys, self.item_keys)
+        if not same or abs(model.seen - self.seen).nnz or abs(model.liked - self.liked).nnz:
+            raise UsageError(
+                f"Blend: run {run_dir.name} was trained on other rows or likes than this training set, so its scores "
+                f"would not be comparable. Name its model instead ({model.name}), or use the split of that run."
+            )
+        return model
+
+    def _trained(self, number: int, member: str, data: TrainingData) -> Recommender:
+        """Train a member, or return it if an interrupted training of the blend had already trained it.
 
         Args:
             number: Position of the member among the members.
-            member: Folder of a run, or name of a model.
+            member: Name of a model.
             data: Training data.
         """
-        if Path(member).is_dir():
-            arrays, content = read_artefact(Path(member))
-            model = class_of(member).restored(Path(member), arrays, content)
-            same = np.array_equal(model.user_keys, self.user_keys) and np.array_equal(model.item_keys, self.item_keys)
-            if not same or abs(model.seen - self.seen).nnz:
-                raise UsageError(
-                    f"Blend: run {Path(member).name} was trained on other rows than this training set, so its scores "
-                    f"would not be comparable. Name its model instead ({model.name}), or use the split of that run."
-                )
-            return model
-        settings = self.config.member_settings[number] if self.config.member_settings else {}
-        checkpoint = data.checkpoint
-        if checkpoint is not None:
-            checkpoint = checkpoint.with_name(f"{checkpoint.stem}-member-{number}{checkpoint.suffix}")
-        model = class_of(member)(**settings)
-        options: dict[str, Any] = {"seed": data.seed, "progress": data.progress, "checkpoint": checkpoint}
+        model, file = self._untrained(number, member), data.checkpoint
+        inputs: dict[str, Any] = {"seed": data.seed, "progress": data.progress}
         knowledge = data.knowledge if model.inputs.triples else None
-        return model.fit(data.interactions, knowledge, valid=data.valid, **options)
+        if file is None:
+            return model.fit(data.interactions, knowledge, valid=data.valid, **inputs)
+        texts = (data.interactions.texts_fingerprint or "",) if model.inputs.titles else ()
+        mark = fingerprint(*data.fingerprints, model.name, model.config.model_dump_json(), str(data.seed), *texts)
+        finished = file.with_name(f"{file.stem}-finished-member-{number}{file.suffix}")
+        if (before := kept(finished, model.name, mark, self)) is not None:
+            return before
+        checkpoint = file.with_name(f"{file.stem}-member-{number}{file.suffix}")
+        model.fit(data.interactions, knowledge, valid=data.valid, checkpoint=checkpoint, **inputs)
+        keep(finished, model, mark)
+        checkpoint.unlink(missing_ok=True)
+        return model
 
     def _weights(self, data: TrainingData) -> tuple[float, ...]:
         """Return the weights that the validation set chooses; equal ones if it is missing or has too few likes.
 
-        They start from `listwise_weights`, and are doubled or halved one after the other as long as the lists become
-        better. But if a member alone makes clearly better lists, it gets all weight.
+        They start from `listwise_weights`. One after the other, they are doubled or halved as long as the lists become
+        better, or stay as good with a higher AUC. But if a member alone makes clearly better lists, it gets all weight.
         """
         learnt, valid, n = data.interactions, data.valid, len(self.members)
-        if valid is None or valid.is_like.sum() < LIKES_TO_CHOOSE_ON:
+        if n == 1 or valid is None or valid.is_like.sum() < LIKES_TO_CHOOSE_ON:
             return (1.0 / n,) * n
         spreads, validation = self._spreads(), Validation(learnt, valid, seed=data.seed, items=None)
 
+        progress = bar(None, what=f"{self.name}, choosing weights", unit="choice", progress=data.progress)
+
         def attempt(weights: np.ndarray) -> Tried:
             self.scales = weights / spreads
-            rounded = [float(f"{each:.4g}") for each in weights]
-            return Tried({"weights": rounded}, None, validation.measure(self))
+            progress.update()
+            return Tried({"weights": [float(f"{each:.4g}") for each in weights]}, validation.measure(self))
 
         start = self._learnt_weights(learnt, valid, spreads, data.seed)
         start = np.maximum(start, _LEAST * start.sum()) if start.any() else np.ones(n)
         search = Search({str(m): start[m] for m in range(n)}, {str(m): 2.0 for m in range(n)})
         tried: list[Tried] = []
-        for changes in islice(search.turns(), _MOST_TURNS * n):
-            weights = np.array([changes.get(str(m), start[m]) for m in range(n)])
-            tried.append(attempt(weights))
-            search.tried.append(replace(tried[-1], changes=changes))
-        chosen = best_of(tried)
-        alone = max(map(attempt, np.eye(n)), key=lambda each: each.quality.mean)
+        with progress:
+            for changes in islice(search.turns(), _MOST_TURNS * n):
+                tried.append(attempt(np.array([changes.get(str(m), start[m]) for m in range(n)])))
+                search.tried.append(replace(tried[-1], changes=changes))
+            chosen = best_of(tried)
+            alone = max(map(attempt, np.eye(n)), key=lambda each: each.quality.mean)
         loss, chance = chosen.quality.loss(alone.quality)
         if loss > CLEARLY * chance:
             chosen = alone
@@ -232,20 +275,20 @@ class Blend(Recommender):
             total += np.float32(scale) * each
         return total
 
-    def _with_vectors(self) -> Recommender | None:
-        """Return the member with the largest weight among those with item vectors; None if none has any."""
+    def _take_vectors(self) -> None:
+        """Set `source`: the member with the largest weight above 0 that has item vectors."""
         order = np.argsort(-np.array(self.config.weights), kind="stable")
-        return next((self.members[m] for m in order if self.members[m].item_vectors() is not None), None)
+        used = [self.members[number] for number in order if self.scales[number] > 0]
+        self.source = next((member for member in used if member.item_vectors() is not None), None)
+        self.vectors_of_all = self.source is None or self.source.vectors_of_all
 
     def item_vectors(self) -> np.ndarray | None:
-        """Return the item vectors of the member with the largest weight among those that have item vectors."""
-        member = self._with_vectors()
-        return None if member is None else member.item_vectors()
+        """Return the item vectors of `source`, float32 (n_items, d)."""
+        return None if self.source is None else self.source.item_vectors()
 
     def user_vectors(self) -> np.ndarray | None:
-        """Return the user vectors of the same member as `item_vectors`."""
-        member = self._with_vectors()
-        return None if member is None else member.user_vectors()
+        """Return the user vectors of `source`, float32 (n_users, d)."""
+        return None if self.source is None else self.source.user_vectors()
 
     @classmethod
     def user_arrays(cls) -> UserArrays:
@@ -259,20 +302,13 @@ class Blend(Recommender):
         }
 
     def _restore(self, arrays: dict[str, np.ndarray]) -> None:
-        self.scales, self.members = arrays["scales"], []
-        parts = by_member(arrays)
-        for number, name in enumerate(listed(self.config.members)):
-            kind = class_of(name)
-            settings = kind.config_class.of_saved(dict(self.config.member_settings[number]))
-            if "device" in settings:
-                from kgplug.training.device import device_at_hand  # torch
-
-                settings["device"] = device_at_hand(settings["device"])
-            member = kind(**settings)
-            for shared in _SHARED:
-                setattr(member, shared, getattr(self, shared))
-            member._take_state(parts.get(f"{number}.{name}.", {}))
-            self.members.append(member)
+        parts, names = by_member(arrays), listed(self.config.members)
+        self.scales = arrays["scales"]
+        self.members = [
+            restored(name, dict(self.config.member_settings[number]), parts.get(f"{number}.{name}.", {}), self)
+            for number, name in enumerate(names)
+        ]
+        self._take_vectors()
 
 
 def listwise_weights(of_likes: np.ndarray, of_others: np.ndarray, lists: np.ndarray, *, n_items: int) -> np.ndarray:

@@ -61,6 +61,10 @@ class CEASE(EASE):
     config_class = CEASEConfig
     config: CEASEConfig
 
+    def _learnable(self, data: TrainingData) -> np.ndarray:
+        features = kg_features(data.interactions.likes(), data.knowledge)  # (n_items, n_features)
+        return np.union1d(super()._learnable(data), np.flatnonzero(features.getnnz(axis=1)))
+
     def _learnt_rows(self, data: TrainingData) -> tuple[sparse.csr_matrix, np.ndarray, float]:
         rows, weights, mean_weight = super()._learnt_rows(data)
         features = kg_features(data.interactions.likes(), data.knowledge)  # (n_items, n_features)

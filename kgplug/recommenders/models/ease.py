@@ -59,7 +59,7 @@ class EASEConfig(ListsConfig):
 
     tuning: ClassVar[Space] = {"l2": Range(5.0, 2000.0, log=True), "user_power": Range(0.0, 1.0)}
 
-    grid: ClassVar[Grid] = {"l2": 4.0}
+    grid: ClassVar[Grid] = {**ListsConfig.grid, "l2": 4.0}
 
     l2: float | None = Field(
         None, gt=0, description="weight λ of the squared norms; by default 500 times the mean weight of a like"
@@ -108,7 +108,7 @@ class EASE(ChosenByLists):
     n_trials = 8  # each with half of the items: the inverse takes an eighth of its usual time, the rest at most half
 
     def _fit(self, data: TrainingData) -> None:
-        _check_memory(self.name, len(distinct(data.interactions.likes().items)))  # before the first trial
+        _check_memory(self.name, len(self._learnable(data)))  # before the first trial
         super()._fit(data)
 
     def _default(self, name: str, data: TrainingData) -> Any:
@@ -119,15 +119,20 @@ class EASE(ChosenByLists):
     def _learn(self, data: TrainingData, *, cheaply: bool = False) -> np.ndarray | None:
         self.weights = np.empty((0, 0), dtype=np.float32)  # frees the weights of an earlier trial
         rows, weights, mean_weight = self._learnt_rows(data)
-        n_items = rows.get_shape()[1]
-        some = np.ones(n_items, dtype=bool)
-        if cheaply:
-            rng = np.random.default_rng([data.seed, _ITEMS_STREAM])
-            some[rng.permutation(n_items)[max(_ITEMS_TO_CHOOSE_ON, -(-n_items // 2)) :]] = False
+        some, share = np.ones(rows.get_shape()[1], dtype=bool), 1.0
+        candidates = self._learnable(data)
+        most = max(_ITEMS_TO_CHOOSE_ON, -(-len(candidates) // 2))
+        if cheaply and len(candidates) > most:
+            rng, share = np.random.default_rng([data.seed, _ITEMS_STREAM]), most / len(candidates)
+            some[rng.permutation(candidates)[most:]] = False
         # With fewer items each weight is larger, so λ is lowered in proportion.
-        l2 = (self.config.l2 or _L2 * mean_weight) * some.mean()
+        l2 = (self.config.l2 or _L2 * mean_weight) * share
         self._learn_items(np.flatnonzero(some & (rows.getnnz(axis=0) > 0)), rows, weights, l2)
         return some if cheaply else None
+
+    def _learnable(self, data: TrainingData) -> np.ndarray:
+        """Return the items that can get weights, int64: those with likes, in CEASE also those with KG features."""
+        return distinct(data.interactions.likes().items)
 
     def _learnt_rows(self, data: TrainingData) -> tuple[sparse.csr_matrix, np.ndarray, float]:
         """Return rows to learn from (users, in CEASE also KG features), their weights, and the mean weight of a like.

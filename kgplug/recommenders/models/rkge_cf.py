@@ -68,6 +68,9 @@ class RKGECF(RKGE):
         """Return 1 / rank of each item in its user's list, float32 (n,)."""
         return self._score_by_blocks(users, items)
 
+    def score_parts(self, users: np.ndarray, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return self.score(users, items).astype(np.float64), np.zeros(len(users))
+
     def _score_block(self, users: np.ndarray) -> np.ndarray:
         return self._fused(super()._unfinished_block(users)[0], self.likes[users], self.similar_users[users])
 

@@ -18,6 +18,7 @@ import numpy as np
 from pydantic import Field
 
 from kgplug.data.interactions import Interactions
+from kgplug.errors import TrainingError
 from kgplug.progress import bar
 from kgplug.recommenders.base import Recommender
 from kgplug.recommenders.health import model_findings
@@ -32,6 +33,8 @@ SHARES = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # standard deviation of the popu
 class ListsConfig(ChosenConfig):
     """Settings of a `ChosenByLists` model."""
 
+    grid: ClassVar[Grid] = {"popularity": SHARES}
+
     popularity: float = Field(
         0.0,
         ge=0,
@@ -45,14 +48,15 @@ class Tried:
 
     Attributes:
         changes: Settings that differ from the defaults, and their values.
-        share: Standard deviation of the popularity term / that of the scores without it, one of `SHARES`; None if
-            the user set `popularity`, or if the model collapsed.
-        measured: How good the lists are; None if the model collapsed.
+        measured: How good the lists are; None if the training failed or the model collapsed.
+        share: Standard deviation of the popularity term / that of the scores without it, one of `SHARES`.
+        note: Why the training failed, "" if it did not.
     """
 
     changes: dict[str, Any]
-    share: float | None
     measured: Measured | None
+    share: float = 0.0
+    note: str = ""
 
     @property
     def quality(self) -> Measured:
@@ -62,6 +66,7 @@ class Tried:
 
     def told(self, *, chosen: bool) -> dict[str, Any]:
         """Return these settings and their metrics as an entry of `Recommender.tried`; `chosen`: whether they won."""
+        collapsed = "the model has collapsed" if self.measured is None else ""
         return {
             "settings": self.changes,
             "epochs": None,
@@ -69,7 +74,7 @@ class Tried:
             "value": None if self.measured is None else round(self.measured.mean, 4),
             "AUC": None if self.measured is None else round(self.measured.auc, 4),
             "chosen": chosen,
-            "note": "the model has collapsed" if self.measured is None else "",
+            "note": self.note or collapsed,
         }
 
 
@@ -101,12 +106,11 @@ class Search:
         """Yield each choice to try, as the settings that differ from the defaults. The first is {}."""
         yield {}
         for name, steps in self._grid.items():
-            start = best_of(self.tried).changes
+            start = {key: value for key, value in best_of(self.tried).changes.items() if key in self._defaults}
             if isinstance(steps, tuple):
                 for value in steps:
-                    changes = {key: v for key, v in (start | {name: value}).items() if v != self._defaults[key]}
-                    if changes not in [each.changes for each in self.tried]:
-                        yield changes
+                    if value != start.get(name, self._defaults[name]):
+                        yield {key: v for key, v in (start | {name: value}).items() if v != self._defaults[key]}
             else:
                 yield from self._climb(start, name, steps)
 
@@ -128,8 +132,8 @@ class ChosenByLists(Recommender):
     """A recommender without epochs whose settings can be chosen on the validation set.
 
     Attributes:
-        n_trials: Maximum number of choices to train cheaply, including the defaults. All of them together take at most
-            twice as long as the full training.
+        n_trials: Maximum number of choices to train cheaply, including the defaults. On large data, all of
+            them together take about twice as long as the full training.
     """
 
     config: ListsConfig
@@ -161,39 +165,54 @@ class ChosenByLists(Recommender):
             valid: Rows to compare the lists on.
             grid: Settings to change.
         """
-        start, defaults = self.config, {name: self._default(name, data) for name in grid}
-        part, search = replace(data, interactions=learnt, valid=None, progress=False), Search(defaults, grid)
+        shares = SHARES if "popularity" in grid else ()
+        steps = {name: each for name, each in grid.items() if name != "popularity"}
+        start, defaults = self.config, {name: self._default(name, data) for name in steps}
+        part, search = replace(data, interactions=learnt, valid=None, progress=False), Search(defaults, steps)
         progress = bar(self.n_trials, what=f"{self.name}, choosing settings", unit="choice", progress=data.progress)
+        tried: list[Tried] = []
         with progress, self._rows_of(learnt):
             for changes in islice(search.turns(), self.n_trials):
                 self.config = start.model_copy(update=defaults | changes)
-                search.tried.append(self._trial(part, valid, changes))
+                found = self._trial(part, valid, changes, shares)
+                search.tried.append(best_of(found))
+                tried += found[:1] if not tried and search.tried[0] is not found[0] else []  # the defaults themselves
+                tried.append(search.tried[-1])
                 progress.update()
         chosen = best_of(search.tried)
-        self.config = start.model_copy(update=defaults | chosen.changes)
-        self.tried = [each.told(chosen=each is chosen) for each in search.tried]
+        kept = {name: value for name, value in chosen.changes.items() if name != "popularity"}
+        self.config = start.model_copy(update=defaults | kept)
+        self.tried = [each.told(chosen=each is chosen) for each in tried]
         return chosen
 
-    def _trial(self, data: TrainingData, valid: Interactions, changes: dict[str, Any]) -> Tried:
-        """Train cheaply with `config`, which has these changes. Return the result with the best of `SHARES`."""
-        items = self._learn(data, cheaply=True)
+    def _trial(
+        self, data: TrainingData, valid: Interactions, changes: dict[str, Any], shares: tuple[float, ...]
+    ) -> list[Tried]:
+        """Train cheaply with `config`, which has these changes. Return the result with each share of popularity.
+
+        A failure is recorded in the result; with the defaults, it is raised.
+        """
+        try:
+            items = self._learn(data, cheaply=True)
+        except TrainingError as error:
+            if not changes:
+                raise
+            return [Tried(changes, None, note=str(error))]
         validation = Validation(data.interactions, valid, seed=data.seed, items=items)
         if model_findings(self):
-            return Tried(changes, None, None)
-        if "popularity" in self._given.model_fields_set:
-            return Tried(changes, None, validation.measure(self))
-        by_share: list[Tried] = []
-        unit, leader, n_worse = self._spread_ratio(items), Measured(np.zeros(1), 0.0), 0
-        for share in SHARES:
+            return [Tried(changes, None)]
+        found = [Tried(changes, validation.measure(self))]
+        unit, leader, n_worse = self._spread_ratio(items), found[0].quality, 0
+        for share in shares[1:]:
             self._set_popularity(share * unit)
-            measured = validation.measure(self)
-            by_share.append(Tried(changes, share, measured))
-            if len(by_share) == 1 or measured.mean > leader.mean:
-                leader = measured
-            n_worse = 0 if measured.ties(leader) else n_worse + 1
+            with_popularity = changes | {"popularity": self.config.popularity}
+            found.append(Tried(with_popularity, validation.measure(self), share))
+            if found[-1].quality.mean > leader.mean:
+                leader = found[-1].quality
+            n_worse = 0 if found[-1].quality.ties(leader) else n_worse + 1
             if n_worse == 2:  # even more popularity would not help
                 break
-        return best_of(by_share)
+        return found
 
     def _set_popularity(self, weight: float) -> None:
         self.config = self.config.model_copy(update={"popularity": float(f"{weight:.4g}")})

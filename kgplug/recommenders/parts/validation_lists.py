@@ -18,7 +18,7 @@ from kgplug.recommenders.base import Recommender
 LISTED = 10  # length of the lists
 MOST_USERS = 2_000  # maximum number of users whose lists are compared
 AS_GOOD = 0.02  # relative loss of NDCG up to which lists count as equally good
-_SPREAD_USERS, _SPREAD_ROWS = 256, 64  # sample of users for `spread_of_scores`; how many of them at a time
+_SPREAD_USERS, _SPREAD_CELLS = 256, 2_000_000  # users whose scores' spread is measured; scores in memory at a time
 _USERS_STREAM, _NEGATIVES_STREAM = 0x115D, 0x7A11D  # make these draws independent of all others
 
 
@@ -99,6 +99,7 @@ def spread_of_scores(model: Recommender, liked: sparse.csr_matrix, items: np.nda
     """
     users = np.flatnonzero(np.diff(liked.indptr))
     users = users[:: max(1, -(-len(users) // _SPREAD_USERS))]
-    blocks = (model._unfinished_block(users[at : at + _SPREAD_ROWS])[0] for at in range(0, len(users), _SPREAD_ROWS))
+    rows = max(1, _SPREAD_CELLS // max(1, liked.get_shape()[1]))
+    blocks = (model._unfinished_block(users[at : at + rows])[0] for at in range(0, len(users), rows))
     spreads = [(block if items is None else block[:, items]).std(axis=1) for block in blocks]
     return float(np.concatenate(spreads).mean(dtype=np.float64))
