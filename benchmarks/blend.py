@@ -1,6 +1,6 @@
 """How good Blend is, next to each of its members.
 
-    python benchmarks/blend.py                         on MovieLens and planted data, about half an hour
+    python benchmarks/blend.py                         on MovieLens and planted data, about ten minutes
     python benchmarks/blend.py --members EASE,ALS
     python benchmarks/blend.py --book-crossing FOLDER  also Book-Crossing (see results.py)
     python benchmarks/blend.py --quick                 CEASE, ALS and LightGCN on the two smallest sets

@@ -94,9 +94,10 @@ def train(
     settings not given with -s, are those of the earlier run. --final trains the run to publish: on all rows, including
     the test set. Its metrics are those of the run without --final, which is trained first if it does not exist.
 
-    A recommender that is trained by epochs chooses its most important settings on the validation set. This takes about
-    three times as long as one training. If you give any setting with -s (other than device or backend), nothing is
-    chosen: all other settings have their defaults. To use only defaults, give -s settings=defaults.
+    EASE, CEASE, ALS and all recommenders that are trained by epochs choose their most important settings on the
+    validation set. This takes about three times as long as one training. If you give any setting with -s (other than
+    device or backend), nothing is chosen: all other settings have their defaults. To use only defaults, give -s
+    settings=defaults.
 
     Examples: `kgplug train MKR`, `kgplug train MKR --final`, `kgplug train TransH -s embedding_dim=32`, `kgplug train
     KGCN --split 0.6,0.2,0.2`, `kgplug train TransE --from TransE --freeze`
