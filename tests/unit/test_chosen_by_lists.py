@@ -24,6 +24,9 @@ from kgplug.recommenders.training_data import TrainingData
 from tests.unit.planted import directors_and_fans, popular, shuffled, tiny
 
 
+pytestmark = pytest.mark.training
+
+
 @pytest.fixture(scope="module")
 def sets() -> tuple[Interactions, Interactions, Interactions]:
     return popular(0).split((0.6, 0.2, 0.2), seed=0, by="row")
