@@ -23,7 +23,6 @@ from kgplug.recommenders.parts.validation_lists import Measured, Validation
 from kgplug.recommenders.training_data import TrainingData
 from tests.unit.planted import directors_and_fans, popular, shuffled, tiny
 
-
 pytestmark = pytest.mark.training
 
 
