@@ -5,7 +5,6 @@ Heavy packages are imported only when a model is created, so listing names is fa
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Callable, Iterable
 from importlib.metadata import EntryPoint, entry_points
@@ -246,8 +245,7 @@ def _maker(name: str) -> Callable[..., Any]:
     if found is None:
         raise unknown_name("model", name, [*RECOMMENDERS, *_registered, *points, *EMBEDDINGS])
     if found in RECOMMENDERS:
-        module, _, attribute = RECOMMENDERS[found].home.partition(":")
-        return getattr(importlib.import_module(f"kgplug.recommenders.models.{module}"), attribute)
+        return RECOMMENDERS[found].load()
     if found in _registered:
         return _registered[found]
     if found in points:

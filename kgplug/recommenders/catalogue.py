@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass, replace
+from typing import Any
 
 from kgplug.data.kinds import LIKES, LIKES_AND_TRIPLES, Inputs, Kind
 
@@ -45,6 +47,11 @@ class Recommends:
     inputs: Inputs
     paper: str
     good_for: str
+
+    def load(self) -> Any:
+        """Import the model's module and return its class."""
+        module, _, name = self.home.partition(":")
+        return getattr(importlib.import_module(f"kgplug.recommenders.models.{module}"), name)
 
     def info(self, name: str) -> ModelInfo:
         """Return this entry as `kgplug.available` lists it; `name` is the model's name."""

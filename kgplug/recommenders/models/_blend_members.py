@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from json import loads
 from pathlib import Path
@@ -50,8 +49,7 @@ def class_of(member: str) -> type[Recommender]:
     names = {name.lower(): name for name in RECOMMENDERS if name != BLEND}
     if member.lower() not in names:
         raise unknown_name("member of Blend", member, list(names.values()))
-    module, _, kind = RECOMMENDERS[names[member.lower()]].home.partition(":")
-    return getattr(importlib.import_module(f"kgplug.recommenders.models.{module}"), kind)
+    return RECOMMENDERS[names[member.lower()]].load()
 
 
 def restored(name: str, settings: dict[str, Any], arrays: dict[str, np.ndarray], blend: Recommender) -> Recommender:
@@ -85,7 +83,7 @@ def keep(path: Path, member: Recommender, fingerprint: str) -> None:
     }  # fmt: skip
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f"{path.name}.{os.getpid()}")
+        temporary = path.with_name(f"{path.stem}-{os.getpid()}{path.suffix}")  # a name that a finished blend removes
         save_file(arrays, temporary, {"kgplug": dumps(facts)})
         temporary.replace(path)
 

@@ -85,7 +85,7 @@ class ALS(ChosenByLists, FactorRecommender):
                 f"{self.name}: the vectors became NaN with l2={self.config.l2:g} and confidence="
                 f"{self.config.confidence:g}. Train again with smaller values."
             ) from None
-        self.factors = Factors.without_bias(model.user_factors, model.item_factors).averaged(likes.matrix())
+        self.factors = Factors.without_bias(model.user_factors, model.item_factors).averaged(self.liked)
         self._rescore()
 
     def _rescore(self) -> None:

@@ -120,11 +120,11 @@ class EASE(ChosenByLists):
         self.weights = np.empty((0, 0), dtype=np.float32)  # frees the weights of an earlier trial
         rows, weights, mean_weight = self._learnt_rows(data)
         some, share = np.ones(rows.get_shape()[1], dtype=bool), 1.0
-        candidates = self._learnable(data)
-        most = max(_ITEMS_TO_CHOOSE_ON, -(-len(candidates) // 2))
-        if cheaply and len(candidates) > most:
-            rng, share = np.random.default_rng([data.seed, _ITEMS_STREAM]), most / len(candidates)
-            some[rng.permutation(candidates)[most:]] = False
+        if cheaply:
+            candidates = self._learnable(data)
+            most = min(len(candidates), max(_ITEMS_TO_CHOOSE_ON, -(-len(candidates) // 2)))
+            some[np.random.default_rng([data.seed, _ITEMS_STREAM]).permutation(candidates)[most:]] = False
+            share = most / len(candidates)
         # With fewer items each weight is larger, so λ is lowered in proportion.
         l2 = (self.config.l2 or _L2 * mean_weight) * share
         self._learn_items(np.flatnonzero(some & (rows.getnnz(axis=0) > 0)), rows, weights, l2)

@@ -176,7 +176,8 @@ class ChosenByLists(Recommender):
                 self.config = start.model_copy(update=defaults | changes)
                 found = self._trial(part, valid, changes, shares)
                 search.tried.append(best_of(found))
-                tried += found[:1] if not tried and search.tried[0] is not found[0] else []  # the defaults themselves
+                if not changes and search.tried[0] is not found[0]:
+                    tried.append(found[0])  # the defaults themselves
                 tried.append(search.tried[-1])
                 progress.update()
         chosen = best_of(search.tried)
