@@ -8,7 +8,7 @@ import logging
 import sys
 import time
 import warnings
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -31,6 +31,8 @@ from kgplug.strict_json import dumps
 if TYPE_CHECKING:
     import pandas as pd
 
+    from kgplug.evaluation.report import Marks
+    from kgplug.evaluation.significance import Difference
     from kgplug.graph.graph import Graph
     from kgplug.jobs import Split
     from kgplug.training.runs import Runs
@@ -192,11 +194,11 @@ def print_help_in_whole_lines(command: Any) -> None:
         print_help_in_whole_lines(sub)
 
 
-def print_frame(frame: pd.DataFrame, *, as_json: bool, title: str | None = None) -> None:
+def print_frame(frame: pd.DataFrame, *, as_json: bool, title: str | None = None, marks: Marks = frozenset()) -> None:
     """Print a table, or its rows as JSON.
 
     Cells are never wrapped. Without a terminal, a row is one line of any length. On a terminal narrower than the table,
-    each row becomes a block of lines.
+    each row becomes a block of lines. `marks` has (row, column) of each value that gets a star.
     """
     if as_json:
         print_json(frame)
@@ -208,12 +210,43 @@ def print_frame(frame: pd.DataFrame, *, as_json: bool, title: str | None = None)
 
     if title:
         out.print(title, style="italic")
-    table = to_table(frame, encoding=out.encoding)
+    table = to_table(frame, encoding=out.encoding, marks=marks)
     width = Measurement.get(out, out.options.update(max_width=_NO_LIMIT), table).maximum
     if sys.stdout.isatty() and width > out.width:
-        out.print(to_blocks(frame))
+        out.print(to_blocks(frame, marks=marks))
     else:
         Console(file=out.file, width=width, highlight=False, emoji=False).print(table)
+
+
+def print_compared(table: pd.DataFrame, *, title: str, sorted_by: int, differences: Sequence[Difference]) -> None:
+    """Print a table of models, with a star at each difference that is more than chance, and what the stars mean.
+
+    Of two models, each difference is also printed as a sentence.
+
+    Args:
+        table: One row per model.
+        title: Title of the table.
+        sorted_by: Length of the lists whose NDCG says which model is best.
+        differences: Differences of the models to one of them; may be empty.
+    """
+    from kgplug.evaluation.metrics.catalogue import SORTED_BY
+    from kgplug.evaluation.significance import legend, marks
+
+    print_frame(table, as_json=False, title=title, marks=marks(differences))
+    for line in legend(differences, SORTED_BY[Kind.RECOMMENDER].column(sorted_by)):
+        out.print(line)
+    if len({each.model for each in differences}) == 1:
+        for each in differences:
+            out.print(str(each))
+
+
+def with_differences(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table for JSON: each row has its differences to the baseline, if models were compared."""
+    found: list[Difference] = table.attrs.get("differences", [])
+    if not found:
+        return table
+    of_rows: Any = [[each for each in found if each.model == name] for name in table.index]
+    return table.assign(differences=of_rows)
 
 
 def print_json(value: Any) -> None:

@@ -27,8 +27,10 @@ from kgplug.cli.console import (
     parse_lengths,
     parse_settings,
     parse_split,
+    print_compared,
     print_frame,
     print_json,
+    with_differences,
 )
 from kgplug.cli.this_graph import graph_at_hand, resolve_here, this_graph
 from kgplug.errors import KgplugError, RunError, UsageError
@@ -254,12 +256,17 @@ def evaluate(
     run's training or validation set. A run that cannot be measured is reported; the others are still measured, and the
     exit code is 1.
 
+    For recommenders, a star marks each AUC and list metric whose difference from the best run (by NDCG at the first
+    length) is more than chance: paired bootstrap over the test users, p < 0.05 after Holm's correction for all
+    comparisons of the table. For two runs, each difference is also printed with its 95 % interval.
+
     --beyond prints a second table for recommenders: novelty in bits, diversity (1 minus the mean cosine between the
     items of a list, by their likes), mean popularity of listed items, and the Gini index of how often items are
     listed. The table also has the accuracy on users and items with fewer than five training likes (cold), and on all
     other users and items.
 
-    Examples: `kgplug evaluate`, `kgplug evaluate MKR KGCN -k 5,10,50 --json`, `kgplug evaluate MKR MF --beyond`
+    Examples: `kgplug evaluate`, `kgplug evaluate MKR KGCN`, `kgplug evaluate MKR KGCN -k 5,10,50 --json`, `kgplug
+    evaluate MKR MF --beyond`
     """
     from kgplug import jobs
 
@@ -274,7 +281,7 @@ def evaluate(
         tables = jobs.evaluate(graph, run_dirs, k=lengths, beyond=beyond, on_failure=on_failure)
     if tables and "recommender" not in tables and (beyond or k != MEASURED_LENGTHS):
         err.print("Embeddings do not make lists: -k and --beyond are not used.")
-    _print_measures(tables, beyond=beyond, as_json=as_json)
+    _print_measures(tables, beyond=beyond, as_json=as_json, sorted_by=lengths[0])
     for run_dir, error in failures.items():
         err.print(f"Not measured: {run_dir.name}. {error}")
     if failures:
@@ -295,20 +302,21 @@ def _newest(store: Runs, graph: Graph, schema_file: Path | None, failures: dict[
     return [newest[name] for name in sorted(newest)]
 
 
-def _print_measures(tables: dict[str, pd.DataFrame], *, beyond: bool, as_json: bool) -> None:
+def _print_measures(tables: dict[str, pd.DataFrame], *, beyond: bool, as_json: bool, sorted_by: int) -> None:
     from kgplug.jobs import health
 
     if as_json:
         notes = [text for table in tables.values() for text in table.attrs.get("notes", [])]
         for text in [*notes, *health.notes(tables)]:  # for example, that the metrics cannot be compared
             err.print(text)
-        print_json([row for table in tables.values() for row in plain(table.rename_axis("run"))])
+        print_json([row for table in tables.values() for row in plain(with_differences(table).rename_axis("run"))])
         return
     titles = {"recommender": "Recommenders, on the test set", "embedding": "Embeddings, on the test set"}
     for kind, table in tables.items():
         names = list(table.columns)
         last = names.index("gone") + 1 if beyond and "gone" in names else len(names)
-        print_frame(table.loc[:, names[:last]], as_json=False, title=titles[kind])
+        differences = table.attrs.get("differences", [])
+        print_compared(table.loc[:, names[:last]], title=titles[kind], sorted_by=sorted_by, differences=differences)
         if last < len(names):
             further = [name for name in names if name.startswith("coverage@")] + names[last:]
             print_frame(table.loc[:, further], as_json=False, title="Beyond accuracy")

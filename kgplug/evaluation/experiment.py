@@ -13,6 +13,7 @@ import pandas as pd
 
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.data.ranking.auc import auc_by_group
 from kgplug.data.values.whole_numbers import whole_number
 from kgplug.errors import TrainingError, UsageError
 from kgplug.evaluation.beyond_accuracy import COLD, evaluate_beyond
@@ -21,8 +22,10 @@ from kgplug.evaluation.health import worse_than_popularity
 from kgplug.evaluation.link_prediction import evaluate_link_prediction
 from kgplug.evaluation.metrics import click_through
 from kgplug.evaluation.metrics.click_through import AUC, ScoredPairs
+from kgplug.evaluation.metrics.ranked_lists import NDCG
 from kgplug.evaluation.protocol import ClickThroughParts, Protocol, divide
 from kgplug.evaluation.ranking import check_lengths, evaluate_ranking
+from kgplug.evaluation.significance import compare_by_user
 from kgplug.recommenders.base import Recommender
 from kgplug.recommenders.health import model_findings
 from kgplug.renamed import renamed
@@ -48,6 +51,7 @@ def evaluate(
     relevant: Literal["likes", "all"] = "likes",
     beyond: bool = False,
     cold: int = COLD,
+    baseline: str | None = None,
     warn: bool = True,
 ) -> pd.DataFrame:
     """Measure one or several models on one test set.
@@ -61,6 +65,11 @@ def evaluate(
     validation set, the median score of training pairs. Lists leave out the items of `train` and `valid`. The reference
     page "Metrics" defines each metric.
 
+    Several recommenders are also compared, user by user: is a difference in AUC or in a metric of lists more than
+    chance? This is a paired bootstrap over the test users, with Holm's correction for all comparisons of the table
+    (`kgplug.evaluation.significance`). `attrs["differences"]` of the returned table has the results. It says whether
+    other users would show a difference between these trained models, not whether another seed would.
+
     Args:
         models: One fitted model, several, or name → fitted model; all of one kind.
         train, test, valid: Sets of one split: `Interactions` for recommenders, `KnowledgeGraph` for embeddings. The
@@ -71,6 +80,8 @@ def evaluate(
         beyond: Also measure novelty, diversity and popularity of the lists, and accuracy by groups
             (`kgplug.evaluation.beyond_accuracy`). These columns follow the others.
         cold: Number of training likes below which a user or item is cold.
+        baseline: Name of the recommender with which the others are compared. None: the one with the highest NDCG at the
+            first k.
         warn: Log the signs that a recommender has collapsed (`kgplug.evaluation.health`). `attrs["health"]` of the
             returned table has them in any case.
 
@@ -78,6 +89,10 @@ def evaluate(
         One row per model, indexed by its name: AUC, ACC, then for each k precision@k, recall@k, F1@k, NDCG@k, hit@k,
         MRR@k and coverage@k. "users" is the number of users measured, "left out" the number of test users without a
         relevant row. Embeddings have MRR, hits@1, hits@3, hits@10, MRR heads and MRR tails.
+
+        `attrs["differences"]` is a list with one `kgplug.evaluation.significance.Difference` per recommender (except
+        the baseline) and metric. `pd.DataFrame(table.attrs["differences"])` makes it a table, and `print` shows each as
+        a sentence.
 
     Raises:
         UsageError: test feedback was trained on, or the sets or models do not fit together.
@@ -94,11 +109,17 @@ def evaluate(
         if each is not None and not isinstance(each, expected):
             raise UsageError(f"evaluate: {what} must be {expected.__name__}; found {type(each).__name__}.")
     sets: Any = (train, test, valid)  # their type was checked above
+    if baseline is not None and baseline not in recommenders:
+        raise UsageError(
+            f'baseline "{baseline}": expected one of the recommenders ({", ".join(recommenders) or "there is none"}).'
+        )
     if embeddings:
         return _evaluate_embeddings(embeddings, *sets)
-    return _evaluate_recommenders(
+    table, by_user = evaluate_recommenders(
         recommenders, *sets, k=lengths, seed=seed, relevant=relevant, beyond=beyond, cold=cold, warn=warn
     )
+    table.attrs["differences"] = compare_by_user(by_user, NDCG.column(lengths[0]), baseline=baseline)
+    return table
 
 
 def _named(models: Evaluated | Sequence[Evaluated] | Mapping[str, Evaluated]) -> dict[str, Evaluated]:
@@ -148,21 +169,26 @@ def _evaluate_embeddings(
     return pd.DataFrame(rows, index=pd.Index(list(models), name="model"))
 
 
-def _evaluate_recommenders(
+def evaluate_recommenders(
     models: Mapping[str, Recommender],
     train: Interactions,
     test: Interactions,
     valid: Interactions | None,
     *,
-    k: tuple[int, ...],
-    seed: int,
-    relevant: Literal["likes", "all"],
-    beyond: bool,
-    cold: int,
-    warn: bool,
-) -> pd.DataFrame:
-    """Measure recommenders by click-through and full ranking, one row per model; the arguments are `evaluate`'s."""
-    lengths = k
+    k: Iterable[int],
+    seed: int = 0,
+    relevant: Literal["likes", "all"] = "likes",
+    beyond: bool = False,
+    cold: int = COLD,
+    warn: bool = True,
+) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
+    """Measure recommenders by click-through and full ranking; the arguments are those of `evaluate`.
+
+    Returns:
+        (table, by_user): one row per model, as `evaluate` returns it; and name of each model → values of each test user
+        for AUC and the metrics of lists, indexed by the user's key. The mean of a column is the metric.
+    """
+    lengths = check_lengths(k)
     seed = whole_number(seed, "seed")
     given = {"training": train, "validation": valid, "test": test}
     parts = {name: part for name, part in given.items() if part is not None}
@@ -174,7 +200,8 @@ def _evaluate_recommenders(
     held_out = valid is not None and bool(valid.is_like.any())
     reference = label_pairs(parts["validation"], list(parts.values()), rng) if held_out else _training_pairs(train, rng)
     rows: list[dict[str, Any]] = []
-    for model in models.values():
+    by_user: dict[str, pd.DataFrame] = {}
+    for name, model in models.items():
         scores = score_pairs(model, pairs)
         result = evaluate_ranking(model, train, test, valid=valid, k=lengths, relevant=relevant)
         row = {
@@ -188,9 +215,12 @@ def _evaluate_recommenders(
                 model, train, test, valid=valid, k=lengths, relevant=relevant, cold=cold, pairs=pairs, scores=scores
             )
         rows.append(row)
+        users, shares = auc_by_group(pairs.labels, scores, pairs.users)
+        values = pd.DataFrame({AUC.name: shares}, index=users).join(result.by_user, how="outer")
+        by_user[name] = values.set_index(test.user_keys[values.index])
     table = pd.DataFrame(rows, index=pd.Index(list(models), name="model"))
     table.attrs["health"] = _health(models, train, test, valid, warn=warn)
-    return table
+    return table, by_user
 
 
 def _of_clicks(pairs: ScoredPairs) -> dict[str, float]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 
 from kgplug.data.interactions import Interactions
 from kgplug.data.values.keys import distinct
@@ -33,11 +34,14 @@ class RankingResult:
         metrics: "precision@10" and so on → mean over users; "coverage@10" and so on → coverage by all lists together.
         users: Number of users measured.
         left_out: Number of users of the test set without a relevant row.
+        by_user: Metrics of single lists, float64: one row per measured user, indexed by the user's index. The means of
+            its columns are in `metrics`.
     """
 
     metrics: dict[str, float]
     users: int
     left_out: int
+    by_user: pd.DataFrame
 
 
 def check_lengths(k: int | Iterable[int]) -> tuple[int, ...]:
@@ -75,22 +79,25 @@ def evaluate_ranking(
     """
     lengths = check_lengths(k)
     right = relevant_rows(test, relevant)
-    n_users = 0
-    totals = np.zeros((len(lengths), len(ranked_lists.METRICS)))
+    measured: list[np.ndarray] = []
+    found: list[np.ndarray] = []  # (lengths, metrics, b) each
     counts = np.zeros((len(lengths), test.n_items), dtype=np.int64)  # number of lists that contain each item
     for block, items in list_blocks(model, right, train, valid, lengths[-1]):
-        n_users += len(block)
-        totals += measure_lists(items, right, block, lengths).sum(axis=2)
+        measured.append(block)
+        found.append(measure_lists(items, right, block, lengths))
         for number, length in enumerate(lengths):
             counts[number] += count_listed(items[:, :length], test.n_items)
+    users, values = np.concatenate(measured), np.concatenate(found, axis=2)  # (n,), (lengths, metrics, n)
+    columns = [metric.column(length) for length in lengths for metric in ranked_lists.METRICS]
+    by_user = pd.DataFrame(values.reshape(len(columns), -1).T, index=users, columns=columns)
     metrics: dict[str, float] = {}
     for number, length in enumerate(lengths):
-        for metric, total in zip(ranked_lists.METRICS, totals[number], strict=True):
-            metrics[metric.column(length)] = float(total / n_users)
+        for metric, total in zip(ranked_lists.METRICS, values[number].sum(axis=1), strict=True):
+            metrics[metric.column(length)] = float(total / len(users))
         for metric in listed_items.METRICS:
             if metric.shown <= Shown.TABLE:
                 metrics[metric.column(length)] = metric.measure(counts[number])
-    return RankingResult(metrics, n_users, len(distinct(test.users)) - n_users)
+    return RankingResult(metrics, len(users), len(distinct(test.users)) - len(users), by_user)
 
 
 def count_listed(lists: np.ndarray, n_items: int) -> np.ndarray:

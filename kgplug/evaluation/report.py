@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any, cast
+from collections.abc import Set as AbstractSet
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import pandas as pd
@@ -16,10 +17,13 @@ from kgplug.evaluation.metrics.metric import Better
 from kgplug.plain_text import encodable, printable
 from kgplug.strict_json import dumps
 
+Marks: TypeAlias = AbstractSet[tuple[str, str]]
 _WIDE = 9  # maximum number of columns after the names; a wider table is transposed
 
 
-def to_table(frame: pd.DataFrame, *, title: str | None = None, encoding: str = "utf-8") -> Table:
+def to_table(
+    frame: pd.DataFrame, *, title: str | None = None, encoding: str = "utf-8", marks: Marks = frozenset()
+) -> Table:
     """Return a table for the terminal. The best value of each metric is bold.
 
     A table with one row per model and too many columns is transposed: one row per metric.
@@ -28,9 +32,10 @@ def to_table(frame: pd.DataFrame, *, title: str | None = None, encoding: str = "
         frame: Table. Its index holds the names of the rows, or is a plain range, which is not shown.
         title: Title above the table.
         encoding: Encoding of the output. Characters that it lacks are replaced before columns are aligned.
+        marks: (row, column) of each value that gets a star.
     """
     names = [str(name) for name in frame.columns]
-    cells = {name: _cells(frame.iloc[:, number], encoding) for number, name in enumerate(names)}
+    cells = {name: _marked(frame.iloc[:, number], marks, encoding) for number, name in enumerate(names)}
     best = {name: _best(name, frame.iloc[:, number]) for number, name in enumerate(names)}
     labels = None if _plain(frame.index) else [encodable(_text(value), encoding) for value in frame.index]
     table = Table(title=title, title_justify="left")
@@ -52,10 +57,14 @@ def to_table(frame: pd.DataFrame, *, title: str | None = None, encoding: str = "
     return table
 
 
-def to_blocks(frame: pd.DataFrame) -> str:
-    """Return a table as one block per row, for a narrow terminal: each line is "name: value"."""
+def to_blocks(frame: pd.DataFrame, *, marks: Marks = frozenset()) -> str:
+    """Return a table as one block per row, for a narrow terminal: each line is "name: value".
+
+    Args:
+        frame, marks: As in `to_table`.
+    """
     names = [printable(str(name)) for name in frame.columns]
-    columns = [_cells(frame.iloc[:, number]) for number in range(len(names))]
+    columns = [[cell.rstrip() for cell in _marked(frame.iloc[:, number], marks)] for number in range(len(names))]
     if not _plain(frame.index):
         names.insert(0, printable(str(frame.index.name or "name")))
         columns.insert(0, [_text(value) for value in frame.index])
@@ -74,6 +83,15 @@ def _plain(index: pd.Index) -> bool:
 
 def _is_numeric(column: pd.Series) -> bool:
     return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+
+
+def _marked(column: pd.Series, marks: Marks, encoding: str = "utf-8") -> list[str]:
+    """Return the values as texts, with a star after the marked ones. In such a column, others get a space."""
+    cells = _cells(column, encoding)
+    starred = [(str(row), str(column.name)) in marks for row in column.index]
+    if not any(starred):
+        return cells
+    return [f"{cell}*" if star else f"{cell} " for cell, star in zip(cells, starred, strict=True)]
 
 
 def _cells(column: pd.Series, encoding: str = "utf-8") -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,7 @@ def compare(
     split: jobs.Split | None = None,
     seed: int = 0,
     k: Sequence[int] = (10,),
+    baseline: str | None = None,
     progress: bool | None = None,
 ) -> pd.DataFrame:
     """Train models of one kind on one split and measure them on its test set.
@@ -44,16 +46,19 @@ def compare(
         names: Names of embeddings or of recommenders, as for `kgplug.create`, or untrained models.
         settings: Settings of each model given by name.
         k: Lengths of the lists to measure; recommenders are sorted by NDCG at the first one.
+        baseline: Name of the recommender with which the others are compared user by user. None: the best one.
 
     Returns:
         One row per model, best first: metrics of `jobs.evaluate`, training time in seconds, number of parameters,
-        and run id.
+        and run id. `attrs["differences"]` has a `kgplug.evaluation.significance.Difference` per recommender (except the
+        baseline) and metric; [] for embeddings.
 
     Raises:
         UsageError: The models are of different kinds, or a name or setting is wrong.
     """
     made = list({model.name: model for model in create_all(names, settings or {})}.values())
     kind = made[0].kind
+    baseline = None if baseline is None else name_among(baseline, made)
     data = jobs.read(graph, schema, model=made, progress=progress)
     trained: dict[Path, str] = {}
     kept = "Run the same command again to continue. It reuses the models that are already trained."
@@ -61,13 +66,32 @@ def compare(
         for model in made:
             run_dir = jobs.train(model, data, runs, split=split, seed=seed, reuse=True, progress=progress)
             trained[run_dir] = model.name
-        table = jobs.evaluate(graph, list(trained), k=tuple(k), progress=progress)[kind]
+        against = next((run_dir for run_dir, name in trained.items() if name == baseline), None)
+        table = jobs.evaluate(graph, list(trained), k=tuple(k), baseline=against, progress=progress)[kind]
     table.index = pd.Index(list(trained.values()), name="model")
+    named = {run_dir.name: name for run_dir, name in trained.items()}
+    table.attrs["differences"] = [
+        replace(each, model=named[each.model], baseline=named[each.baseline]) for each in table.attrs["differences"]
+    ]
     table["seconds"] = [runs.info(run_dir).seconds for run_dir in trained]
     table["parameters"] = [count_numbers(run_dir, ("module.", "model.")) for run_dir in trained]
     table["run"] = [run_dir.name for run_dir in trained]
     metric = SORTED_BY[kind]
     return table.sort_values(metric.column(k[0]), ascending=metric.better == Better.LOWER, kind="stable")
+
+
+def name_among(name: str, made: Sequence[Model]) -> str:
+    """Return the name of the model that a text means, whatever its case.
+
+    Raises:
+        UsageError: It is not one of these models, or they are embeddings, which are not compared user by user.
+    """
+    if not made[0].kind.gives_lists:
+        raise UsageError("--baseline compares recommenders user by user, and embeddings have no users. Omit it.")
+    found = next((model.name for model in made if model.name.lower() == name.lower()), None)
+    if found is None:
+        raise UsageError(f'baseline "{name}": expected one of {", ".join(model.name for model in made)}.')
+    return found
 
 
 def draw(run_dirs: Sequence[Path]) -> Figure:

@@ -11,6 +11,8 @@ import numpy as np
 from kgplug.data.artefact import read_content, write_text_whole
 from kgplug.data.kinds import Kind
 from kgplug.errors import DataError, KgplugError, RunError, UsageError
+from kgplug.evaluation.metrics.catalogue import SORTED_BY
+from kgplug.evaluation.significance import Difference, compare_by_user
 from kgplug.graph.graph import Graph
 from kgplug.graph.identity import graph_identity
 from kgplug.graph.schema import GraphSchema
@@ -31,6 +33,7 @@ def evaluate(
     *,
     k: Iterable[int] = (10, 20),
     beyond: bool = False,
+    baseline: Path | None = None,
     on_failure: Callable[[Path, KgplugError], None] | None = None,
     progress: bool | None = None,
 ) -> dict[str, pd.DataFrame]:
@@ -41,28 +44,33 @@ def evaluate(
     training or validation set. If there are no such rows, each run is measured on its own test set. A run trained on
     all rows (`train(final=True)`) has the metrics of its origin, the earlier run that chose its settings.
 
+    Recommenders that are measured on the same rows are also compared, user by user: is a difference more than chance
+    (`kgplug.evaluation.significance`)? Runs that are measured on different rows are not compared; a note says so.
+
     Args:
         graph: Graph on which the runs were trained.
         run_dirs: Folders of the runs.
-        k: Lengths of lists.
+        k: Lengths of lists. NDCG at the first one chooses the best run.
         beyond: Also measure recommenders beyond accuracy, such as by novelty (`kgplug.evaluation.beyond_accuracy`).
+        baseline: Folder of the run with which the others are compared; one of `run_dirs`. None: the best one.
         on_failure: Called with each run that cannot be measured and the error. By default, the first error is raised.
         progress: Show a bar while the graph is read; None shows it on a terminal.
 
     Returns:
         One table per kind of model ("recommender", "embedding") with one row per run. Column "test rows" is the number
         of rows a run was measured on, "gone" the number of its own test rows that the graph no longer has.
-        `table.attrs["notes"]` has sentences on the choice of rows, `table.attrs["health"]` on collapsed models.
+        `table.attrs["notes"]` has sentences on the choice of rows, `table.attrs["health"]` on collapsed models, and
+        `table.attrs["differences"]` a `Difference` per compared run and metric; [] for embeddings.
 
     Raises:
         RunError: A run is damaged or of another graph, or none of its test rows is left.
         DataError: A run has no test set.
     """
-    work = _Work(graph, run_dirs, on_failure)
+    work, lengths = _Work(graph, run_dirs, on_failure), tuple(k)
     for run_dir in run_dirs:
         work.add(run_dir)
     for group in work.groups.values():
-        work.measure(group, k=tuple(k), beyond=beyond, progress=progress)
+        work.measure(group, k=lengths, beyond=beyond, baseline=baseline, progress=progress)
     return work.tables()
 
 
@@ -82,6 +90,7 @@ class _Work:
         self._asked_for: dict[Path, list[Path]] = {}  # measured run → the runs that get its metrics
         self._tables: dict[str, list[pd.DataFrame]] = {}
         self._notes: dict[str, list[str]] = {}
+        self._differences: dict[str, list[Difference]] = {}
 
     def add(self, run_dir: Path) -> None:
         """Add the run, or the origin that `_origin_of` finds, to its group. If none is found, use the saved metrics."""
@@ -109,8 +118,16 @@ class _Work:
         except KgplugError as error:
             self._fail(run_dir, error)
 
-    def measure(self, group: list[MeasuredRun], *, k: tuple[int, ...], beyond: bool, progress: bool | None) -> None:
-        """Read the data of a group of runs, measure them, and save their metrics."""
+    def measure(
+        self,
+        group: list[MeasuredRun],
+        *,
+        k: tuple[int, ...],
+        beyond: bool,
+        baseline: Path | None,
+        progress: bool | None,
+    ) -> None:
+        """Read the data of a group of runs, measure and compare them, and save their metrics."""
         kind = group[0].content["kind"]
         try:
             rows: TestRows = ROWS_OF_KIND[kind](self.graph, group, progress)
@@ -137,6 +154,19 @@ class _Work:
                 own = table.rename(index={run.run_dir.name: run_dir.name})
                 own.attrs = {"health": {run_dir.name: health} if health else {}}
                 self._keep(kind, own)
+        self._compare(rows, kind, SORTED_BY[kind].column(k[0]), baseline)
+
+    def _compare(self, rows: TestRows, kind: str, by: str, baseline: Path | None) -> None:
+        """Compare the runs of a group user by user, if they were measured on the same rows."""
+        values = {
+            run_dir.name: rows.by_user[run.run_dir.name]
+            for run in rows.runs
+            if run.run_dir.name in rows.by_user
+            for run_dir in dict.fromkeys(self._asked_for[run.run_dir])
+        }
+        if rows.comparable:
+            name = baseline.name if baseline is not None and baseline.name in values else None
+            self._differences.setdefault(kind, []).extend(compare_by_user(values, by, baseline=name))
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """Return one table per kind of model, with runs in the order in which they were given."""
@@ -146,7 +176,7 @@ class _Work:
             table = joined(parts)
             health = table.attrs["health"]
             table = table.iloc[np.argsort([place[name] for name in table.index], kind="stable")]
-            table.attrs = {"health": health, "notes": self._notes[kind]}
+            table.attrs = {"health": health, "notes": self._notes[kind], "differences": self._differences.get(kind, [])}
             found[kind] = table
         return found
 

@@ -66,6 +66,9 @@ class TestRows:
         runs: The runs. `recall` removes those that cannot be measured.
         rows: Mask of the common test rows, bool (m,); None if each run is measured on its own test set.
         notes: Sentences on how the rows were chosen.
+        comparable: Whether all runs are measured on the same rows.
+        by_user: Name of each measured recommender's run → its metrics of each test user
+            (`kgplug.evaluation.experiment.evaluate_recommenders`).
     """
 
     what = "rows"
@@ -73,6 +76,8 @@ class TestRows:
     def __init__(self, graph: Graph, runs: list[MeasuredRun], progress: bool | None) -> None:
         self.runs, self.notes = runs, list[str]()
         self.rows: np.ndarray | None = None
+        self.comparable = True
+        self.by_user: dict[str, pd.DataFrame] = {}
         newest = max(runs, key=lambda run: str(run.content.get("created") or run.content.get("run")))
         self.schema = newest.schema
         self.hashes = self.read(graph, progress)
@@ -151,6 +156,7 @@ class TestRows:
         rows = common & known
         n, unknown = int(rows.sum()), int((common & ~known).sum())
         if self.likes(rows) == 0:
+            self.comparable = False
             self.notes.append(
                 f"No test {self.what} were found on which these runs can be compared, so each run is measured on its "
                 "own test set. Do not compare their metrics."
@@ -196,16 +202,17 @@ class TestFeedback(TestRows):
         return int(self.data.is_like[rows].sum())
 
     def measure(self, run: MeasuredRun, k: tuple[int, ...], beyond: bool) -> pd.DataFrame:
-        from kgplug.evaluation.experiment import evaluate as measure
+        from kgplug.evaluation.experiment import evaluate_recommenders
 
         model = cast("Recommender", models.load(run.run_dir))
         test = self.test_rows(run)
         held_out = run.knows & ~test & (run.sets != TRAINING)  # left out of lists, so they cannot count as wrong
         rows = [self.data.take(mask).aligned_to(model.user_keys, model.item_keys) for mask in (test, held_out)]
-        table = measure(
-            {run.run_dir.name: model}, _learnt(model, rows[0]), rows[0], valid=rows[1] if len(rows[1]) else None, k=k,
+        table, by_user = evaluate_recommenders(
+            {run.run_dir.name: model}, _learnt(model, rows[0]), rows[0], rows[1] if len(rows[1]) else None, k=k,
             beyond=beyond, warn=False,
         )  # fmt: skip
+        self.by_user |= by_user
         place = list(table.columns).index("left out") + 1
         table.insert(place, TEST_ROWS, [int(test.sum())])
         table.insert(place + 1, GONE, [run.gone])

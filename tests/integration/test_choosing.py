@@ -94,7 +94,7 @@ def test_beyond_accuracy_metrics_are_a_separate_table_on_request(films: None) ->
     kgplug("train", "Popularity", *SPLIT)
     kgplug("train", "ItemKNN", *SPLIT)
     plain = json.loads(kgplug("evaluate", "Popularity", "ItemKNN", "--k", "3", "--json").stdout)
-    assert all(list(row)[-4:] == ["users", "left out", "test rows", "gone"] for row in plain)
+    assert all(list(row)[-5:] == ["users", "left out", "test rows", "gone", "differences"] for row in plain)
     assert all(row["test rows"] > 0 and row["gone"] == 0 for row in plain)
     rows = json.loads(kgplug("evaluate", "Popularity", "ItemKNN", "--k", "3", "--beyond", "--json").stdout)
     for before, row in zip(plain, rows, strict=True):
@@ -104,6 +104,37 @@ def test_beyond_accuracy_metrics_are_a_separate_table_on_request(films: None) ->
     first, second = shown.split("Beyond accuracy")
     assert "NDCG@3" in first and "novelty" not in first and "novelty@3" in second and "left out" not in second
     assert "test rows" in first and "test rows" not in second
+
+
+def test_two_runs_are_compared_user_by_user_in_plain_sentences(films: None) -> None:
+    for model in ("Popularity", "ItemKNN"):
+        kgplug("train", model, *SPLIT)
+    rows = json.loads(kgplug("evaluate", "Popularity", "ItemKNN", "-k", "3", "--json").stdout)
+    (found,) = [row["differences"] for row in rows if row["differences"]]
+    metrics = ["AUC", "precision@3", "recall@3", "F1@3", "NDCG@3", "hit@3", "MRR@3"]
+    assert [each["metric"] for each in found] == metrics
+    best = max(rows, key=lambda row: row["NDCG@3"])
+    assert {each["baseline"] for each in found} == {best["run"]} and not best["differences"]
+    shown = kgplug("evaluate", "Popularity", "ItemKNN", "-k", "3").stdout
+    for metric in metrics:
+        assert any(line.startswith(f"{metric}: ") for line in shown.splitlines())
+    assert "paired bootstrap over" in shown
+    assert "differences" not in json.loads(kgplug("evaluate", "ItemKNN", "-k", "3", "--json").stdout)[0]
+
+
+def test_a_comparison_names_its_baseline_and_runs_of_different_rows_have_none(films: None) -> None:
+    chosen = ("compare", "popularity", "ItemKNN", *SPLIT, "-k", "3", "--baseline", "itemknn")
+    rows = json.loads(kgplug(*chosen, "--json").stdout)
+    found = {row["model"]: row["differences"] for row in rows}
+    assert {each["baseline"] for each in found["Popularity"]} == {"ItemKNN"} and found["ItemKNN"] == []
+    assert "NDCG@3: Popularity" in kgplug(*chosen).stdout
+    with pytest.raises(UsageError, match="expected one of Popularity"):
+        kgplug("compare", "Popularity", *SPLIT, "--baseline", "MKR")
+    with pytest.raises(UsageError, match="embeddings have no users"):
+        kgplug("compare", "TransE", *SMALL, "--baseline", "TransE")
+    kgplug("train", "Popularity", "--split", "0.2,0.4,0.4", "--seed", "4")
+    other = kgplug("evaluate", "Popularity", "ItemKNN", "-k", "3")
+    assert ("Do not compare their metrics" in other.stdout) == ("paired bootstrap" not in other.stdout)
 
 
 def test_json_says_on_stderr_which_rows_runs_were_compared_on(films: None) -> None:

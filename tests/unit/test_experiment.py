@@ -249,3 +249,32 @@ def test_json_is_one_object_a_row_with_null_for_no_value() -> None:
         {"a": [1, 2], "t": "2020-01-01 00:00:00", "é": "x"},
         {"a": None, "t": None, "é": None},
     ]
+
+
+def test_several_recommenders_are_compared_user_by_user(parts) -> None:
+    train, valid, test = parts
+    models = {"pop": Popularity().fit(train), "knn": ItemKNN().fit(train), "same": ItemKNN().fit(train)}
+    table = evaluate(models, train, test, valid=valid, k=(5, 10))
+    found = pd.DataFrame(table.attrs["differences"]).set_index(["model", "metric"])
+    assert set(found.index.get_level_values("model")) == {"pop", "same"} and set(found["baseline"]) == {"knn"}
+    of_lists = [f"{name}@{k}" for k in (5, 10) for name in ("precision", "recall", "F1", "NDCG", "hit", "MRR")]
+    for metric in ("AUC", *of_lists):
+        assert found.loc[("pop", metric), "difference"] == pytest.approx(
+            table.loc["pop", metric] - table.loc["knn", metric]
+        )
+        assert found.loc[("same", metric), "p"] == 1
+    assert found.loc[("pop", "AUC"), "more_than_chance"] and (found["users"] == table.loc["pop", "users"]).all()
+    beforehand = evaluate(models, train, test, k=5, baseline="pop").attrs["differences"]
+    assert {each.baseline for each in beforehand} == {"pop"}
+    assert evaluate({"pop": models["pop"]}, train, test, k=5).attrs["differences"] == []
+    with pytest.raises(UsageError, match=r'baseline "mkr": expected one of the recommenders \(pop, knn, same\)'):
+        evaluate(models, train, test, baseline="mkr")
+
+
+def test_users_who_like_nothing_are_compared_only_where_all_test_rows_are_relevant(parts) -> None:
+    train, _, test = parts
+    some = test.take(~test.is_like | (test.users % 2 == 0))
+    models = {"pop": Popularity().fit(train), "knn": ItemKNN().fit(train)}
+    found = evaluate(models, train, some, k=5, relevant="all").attrs["differences"]
+    users = {each.metric: each.users for each in found}
+    assert users["AUC"] == len(set(some.likes().users)) < users["NDCG@5"] == len(set(some.users))

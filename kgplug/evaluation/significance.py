@@ -1,0 +1,302 @@
+"""Whether the difference between two models on one test set is more than chance: a paired bootstrap over users.
+
+Users are the units: a user's rows belong together, and another sample of users is what a result has to hold for. Every
+metric is given as one value per user whose mean is the metric. So list metrics need no preparation, and AUC has the
+values of `kgplug.data.ranking.auc.auc_by_group`.
+
+Interval and p-value come from the same resamples, studentised and symmetric: the interval leaves out 0 if and only if
+p < 0.05 (P. Hall, J. R. Stat. Soc. B 50(1), 1988). Holm's correction is for all comparisons of one table
+(S. Holm, Scand. J. Stat. 6(2), 1979).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+
+from kgplug.errors import UsageError
+from kgplug.plain_text import counted
+
+ALPHA = 0.05  # a difference with a lower corrected p-value counts as more than chance
+_MIN_RESAMPLES, _MAX_RESAMPLES = 10_000, 100_000
+_RESAMPLES_PER_TEST = 100  # so that the lowest possible p-value is still low after Holm's correction
+_MAX_UNITS = 5_000  # more users are put into so many random groups, which are then resampled
+_BLOCK_CELLS = 4_000_000  # resample × unit counts in memory at a time
+_ROUNDING = 1e-12  # variances and means below this, of values with variance 1, are 0
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The difference between two models in one metric.
+
+    Attributes:
+        metric: Column of the metric, such as "NDCG@10".
+        model, baseline: Names of the models.
+        difference: The model's metric minus the baseline's.
+        low, high: Ends of the 95 % confidence interval of the difference; NaN with fewer than two users.
+        p: Two-sided p-value of no difference; 1 with fewer than two users.
+        p_holm: `p` after Holm's correction for all comparisons of the table.
+        users: Number of users measured.
+        more_than_chance: Whether `p_holm` is below 0.05.
+    """
+
+    metric: str
+    model: str
+    baseline: str
+    difference: float
+    low: float
+    high: float
+    p: float
+    p_holm: float
+    users: int
+    more_than_chance: bool
+
+    def __str__(self) -> str:
+        names = f"{self.metric}: {self.model}"
+        if self.users < 2:
+            measured = counted(self.users, "user") + (" is" if self.users == 1 else " are")
+            return (
+                f"{names} against {self.baseline}: {measured} measured. At least two are needed to say whether a "
+                "difference is more than chance."
+            )
+        if self.difference == self.low == self.high == 0:
+            return f"{names} and {self.baseline} are equal for each of {self.users:,} users."
+        side = "above" if self.difference > 0 else "below" if self.difference < 0 else "level with"
+        low, high = sorted((self.low, self.high) if self.difference >= 0 else (-self.high, -self.low))
+        verdict = "more than chance" if self.more_than_chance else "may be chance"
+        by = f" by {abs(self.difference):.4f}" if self.difference else ""
+        p = f"p {self.p_holm:.2g}" if self.p_holm >= 0.001 else "p < 0.001"
+        return f"{names} is {side} {self.baseline}{by} (95 % interval {low:.4f} to {high:.4f}): {verdict} ({p})."
+
+
+def compare_by_user(
+    values: Mapping[str, pd.DataFrame], by: str, *, baseline: str | None = None, seed: int = 0
+) -> list[Difference]:
+    """Compare each model with the best one, or with a baseline that was chosen beforehand.
+
+    The best model is chosen by the values that are then compared. So Holm's correction then counts the comparisons of
+    all pairs of models, not only those with the best.
+
+    Args:
+        values: Name of each model → its values: one row per user, the same in all, and one column per metric.
+        by: Column whose mean chooses the best model; the first of equal ones.
+        baseline: Name of the model with which the others are compared. None: the best one.
+        seed: Seed of the bootstrap.
+
+    Returns:
+        For each model except the baseline, one `Difference` per column; [] for fewer than two models.
+
+    Raises:
+        UsageError: The baseline is not one of the models, or the models were measured on different users.
+    """
+    names = list(values)
+    if baseline is not None and baseline not in names:
+        raise UsageError(f'baseline "{baseline}": expected one of {", ".join(names)}.')
+    if len(names) < 2:
+        return []
+    against = baseline or names[int(np.argmax([values[name][by].mean() for name in names]))]
+    pairs = [(name, against) for name in names if name != against]
+    n_pairs = len(pairs) if baseline else len(names) * (len(names) - 1) // 2
+    return differences(values, pairs, n_pairs=n_pairs, seed=seed)
+
+
+def legend(found: Sequence[Difference], by: str) -> list[str]:
+    """Return sentences below a table in which `marks` are shown; [] without differences.
+
+    Args:
+        found: Differences of the table's models to one baseline.
+        by: Column whose differences that may be chance are named.
+    """
+    if not found:
+        return []
+    baseline, users = found[0].baseline, max(each.users for each in found)
+    test = f"paired bootstrap over {counted(users, 'test user')}, p < {ALPHA} after Holm's correction"
+    if any(each.more_than_chance for each in found):
+        lines = [f"* differs from {baseline} by more than chance ({test})."]
+    else:
+        lines = [f"No difference from {baseline} is more than chance ({test})."]
+    close = [each.model for each in found if each.metric == by and not each.more_than_chance]
+    if close:
+        lines.append(f"By {by}, {baseline} may differ only by chance from: {', '.join(close)}.")
+    return lines
+
+
+def marks(found: Iterable[Difference]) -> set[tuple[str, str]]:
+    """Return (model, column) of each difference that is more than chance."""
+    return {(each.model, each.metric) for each in found if each.more_than_chance}
+
+
+def differences(
+    values: Mapping[str, pd.DataFrame],
+    pairs: Sequence[tuple[str, str]],
+    *,
+    n_pairs: int | None = None,
+    seed: int = 0,
+) -> list[Difference]:
+    """Compare pairs of models that were measured on the same users.
+
+    Args:
+        values: Name of each model → its values, float64, index of users, one column per metric. Users whose value of a
+            metric is missing in a model are left out.
+        pairs: Pairs (model, baseline).
+        n_pairs: Number of pairs that Holm's correction counts, at least those in `pairs`. None: those in `pairs`.
+        seed: Seed of the bootstrap.
+
+    Returns:
+        For each pair, one `Difference` per metric.
+
+    Raises:
+        UsageError: The models were measured on different users or by different metrics.
+    """
+    if not pairs:
+        return []
+    frames = list(values.values())
+    for (name, one), (other_name, other) in pairwise(values.items()):
+        if not one.index.equals(other.index) or not one.columns.equals(other.columns):
+            raise UsageError(
+                f"{name} and {other_name} were measured on different users or by different metrics. Compare models "
+                "that were measured on one test set."
+            )
+    metrics = [str(column) for column in frames[0].columns]
+    n_tests = len(metrics) * (len(pairs) if n_pairs is None else n_pairs)
+    apart = np.stack([(values[one] - values[other]).to_numpy(dtype=np.float64) for one, other in pairs], axis=2)
+    apart = apart.transpose(0, 2, 1)  # (users, pairs, metrics)
+    shape = apart.shape[1:]
+    mean, low, high, p = (np.full(shape, np.nan) for _ in range(4))
+    users = np.zeros(len(metrics), dtype=np.int64)
+    known = np.asarray(np.isfinite(apart).all(axis=1))  # (users, metrics)
+    for together in _equal_columns(known):  # metrics that are known of the same users share their resamples
+        some = apart[known[:, together[0]]][:, :, together]  # (n, pairs, m)
+        users[together] = len(some)
+        found = paired_bootstrap(some.reshape(len(some), len(pairs) * len(together)), n_tests=n_tests, seed=seed)
+        for whole, part in zip((mean, low, high, p), found, strict=True):
+            whole[:, together] = part.reshape(len(pairs), -1)
+    corrected = holm(p.ravel(), n_tests=n_tests).reshape(shape)
+    return [
+        Difference(
+            metric, model, baseline, *(float(part[row, column]) for part in (mean, low, high, p, corrected)),
+            users=int(users[column]), more_than_chance=bool(corrected[row, column] < ALPHA),
+        )
+        for row, (model, baseline) in enumerate(pairs)
+        for column, metric in enumerate(metrics)
+    ]  # fmt: skip
+
+
+def _equal_columns(table: np.ndarray) -> Iterable[list[int]]:
+    """Return groups of the columns that are equal: bool (n, m) → lists of column positions."""
+    groups: dict[bytes, list[int]] = {}
+    for column in range(table.shape[1]):
+        groups.setdefault(table[:, column].tobytes(), []).append(column)
+    return groups.values()
+
+
+def paired_bootstrap(
+    apart: np.ndarray, *, n_tests: int = 1, resamples: int | None = None, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return mean, 95 % confidence interval and p-value of the users' differences, for c comparisons at once.
+
+    The statistic is t = mean / standard error. In a resample of the users, t* is the same statistic for the difference
+    between the resample's mean and the sample's. Then p is the share of resamples with |t*| ≥ |t|, and the interval is
+    mean ± q · standard error with the 95 % quantile q of |t*|. No p-value is below 2^(1 - n), the lowest of a test by
+    the signs of n differences. A resample whose users all have one difference has an infinite t*, unless this
+    difference is the mean.
+
+    More than 5,000 users are put into 5,000 random groups of equal size, give or take one, and groups are resampled.
+
+    Args:
+        apart: A user's metric with one model minus that with the other, float64 (n, c).
+        n_tests: Number of tests in the table, which need lower p-values to be significant together.
+        resamples: Number of resamples. None: 100 per test in the table, clipped to [10,000, 100,000].
+        seed: Seed of the groups and resamples.
+
+    Returns:
+        (mean, low, high, p): float64 (c,) each. With one user, the interval is NaN and p is 1; without users, the mean
+        is also NaN.
+    """
+    n, c = len(apart), int(apart.shape[1])
+    if n < 2:
+        unknown = np.full(c, np.nan)
+        return np.asarray(apart[0], dtype=np.float64) if n else unknown, unknown, unknown, np.ones(c)
+    rng = np.random.default_rng([seed, 0xB007])
+    mean = np.asarray(apart.mean(axis=0), dtype=np.float64)
+    units = _grouped(apart, rng)
+    n_units = len(units)
+    deviation = units.std(axis=0)
+    varied = deviation > _ROUNDING * np.maximum(np.abs(units).max(axis=0), np.finfo(float).tiny)
+    low, high, p = np.array(mean), np.array(mean), np.zeros(c)
+    p[mean == 0] = 1.0
+    if varied.any():
+        scaled = (units[:, varied] - units[:, varied].mean(axis=0)) / deviation[varied]
+        if resamples is None:
+            resamples = min(max(_RESAMPLES_PER_TEST * n_tests, _MIN_RESAMPLES), _MAX_RESAMPLES)
+        observed = np.abs(mean[varied]) * math.sqrt(n_units) / deviation[varied]
+        drawn, reached = _studentised(scaled, observed, resamples, rng)
+        p[varied] = (1 + reached) / (resamples + 1)
+        place = resamples + 1 - math.ceil(ALPHA * (resamples + 1))  # a higher |t| has p < ALPHA
+        reach = np.partition(drawn, place, axis=0)[place] * deviation[varied] / math.sqrt(n_units)
+        low[varied], high[varied] = mean[varied] - reach, mean[varied] + reach
+    return mean, low, high, np.clip(p, 2.0 ** (1 - n), None)
+
+
+def _grouped(apart: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return the differences of the units that are resampled, float64 (units, c), with the mean of `apart`."""
+    n = len(apart)
+    if n <= _MAX_UNITS:
+        return apart
+    group = rng.permutation(np.arange(n) % _MAX_UNITS)
+    order = np.argsort(group, kind="stable")
+    starts = np.searchsorted(group[order], np.arange(_MAX_UNITS))
+    return np.add.reduceat(apart[order], starts, axis=0) * (_MAX_UNITS / n)
+
+
+def _studentised(
+    scaled: np.ndarray, observed: np.ndarray, resamples: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return |t*| of each resample, float32 (resamples, c), and how often it is at least `observed`, int64 (c,).
+
+    Args:
+        scaled: Differences with mean 0 and variance 1, float64 (n, c).
+        observed: |t| of each comparison, float64 (c,).
+    """
+    n, c = scaled.shape
+    powers = np.concatenate([scaled, scaled**2], axis=1) / n
+    drawn, reached = np.empty((resamples, c), dtype=np.float32), np.zeros(c, dtype=np.int64)
+    rows = max(1, _BLOCK_CELLS // n)
+    for start in range(0, resamples, rows):
+        size = min(rows, resamples - start)
+        places = rng.integers(0, n, size=(size, n)) + n * np.arange(size)[:, None]
+        counts = np.bincount(places.ravel(), minlength=size * n).reshape(size, n)
+        mean, square = np.split(counts @ powers, 2, axis=1)  # (size, c)
+        variance = square - mean**2
+        flat = variance <= _ROUNDING
+        with np.errstate(divide="ignore", invalid="ignore"):
+            t = np.abs(mean) * math.sqrt(n) / np.sqrt(np.where(flat, 0.0, variance))
+        t[flat] = np.where(np.abs(mean[flat]) <= _ROUNDING, 0.0, np.inf)
+        drawn[start : start + size] = t
+        reached += (t >= observed).sum(axis=0)
+    return drawn, reached
+
+
+def holm(p_values: np.ndarray, *, n_tests: int | None = None) -> np.ndarray:
+    """Return p-values after Holm's correction, float64 (m,) → float64 (m,).
+
+    The i-th lowest p-value (i = 1, 2, …) is multiplied by n_tests - i + 1. It then becomes the highest of the results
+    up to i, and at most 1.
+
+    Args:
+        p_values: p-values of the tests.
+        n_tests: Number of tests in the family, at least m. Results are never below those of all tests together, so
+            some tests of a family can be corrected without the others. None: m.
+    """
+    p_values = np.asarray(p_values, dtype=np.float64)
+    n = len(p_values) if n_tests is None else n_tests
+    order = np.argsort(p_values, kind="stable")
+    raised = p_values[order] * (n - np.arange(len(p_values)))
+    corrected = np.empty(len(p_values))
+    corrected[order] = np.minimum(np.maximum.accumulate(raised), 1.0)
+    return corrected
