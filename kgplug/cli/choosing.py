@@ -144,6 +144,9 @@ def compare(
         str | None,
         typer.Option(metavar="MODEL", help="Model with which the others are compared. Default: the best one."),
     ] = None,
+    controls: Annotated[
+        bool, typer.Option("--controls", help="Also train each model without its graph and with a shuffled one.")
+    ] = False,
     schema_file: SchemaFile = None,
     as_json: Json = False,
 ) -> None:
@@ -156,13 +159,19 @@ def compare(
     table. It says that other users would show a difference, not that another --seed would. With --json, each row has
     its differences with 95 % intervals.
 
+    --controls shows what a model gains from its graph. Each model gets two more rows: without the graph, and with a
+    shuffled graph, in which each relation's tails are dealt to other heads. Stars then mark differences from the same
+    model with its graph. The runs of these rows cannot be published.
+
     Examples: `kgplug compare TransE TransH TransR DistMult -s embedding_dim=32`, `kgplug compare MKR KGCN ItemKNN`,
-    `kgplug compare MKR KGCN ItemKNN --baseline ItemKNN`
+    `kgplug compare MKR KGCN ItemKNN --baseline ItemKNN`, `kgplug compare MKR --controls`
     """
     from kgplug.jobs import compare as comparing
 
     chosen, lengths = parse_settings(settings or []), parse_lengths(k)
     made = comparing.create_all(names, chosen)  # wrong names are refused before the database is asked
+    if controls:
+        comparing.refuse_controls(made, baseline)
     baseline = None if baseline is None else comparing.name_among(baseline, made)
     split = parse_split(made[0].kind, fractions, seed=seed, by=by, order=order)
     if not made[0].kind.gives_lists and lengths != (10,):
@@ -177,8 +186,12 @@ def compare(
             seed=seed,
             k=lengths,
             baseline=baseline,
+            controls=controls,
         )
+    notes: list[str] = table.attrs["notes"]
     if as_json:
+        for text in notes:
+            err.print(text)
         print_json(with_differences(table))
         return
     print_compared(
@@ -186,8 +199,11 @@ def compare(
         title="On the test set",
         sorted_by=lengths[0],
         differences=table.attrs["differences"],
+        in_words=controls,
     )
-    out.print(f"Next: kgplug plot {' '.join(table.index)} --to comparison.png")
+    for text in notes:
+        out.print(text)
+    out.print(f"Next: kgplug plot {' '.join(model.name for model in made)} --to comparison.png")
 
 
 def plot(

@@ -218,7 +218,9 @@ def print_frame(frame: pd.DataFrame, *, as_json: bool, title: str | None = None,
         Console(file=out.file, width=width, highlight=False, emoji=False).print(table)
 
 
-def print_compared(table: pd.DataFrame, *, title: str, sorted_by: int, differences: Sequence[Difference]) -> None:
+def print_compared(
+    table: pd.DataFrame, *, title: str, sorted_by: int, differences: Sequence[Difference], in_words: bool = False
+) -> None:
     """Print a table of models, with a star at each difference that is more than chance, and what the stars mean.
 
     Of two models, each difference is also printed as a sentence.
@@ -227,16 +229,19 @@ def print_compared(table: pd.DataFrame, *, title: str, sorted_by: int, differenc
         table: One row per model.
         title: Title of the table.
         sorted_by: Length of the lists whose NDCG says which model is best.
-        differences: Differences of the models to one of them; may be empty.
+        differences: Differences of the models to their baselines; may be empty.
+        in_words: Also print the differences in NDCG as sentences, if there are more than two models.
     """
     from kgplug.evaluation.metrics.catalogue import SORTED_BY
     from kgplug.evaluation.significance import legend, marks
 
     print_frame(table, as_json=False, title=title, marks=marks(differences))
-    for line in legend(differences, SORTED_BY[Kind.RECOMMENDER].column(sorted_by)):
+    by = SORTED_BY[Kind.RECOMMENDER].column(sorted_by)
+    for line in legend(differences, by):
         out.print(line)
-    if len({each.model for each in differences}) == 1:
-        for each in differences:
+    of_two = len({each.model for each in differences}) == 1
+    for each in differences:
+        if of_two or (in_words and each.metric == by):
             out.print(str(each))
 
 

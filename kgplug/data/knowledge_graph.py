@@ -17,6 +17,8 @@ from kgplug.data.values.keys import as_column, canonical_order, distinct, factor
 from kgplug.errors import DataError
 from kgplug.plain_text import counted
 
+_ROUNDS = 20  # maximum number of times that repeated triples of a shuffled graph are dealt again
+
 
 @dataclass(frozen=True, eq=False)
 class KnowledgeGraph:
@@ -175,6 +177,52 @@ class KnowledgeGraph:
         """Return the same entities and relations without triples, to measure how much a model gains from its graph."""
         return KnowledgeGraph(self.entity_keys, self.entity_labels, self.relations, self.triples[:0])
 
+    def shuffled(self, *, seed: int = 0) -> KnowledgeGraph:
+        """Return a graph of the same size that says nothing, to measure how much a model gains from its graph.
+
+        The tails of each relation are dealt again to its heads at random. So every entity is head and tail of as many
+        triples of each relation as before, but which head has which tail means nothing. A triple of this graph may be
+        dealt again by chance. Tails that repeat a triple, or are their own head, are dealt once more, for at most 20
+        rounds. If a relation has so few tails that triples still repeat, they are left out.
+
+        Args:
+            seed: seed of the shuffle, at least 0.
+        """
+        rng = np.random.default_rng([check_seed(seed), 0x5AFE])
+        head, relation, tail = self.triples.T
+        tail, everyone = _dealt(tail, relation, np.arange(len(tail)), rng), np.argsort(relation, kind="stable")
+        starts = np.searchsorted(relation[everyone], np.arange(self.n_relations))
+        sizes = np.bincount(relation, minlength=self.n_relations)
+        for _ in range(_ROUNDS):
+            wrong = np.flatnonzero(_repeated(head, relation, tail) | (head == tail))
+            if len(wrong) == 0:
+                break
+            of = relation[wrong]
+            partners = everyone[starts[of] + rng.integers(0, sizes[of])]  # other triples of the same relations
+            tail = _dealt(tail, relation, distinct(np.concatenate([wrong, partners])), rng)
+        triples = _unique_triples(np.stack([head, relation, tail], axis=1))
+        return KnowledgeGraph(self.entity_keys, self.entity_labels, self.relations, triples)
+
+    def with_own_tails(self, keys: np.ndarray, *, label: str = "") -> KnowledgeGraph:
+        """Return a graph that only links each of some entities to an entity of its own.
+
+        It says nothing about which entities are alike. Use it for a model that cannot be trained without triples.
+
+        Args:
+            keys: object (n,), keys of the entities; others than those of this graph are skipped.
+            label: node label of the keys. Ignored if the graph has no labels.
+        """
+        own = self.entities_of(keys, label=label)
+        own = own[own >= 0]
+        n = np.arange(len(own))
+        labelled = (self.entity_labels != "").any()
+        return KnowledgeGraph.from_arrays(
+            np.concatenate([self.entity_keys[own], np.array([f"own tail {each}" for each in n], dtype=object)]),
+            np.concatenate([self.entity_labels[own], np.full(len(own), "Own tail" if labelled else "", dtype=object)]),
+            np.array(["OWN"], dtype=object),
+            np.stack([n, np.zeros_like(n), n + len(own)], axis=1),
+        )
+
     def indices_in(self, other: KnowledgeGraph) -> tuple[np.ndarray, np.ndarray]:
         """Return the index of each entity and relation of this graph in another graph.
 
@@ -210,6 +258,31 @@ class KnowledgeGraph:
 def triple_hashes(heads: np.ndarray, relations: np.ndarray, tails: np.ndarray) -> np.ndarray:
     """Return a hash of each triple from uint64 hashes of its head, relation and tail. Their shapes must broadcast."""
     return hash_pairs(hash_pairs(heads, relations), tails)
+
+
+def _dealt(tail: np.ndarray, relation: np.ndarray, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return the tails, int64 (n,), with those of some rows dealt again among the rows of the same relation.
+
+    Args:
+        tail, relation: int64 (n,).
+        rows: int64 (m,), distinct positions in `tail`.
+    """
+    ordered = rows[np.argsort(relation[rows], kind="stable")]
+    mixed = rows[np.lexsort((rng.random(len(rows)), relation[rows]))]
+    dealt = tail.copy()
+    dealt[ordered] = tail[mixed]
+    return dealt
+
+
+def _repeated(head: np.ndarray, relation: np.ndarray, tail: np.ndarray) -> np.ndarray:
+    """Return whether each triple is equal to an earlier one, bool (n,)."""
+    order = np.lexsort((tail, relation, head))
+    same = np.zeros(len(order), dtype=bool)
+    columns = (head[order], relation[order], tail[order])
+    same[1:] = np.logical_and.reduce([column[1:] == column[:-1] for column in columns])
+    found = np.zeros(len(order), dtype=bool)
+    found[order] = same
+    return found
 
 
 def _ranks(order: np.ndarray) -> np.ndarray:

@@ -109,20 +109,23 @@ def legend(found: Sequence[Difference], by: str) -> list[str]:
     """Return sentences below a table in which `marks` are shown; [] without differences.
 
     Args:
-        found: Differences of the table's models to one baseline.
+        found: Differences of the table's models to their baselines.
         by: Column whose differences that may be chance are named.
     """
     if not found:
         return []
-    baseline, users = found[0].baseline, max(each.users for each in found)
+    users = max(each.users for each in found)
+    baselines = list(dict.fromkeys(each.baseline for each in found))
+    which = baselines[0] if len(baselines) == 1 else "its baseline"
     test = f"paired bootstrap over {counted(users, 'test user')}, p < {ALPHA} after Holm's correction"
     if any(each.more_than_chance for each in found):
-        lines = [f"* differs from {baseline} by more than chance ({test})."]
+        lines = [f"* differs from {which} by more than chance ({test})."]
     else:
-        lines = [f"No difference from {baseline} is more than chance ({test})."]
-    close = [each.model for each in found if each.metric == by and not each.more_than_chance]
-    if close:
-        lines.append(f"By {by}, {baseline} may differ only by chance from: {', '.join(close)}.")
+        lines = [f"No difference from {which} is more than chance ({test})."]
+    for baseline in baselines:
+        of_it = [each for each in found if each.baseline == baseline and each.metric == by]
+        if close := [each.model for each in of_it if not each.more_than_chance]:
+            lines.append(f"By {by}, {baseline} may differ only by chance from: {', '.join(close)}.")
     return lines
 
 

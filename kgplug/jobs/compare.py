@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from kgplug.evaluation.metrics.catalogue import SORTED_BY, shown_once
 from kgplug.evaluation.metrics.metric import Better, Shown
 from kgplug.graph.graph import Graph
 from kgplug.graph.schema import GraphSchema
+from kgplug.jobs.controls import control_pairs, refuse_controls, train_controls, with_own_controls
 from kgplug.models import Model
 from kgplug.training.runs import Runs
 
@@ -36,6 +38,7 @@ def compare(
     seed: int = 0,
     k: Sequence[int] = (10,),
     baseline: str | None = None,
+    controls: bool = False,
     progress: bool | None = None,
 ) -> pd.DataFrame:
     """Train models of one kind on one split and measure them on its test set.
@@ -47,37 +50,57 @@ def compare(
         settings: Settings of each model given by name.
         k: Lengths of the lists to measure; recommenders are sorted by NDCG at the first one.
         baseline: Name of the recommender with which the others are compared user by user. None: the best one.
+        controls: Also train each model without its graph and with a shuffled one, and compare it with these two instead
+            of with other models. All models must learn from likes and triples. Without the graph means without triples
+            (`KnowledgeGraph.without_triples`), or for a model that needs triples, with one triple per item, which says
+            nothing (`with_own_tails`). Shuffled is `KnowledgeGraph.shuffled`. The controls' runs are not among the
+            runs of `kgplug runs`.
 
     Returns:
         One row per model, best first: metrics of `jobs.evaluate`, training time in seconds, number of parameters,
         and run id. `attrs["differences"]` has a `kgplug.evaluation.significance.Difference` per recommender (except the
-        baseline) and metric; [] for embeddings.
+        baseline) and metric; [] for embeddings. With `controls`, the rows "… without graph" and "… with shuffled graph"
+        follow their model, and `attrs["notes"]` says which are missing.
 
     Raises:
-        UsageError: The models are of different kinds, or a name or setting is wrong.
+        UsageError: The models are of different kinds, a name or setting is wrong, or a model has no controls.
     """
     made = list({model.name: model for model in create_all(names, settings or {})}.values())
+    if controls:
+        refuse_controls(made, baseline)
     kind = made[0].kind
     baseline = None if baseline is None else name_among(baseline, made)
     data = jobs.read(graph, schema, model=made, progress=progress)
-    trained: dict[Path, str] = {}
+    trained, notes = dict[str, Path](), list[str]()
+    options: dict[str, Any] = {"split": split, "seed": seed, "progress": progress}
     kept = "Run the same command again to continue. It reuses the models that are already trained."
     with when_interrupted(lambda: kept if trained else None):
         for model in made:
-            run_dir = jobs.train(model, data, runs, split=split, seed=seed, reuse=True, progress=progress)
-            trained[run_dir] = model.name
-        against = next((run_dir for run_dir, name in trained.items() if name == baseline), None)
-        table = jobs.evaluate(graph, list(trained), k=tuple(k), baseline=against, progress=progress)[kind]
-    table.index = pd.Index(list(trained.values()), name="model")
-    named = {run_dir.name: name for run_dir, name in trained.items()}
+            untrained = copy.deepcopy(model)
+            trained[model.name] = jobs.train(model, data, runs, reuse=True, **options)
+            if controls:
+                notes += train_controls(untrained, data, runs, trained, **options)
+        pairs = control_pairs(trained) if controls else _pairs_with(baseline, trained)
+        table = jobs.evaluate(graph, list(trained.values()), k=tuple(k), pairs=pairs, progress=progress)[kind]
+    table.index = pd.Index(list(trained), name="model")
+    named = {run_dir.name: name for name, run_dir in trained.items()}
     table.attrs["differences"] = [
         replace(each, model=named[each.model], baseline=named[each.baseline]) for each in table.attrs["differences"]
     ]
-    table["seconds"] = [runs.info(run_dir).seconds for run_dir in trained]
-    table["parameters"] = [count_numbers(run_dir, ("module.", "model.")) for run_dir in trained]
-    table["run"] = [run_dir.name for run_dir in trained]
+    table.attrs["notes"] = notes
+    table["seconds"] = [runs.info(run_dir).seconds for run_dir in trained.values()]
+    table["parameters"] = [count_numbers(run_dir, ("module.", "model.")) for run_dir in trained.values()]
+    table["run"] = [run_dir.name for run_dir in trained.values()]
     metric = SORTED_BY[kind]
-    return table.sort_values(metric.column(k[0]), ascending=metric.better == Better.LOWER, kind="stable")
+    table = table.sort_values(metric.column(k[0]), ascending=metric.better == Better.LOWER, kind="stable")
+    return with_own_controls(table) if controls else table
+
+
+def _pairs_with(baseline: str | None, trained: dict[str, Path]) -> list[tuple[Path, Path]] | None:
+    """Return the runs to compare, as (run, baseline); None, for each with the best, if no baseline is given."""
+    if baseline is None:
+        return None
+    return [(run_dir, trained[baseline]) for name, run_dir in trained.items() if name != baseline]
 
 
 def name_among(name: str, made: Sequence[Model]) -> str:
@@ -126,7 +149,7 @@ def create_all(names: Sequence[str | Model], settings: dict[str, Any]) -> list[M
         settings: Settings of each model given by name.
 
     Raises:
-        UsageError: The models are of different kinds, or a name or setting is wrong.
+        UsageError: The models are of different kinds, a name or setting is wrong, or a model has no controls.
     """
     made: list[Model] = [models.create(name, **settings) if isinstance(name, str) else name for name in names]
     if len({model.kind for model in made}) != 1:

@@ -12,7 +12,7 @@ from kgplug.data.artefact import read_content, write_text_whole
 from kgplug.data.kinds import Kind
 from kgplug.errors import DataError, KgplugError, RunError, UsageError
 from kgplug.evaluation.metrics.catalogue import SORTED_BY
-from kgplug.evaluation.significance import Difference, compare_by_user
+from kgplug.evaluation.significance import Difference, compare_by_user, differences
 from kgplug.graph.graph import Graph
 from kgplug.graph.identity import graph_identity
 from kgplug.graph.schema import GraphSchema
@@ -33,7 +33,7 @@ def evaluate(
     *,
     k: Iterable[int] = (10, 20),
     beyond: bool = False,
-    baseline: Path | None = None,
+    pairs: Sequence[tuple[Path, Path]] | None = None,
     on_failure: Callable[[Path, KgplugError], None] | None = None,
     progress: bool | None = None,
 ) -> dict[str, pd.DataFrame]:
@@ -52,7 +52,7 @@ def evaluate(
         run_dirs: Folders of the runs.
         k: Lengths of lists. NDCG at the first one chooses the best run.
         beyond: Also measure recommenders beyond accuracy, such as by novelty (`kgplug.evaluation.beyond_accuracy`).
-        baseline: Folder of the run with which the others are compared; one of `run_dirs`. None: the best one.
+        pairs: Folders of runs to compare, as (run, baseline). None: each run with the best one.
         on_failure: Called with each run that cannot be measured and the error. By default, the first error is raised.
         progress: Show a bar while the graph is read; None shows it on a terminal.
 
@@ -70,7 +70,7 @@ def evaluate(
     for run_dir in run_dirs:
         work.add(run_dir)
     for group in work.groups.values():
-        work.measure(group, k=lengths, beyond=beyond, baseline=baseline, progress=progress)
+        work.measure(group, k=lengths, beyond=beyond, pairs=pairs, progress=progress)
     return work.tables()
 
 
@@ -124,7 +124,7 @@ class _Work:
         *,
         k: tuple[int, ...],
         beyond: bool,
-        baseline: Path | None,
+        pairs: Sequence[tuple[Path, Path]] | None,
         progress: bool | None,
     ) -> None:
         """Read the data of a group of runs, measure and compare them, and save their metrics."""
@@ -154,9 +154,9 @@ class _Work:
                 own = table.rename(index={run.run_dir.name: run_dir.name})
                 own.attrs = {"health": {run_dir.name: health} if health else {}}
                 self._keep(kind, own)
-        self._compare(rows, kind, SORTED_BY[kind].column(k[0]), baseline)
+        self._compare(rows, kind, SORTED_BY[kind].column(k[0]), pairs)
 
-    def _compare(self, rows: TestRows, kind: str, by: str, baseline: Path | None) -> None:
+    def _compare(self, rows: TestRows, kind: str, by: str, pairs: Sequence[tuple[Path, Path]] | None) -> None:
         """Compare the runs of a group user by user, if they were measured on the same rows."""
         values = {
             run_dir.name: rows.by_user[run.run_dir.name]
@@ -164,9 +164,14 @@ class _Work:
             if run.run_dir.name in rows.by_user
             for run_dir in dict.fromkeys(self._asked_for[run.run_dir])
         }
-        if rows.comparable:
-            name = baseline.name if baseline is not None and baseline.name in values else None
-            self._differences.setdefault(kind, []).extend(compare_by_user(values, by, baseline=name))
+        if not rows.comparable:
+            return
+        if pairs is None:
+            found = compare_by_user(values, by)
+        else:
+            named = [(one.name, other.name) for one, other in pairs]
+            found = differences(values, [pair for pair in named if set(pair) <= values.keys()])
+        self._differences.setdefault(kind, []).extend(found)
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """Return one table per kind of model, with runs in the order in which they were given."""

@@ -137,6 +137,24 @@ def test_a_comparison_names_its_baseline_and_runs_of_different_rows_have_none(fi
     assert ("Do not compare their metrics" in other.stdout) == ("paired bootstrap" not in other.stdout)
 
 
+def test_controls_are_rows_below_their_model_and_not_among_the_runs(films: None) -> None:
+    controls = ("compare", "CEASE", "PER", "--controls", *SPLIT, "-k", "3")
+    rows = json.loads(kgplug(*controls, "--json").stdout)
+    names = [row["model"] for row in rows]
+    for name in ("CEASE", "PER"):
+        place = names.index(name)
+        assert names[place + 1].startswith(f"{name} with") and rows[place]["differences"] == []
+    assert {"CEASE without graph", "CEASE with shuffled graph", "PER with shuffled graph"} <= set(names)
+    assert all(each["baseline"] == row["model"].split()[0] for row in rows for each in row["differences"])
+    shown = kgplug(*controls).stdout
+    assert "There is no row PER without graph: PER: no two items share" in shown
+    assert "NDCG@3: CEASE with" in shown and "its baseline" in shown
+    assert {row["model"] for row in json.loads(kgplug("runs", "--json").stdout)} == {"CEASE", "PER"}
+    assert len(json.loads(kgplug("runs", "--json").stdout)) == 2
+    with pytest.raises(UsageError, match="Omit ItemKNN"):
+        kgplug("compare", "CEASE", "ItemKNN", "--controls")
+
+
 def test_json_says_on_stderr_which_rows_runs_were_compared_on(films: None) -> None:
     kgplug("train", "ItemKNN", "--split", "0.6,0.2,0.2")
     kgplug("train", "Popularity", "--split", "0.5,0.2,0.3")

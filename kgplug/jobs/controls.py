@@ -1,0 +1,106 @@
+"""Train a recommender without its graph and with a shuffled one, to measure how much it gains from its graph."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kgplug import jobs
+from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.errors import DataError, UsageError
+from kgplug.models import Model
+from kgplug.training.runs import Runs
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WITHOUT, SHUFFLED = "without graph", "with shuffled graph"
+CONTROLS = (WITHOUT, SHUFFLED)
+"""The controls, as they follow a model's name in a row's name."""
+
+
+def refuse_controls(made: Sequence[Model], baseline: str | None) -> None:
+    """Raise UsageError if the models cannot be compared with their controls."""
+    others = [model.name for model in made if not model.inputs.likes_and_triples]
+    if others:
+        raise UsageError(
+            "--controls compares a recommender with itself without its graph, so it needs recommenders that learn from "
+            f"likes and triples. Omit {', '.join(others)} (`kgplug models` shows what each model needs)."
+        )
+    if baseline is not None:
+        raise UsageError("--controls compares each model with its own controls. Omit --baseline.")
+
+
+def train_controls(
+    model: Model, data: jobs.GraphData, runs: Runs, trained: dict[str, Path], **options: Any
+) -> list[str]:
+    """Train the controls of a model, and add their runs to `trained` under the names of their rows.
+
+    The runs are reused, like others. They are kept next to the checkpoints, so no command takes them for a run to
+    publish, and `kgplug erase-user` deletes them.
+
+    Args:
+        model: The untrained model.
+        data: Data with the graph.
+        runs: The runs on this machine.
+        trained: Name of each row → its run.
+        options: `split`, `seed` and `progress` of `jobs.train`.
+
+    Returns:
+        A sentence for each control that the model cannot be trained on.
+    """
+    assert data.interactions is not None and data.knowledge is not None
+    own_tails = data.knowledge.with_own_tails(data.interactions.item_keys, label=data.interactions.item_label)
+    graphs = {
+        WITHOUT: (data.knowledge.without_triples(), own_tails),
+        SHUFFLED: (data.knowledge.shuffled(seed=options["seed"]),),
+    }
+    notes: list[str] = []
+    for control, candidates in graphs.items():
+        store = Runs(runs.folder / ".checkpoints" / control.replace(" ", "-"))
+        found = _train_on_first(model, data, candidates, store, options)
+        if isinstance(found, Path):
+            trained[f"{model.name} {control}"] = found
+        else:
+            notes.append(f"There is no row {model.name} {control}: {found}")
+    return notes
+
+
+def _train_on_first(
+    model: Model, data: jobs.GraphData, graphs: Sequence[KnowledgeGraph], runs: Runs, options: dict[str, Any]
+) -> Path | str:
+    """Train a model on the first graph that it can learn from. Return its run, or why there is none."""
+    reason = ""
+    for knowledge in graphs:
+        try:
+            return jobs.train(copy.deepcopy(model), replace(data, knowledge=knowledge), runs, reuse=True, **options)
+        except DataError as error:
+            reason = str(error)
+    return reason
+
+
+def control_pairs(trained: dict[str, Path]) -> list[tuple[Path, Path]]:
+    """Return the runs to compare: (control, its model) for each control among the rows."""
+    return [(run_dir, trained[_model_of(name)]) for name, run_dir in trained.items() if _model_of(name) != name]
+
+
+def with_own_controls(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table in which the controls follow their model; the models stay in their order."""
+    models = [name for name in table.index if _model_of(name) == name]
+    place = {name: number for number, name in enumerate(models)}
+    order = sorted(table.index, key=lambda name: (place[_model_of(name)], name != _model_of(name), _control(name)))
+    return table.loc[order]
+
+
+def _model_of(row: str) -> str:
+    """Return the name of the model of a row, which may be a control's."""
+    for control in CONTROLS:
+        row = row.removesuffix(f" {control}")
+    return row
+
+
+def _control(row: str) -> int:
+    return next((number for number, control in enumerate(CONTROLS) if row.endswith(control)), -1)
