@@ -96,6 +96,7 @@ def tune(
     knowledge: KnowledgeGraph | None = None,
     *,
     valid: KnowledgeGraph | Interactions,
+    profiles: Interactions | None = None,
     trials: int = 20,
     seed: int = 0,
     epochs: int | None = None,
@@ -123,6 +124,9 @@ def tune(
         data: Training set: triples for an embedding, interactions for a recommender.
         knowledge: Triples, for a recommender that uses them.
         valid: Validation set.
+        profiles: Profiles of validation users who are new, as in `kgplug.evaluate`. Then the metric is that of new
+            users. Such users cannot choose the number of epochs within a trial: a tenth of the training rows does, or
+            with `epochs`, every trial has so many.
         trials: Total number of ended trials to reach, including those of earlier calls and of other processes.
         seed: Seed of the proposals and the trainings. If one process runs all trials, the same seed finds the
             same settings, interrupted or not.
@@ -149,14 +153,15 @@ def tune(
     limit = {} if epochs is None else {"epochs": epochs}
     models.create(name, **{**settings, **limit})  # wrong settings are refused here, not in every trial
     space, own = _space_of(model, settings)
-    metric, measure = _metric_of(model, data, valid, seed)
+    metric, measure = _metric_of(model, data, valid, profiles, seed)
 
     def train(chosen: dict[str, Any], on_epoch: Callable[[int, float], None]) -> float:
         trained: Any = models.create(name, **{**chosen, **limit})
         inputs = (data, knowledge) if trained.inputs.likes_and_triples else (data,)
-        return measure(trained.fit(*inputs, valid=valid, seed=seed, progress=False, on_epoch=on_epoch))
+        own_valid = valid if profiles is None else None
+        return measure(trained.fit(*inputs, valid=own_valid, seed=seed, progress=False, on_epoch=on_epoch))
 
-    sets = [each.fingerprint for each in (data, valid, knowledge) if each is not None]
+    sets = [each.fingerprint for each in (data, valid, knowledge, profiles) if each is not None]
     if model.inputs.titles and isinstance(data, Interactions):
         sets.append(data.texts_fingerprint or "")
     identity = [model.name, settings, limit, {key: str(each) for key, each in space.items()}, seed]
@@ -207,7 +212,11 @@ def _holds(values: Range | tuple[Any, ...], value: Any) -> bool:
 
 
 def _metric_of(
-    model: Any, data: KnowledgeGraph | Interactions, valid: KnowledgeGraph | Interactions, seed: int
+    model: Any,
+    data: KnowledgeGraph | Interactions,
+    valid: KnowledgeGraph | Interactions,
+    profiles: Interactions | None,
+    seed: int,
 ) -> tuple[str, Callable[[Any], float]]:
     """Return the metric's name and the function that measures it on a trained model."""
     metric = VALIDATED_BY[model.kind].validation_name
@@ -221,11 +230,16 @@ def _metric_of(
         return metric, lambda trained: float((1 / trained.ranks(triples, known)).mean())
     from kgplug.evaluation.ctr import auc, label_pairs
     from kgplug.evaluation.experiment import score_pairs
+    from kgplug.evaluation.new_users import by_profile, refuse_seen_users, with_profiles
 
     if not isinstance(data, Interactions) or not isinstance(valid, Interactions):
         raise UsageError(f"{model.name} is a recommender: pass Interactions as data and as valid.")
-    pairs = label_pairs(valid, [data, valid], np.random.default_rng(seed))
-    return metric, lambda trained: auc(pairs.labels, score_pairs(trained, pairs))
+    known = data if profiles is None else with_profiles(data, profiles)
+    pairs = label_pairs(valid, [known, valid], np.random.default_rng(seed))
+    if profiles is None:
+        return metric, lambda trained: auc(pairs.labels, score_pairs(trained, pairs))
+    refuse_seen_users(data, profiles, valid)
+    return metric, lambda trained: auc(pairs.labels, score_pairs(by_profile(trained, known), pairs))
 
 
 def _objective(

@@ -103,10 +103,11 @@ Fractions = Annotated[
 
 
 class SplitBy(StrEnum):
-    """Whether the fractions apply to the rows of each user, or to all rows together."""
+    """Whether the fractions apply to the rows of each user, to all rows together, or to the users."""
 
     user = "user"
     row = "row"
+    new_users = "new-users"
 
 
 class SplitOrder(StrEnum):
@@ -116,7 +117,10 @@ class SplitOrder(StrEnum):
     time = "time"
 
 
-By = Annotated[SplitBy, typer.Option(help="Split the rows of each user, or all rows together.")]
+By = Annotated[
+    SplitBy,
+    typer.Option(help="Split the rows of each user, all rows together, or the users (the test users are then new)."),
+]
 Order = Annotated[SplitOrder, typer.Option(help="Rows of the test set: random ones, or the latest.")]
 
 

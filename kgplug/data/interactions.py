@@ -6,7 +6,7 @@ import logging
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -30,6 +30,8 @@ from kgplug.errors import DataError, UsageError
 from kgplug.plain_text import counted
 from kgplug.renamed import renamed
 
+By: TypeAlias = Literal["user", "row", "new-users"]
+Order: TypeAlias = Literal["random", "time"]
 _log = logging.getLogger(__name__)
 
 
@@ -351,8 +353,8 @@ class Interactions:
         fractions: Sequence[float],
         *,
         seed: int = 0,
-        by: Literal["user", "row"] = "user",
-        order: Literal["random", "time"] = "random",
+        by: By = "user",
+        order: Order = "random",
         method: Literal["keys", "positions"] = "keys",
     ) -> tuple[Interactions, ...]:
         """Split the rows into sets, such as training, validation and test set.
@@ -365,7 +367,8 @@ class Interactions:
         Args:
             fractions: share of each set, adding up to 1, such as (0.8, 0.1, 0.1).
             seed: seed of the shuffle and of the rounding of set sizes, at least 0.
-            by: "user" splits each user's rows in these fractions; "row" splits all rows together.
+            by: "user" splits each user's rows in these fractions; "row" splits all rows together; "new-users" splits
+                the users, so that no two sets have a user in common (`kgplug.evaluation.new_users`).
             order: "random", or "time" to put earlier rows into earlier sets.
             method: "keys" splits as above; "positions" splits as earlier versions did, to find the sets of their
                 runs.

@@ -43,8 +43,9 @@ def split_rows(
         user_hashes: uint64 (n_users,), hashes of the users' keys.
         fractions: share of each set, adding up to 1.
         seed: seed of the order and the remainders, at least 0.
-        by: "user" to split each user's rows, or "row" to split all rows together.
-        order: "random" or "time".
+        by: "user" to split each user's rows, "row" to split all rows together, "new-users" to split the users: all rows
+            of a user are in one set, so no two sets have a user in common.
+        order: "random" or "time"; it makes no difference if users are split.
 
     Raises:
         UsageError: the fractions, the seed, `by` or `order` is invalid.
@@ -55,6 +56,8 @@ def split_rows(
     _check_words(by, order, timestamps)
     n = len(users)
     stream = _stream(seed, by)
+    if by == "new-users":
+        return _split_users(users, user_hashes, checked, stream)
     drawn = mix(row_hashes + stream)  # (n,)
     rank = np.empty(n, dtype=np.int64)
     rank[np.argsort(drawn) if order == "random" else np.lexsort((drawn, np.asarray(timestamps)))] = np.arange(n)
@@ -68,6 +71,23 @@ def split_rows(
     sizes = np.bincount(group, minlength=len(hashes))
     cuts = np.floor(cumulative[:, None] * sizes + remainders).astype(np.int64)  # (sets - 1, groups)
     return _sets(group, rank, sizes, cuts)
+
+
+def _split_users(users: np.ndarray, user_hashes: np.ndarray, fractions: np.ndarray, stream: np.uint64) -> np.ndarray:
+    """Return the set of each row, int64 (n,): the users with rows are sorted by hash and cut as in `split_rows`.
+
+    Args:
+        users, user_hashes: As in `split_rows`.
+        fractions: Checked fractions, float64 (sets,).
+        stream: What makes the hashes of this split its own.
+    """
+    who, place = np.unique(users, return_inverse=True)
+    rank = np.empty(len(who), dtype=np.int64)
+    rank[np.argsort(mix(user_hashes[who] + stream))] = np.arange(len(who))
+    remainder = as_uniform(mix(mix(np.array([stream])) + _hash_of_numbers(fractions)))
+    cumulative = np.cumsum(fractions)
+    cuts = np.floor(cumulative[:-1] / cumulative[-1] * len(who) + remainder).astype(np.int64)  # (sets - 1,)
+    return np.searchsorted(cuts, rank, side="right")[place]
 
 
 def split_rows_by_position(
@@ -87,6 +107,8 @@ def split_rows_by_position(
     checked = check_fractions(fractions)
     seed = check_seed(seed)
     _check_words(by, order, timestamps)
+    if by == "new-users":
+        raise UsageError('by="new-users" splits by keys. Omit method="positions", which finds the sets of early runs.')
     n = len(users)
     rank = np.random.default_rng(seed).permutation(n)
     if order == "time":
@@ -117,8 +139,8 @@ def _sets(group: np.ndarray, rank: np.ndarray, sizes: np.ndarray, cuts: np.ndarr
 
 
 def _check_words(by: str, order: str, timestamps: np.ndarray | None) -> None:
-    if by not in ("user", "row"):
-        raise UsageError(f'by: expected "user" or "row", found {by!r}.')
+    if by not in ("user", "row", "new-users"):
+        raise UsageError(f'by: expected "user", "row" or "new-users", found {by!r}.')
     if order not in ("random", "time"):
         raise UsageError(f'order: expected "random" or "time", found {order!r}.')
     if order == "time" and timestamps is None:

@@ -23,6 +23,7 @@ from kgplug.evaluation.link_prediction import evaluate_link_prediction
 from kgplug.evaluation.metrics import click_through
 from kgplug.evaluation.metrics.click_through import AUC, ScoredPairs
 from kgplug.evaluation.metrics.ranked_lists import NDCG
+from kgplug.evaluation.new_users import by_profile, refuse_seen_users, with_profiles
 from kgplug.evaluation.protocol import ClickThroughParts, Protocol, divide
 from kgplug.evaluation.ranking import check_lengths, evaluate_ranking
 from kgplug.evaluation.significance import compare_by_user
@@ -46,6 +47,7 @@ def evaluate(
     test: Interactions | KnowledgeGraph,
     *,
     valid: Interactions | KnowledgeGraph | None = None,
+    profiles: Interactions | None = None,
     k: int | Iterable[int] = (10, 20),
     seed: int = 0,
     relevant: Literal["likes", "all"] = "likes",
@@ -74,6 +76,9 @@ def evaluate(
         models: One fitted model, several, or name → fitted model; all of one kind.
         train, test, valid: Sets of one split: `Interactions` for recommenders, `KnowledgeGraph` for embeddings. The
             models were fitted on `train`.
+        profiles: Profiles of new users, for a split by "new-users": rows of users of whom `train` has none. If given,
+            every user is scored as a new one, by the likes of the profile alone, and lists leave out the profile.
+            `profiles, test = kgplug.evaluation.new_users.profile_and_rest(test)` takes them from a test set.
         k: Lengths of the lists.
         seed: Seed of the negatives.
         relevant: Test rows that count as relevant: "likes" or "all".
@@ -105,6 +110,10 @@ def evaluate(
         raise UsageError("Recommenders and embeddings have no metric in common. Evaluate models of one kind at a time.")
     expected: type[object] = KnowledgeGraph if embeddings else Interactions
     given: dict[str, object] = {"train": train, "test": test, "valid": valid}
+    if profiles is not None:
+        given["profiles"] = profiles
+    if embeddings and profiles is not None:
+        raise UsageError("profiles are those of new users, and embeddings have no users. Omit profiles.")
     for what, each in given.items():
         if each is not None and not isinstance(each, expected):
             raise UsageError(f"evaluate: {what} must be {expected.__name__}; found {type(each).__name__}.")
@@ -116,8 +125,9 @@ def evaluate(
     if embeddings:
         return _evaluate_embeddings(embeddings, *sets)
     table, by_user = evaluate_recommenders(
-        recommenders, *sets, k=lengths, seed=seed, relevant=relevant, beyond=beyond, cold=cold, warn=warn
-    )
+        recommenders, *sets, profiles=profiles, k=lengths, seed=seed, relevant=relevant, beyond=beyond, cold=cold,
+        warn=warn,
+    )  # fmt: skip
     table.attrs["differences"] = compare_by_user(by_user, NDCG.column(lengths[0]), baseline=baseline)
     return table
 
@@ -175,6 +185,7 @@ def evaluate_recommenders(
     test: Interactions,
     valid: Interactions | None,
     *,
+    profiles: Interactions | None = None,
     k: Iterable[int],
     seed: int = 0,
     relevant: Literal["likes", "all"] = "likes",
@@ -190,18 +201,24 @@ def evaluate_recommenders(
     """
     lengths = check_lengths(k)
     seed = whole_number(seed, "seed")
-    given = {"training": train, "validation": valid, "test": test}
+    given = {"training": train, "profile": profiles, "validation": valid, "test": test}
     parts = {name: part for name, part in given.items() if part is not None}
     _check_parts(parts)
     for name, model in models.items():
         _check_model(name, model, test)
+    scoring = dict(models)
+    if profiles is not None:
+        for learnt in (train, *models.values()):
+            refuse_seen_users(learnt, profiles, test)
+        train = with_profiles(train, profiles)
+        scoring = {name: by_profile(model, train) for name, model in models.items()}
     rng = np.random.default_rng(seed)
     pairs = label_pairs(test, list(parts.values()), rng)
     held_out = valid is not None and bool(valid.is_like.any())
     reference = label_pairs(parts["validation"], list(parts.values()), rng) if held_out else _training_pairs(train, rng)
     rows: list[dict[str, Any]] = []
     by_user: dict[str, pd.DataFrame] = {}
-    for name, model in models.items():
+    for name, model in scoring.items():
         scores = score_pairs(model, pairs)
         result = evaluate_ranking(model, train, test, valid=valid, k=lengths, relevant=relevant)
         row = {
@@ -219,7 +236,8 @@ def evaluate_recommenders(
         values = pd.DataFrame({AUC.name: shares}, index=users).join(result.by_user, how="outer")
         by_user[name] = values.set_index(test.user_keys[values.index])
     table = pd.DataFrame(rows, index=pd.Index(list(models), name="model"))
-    table.attrs["health"] = _health(models, train, test, valid, warn=warn)
+    findings = {name: model_findings(model) for name, model in models.items()}
+    table.attrs["health"] = _health(scoring, findings, train, test, valid, warn=warn)
     return table, by_user
 
 
@@ -229,17 +247,24 @@ def _of_clicks(pairs: ScoredPairs) -> dict[str, float]:
 
 def _health(
     models: Mapping[str, Recommender],
+    findings: Mapping[str, list[str]],
     train: Interactions,
     test: Interactions,
     valid: Interactions | None,
     *,
     warn: bool,
 ) -> dict[str, list[str]]:
-    """Return the signs of collapse by model name, and log them if `warn`. Healthy models are left out."""
+    """Return the signs of collapse by model name, and log them if `warn`. Healthy models are left out.
+
+    Args:
+        models: Models by name, as they score.
+        findings: Signs in the trained models themselves, by name.
+        train, test, valid, warn: As in `evaluate`.
+    """
     found: dict[str, list[str]] = {}
     for name, model in models.items():
         worse = worse_than_popularity(model, train, test, valid=valid)
-        said = model_findings(model) + ([] if worse is None else [worse])
+        said = findings[name] + ([] if worse is None else [worse])
         if said:
             found[name] = said
             if warn:

@@ -109,16 +109,17 @@ def no_better_than_guesses(mrr: float, n_ranks: int, n_entities: int) -> str | N
 
 
 def after_training(
-    model: Recommender, train: Interactions, valid: Interactions | None, *, within_s: float
+    model: Recommender, train: Interactions, valid: Interactions | None, *, health: list[str], within_s: float
 ) -> list[str]:
     """Return the signs that a newly trained model has collapsed, including those in its lists for validation users.
 
     Args:
         model: Model fitted on `train`.
         train, valid: Sets of one split.
+        health: The signs that the training found.
         within_s: Maximum number of seconds for comparing lists.
     """
-    found = list(model.health)
+    found = list(health)
     if valid is None or not valid.is_like.any():
         return found
     try:

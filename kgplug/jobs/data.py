@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from kgplug import models
 from kgplug.data.graph_identity import GraphIdentity
-from kgplug.data.interactions import Interactions
+from kgplug.data.interactions import By, Interactions, Order
 from kgplug.data.kinds import LIKES_AND_TRIPLES, Kind
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.row_memory import RowMemory
@@ -46,8 +46,9 @@ class Split:
     Attributes:
         fractions: Fractions of the three sets; a set with fraction 0 is empty.
         seed: Seed of the shuffle.
-        by: "user" splits the rows of each user, "row" all rows together. Triples are always split by their keys
-            (`KnowledgeGraph.split`).
+        by: "user" splits the rows of each user, "row" all rows together, "new-users" the users: those of the validation
+            and test set are not in the training set (`kgplug.evaluation.new_users`). Triples are always split by their
+            keys (`KnowledgeGraph.split`).
         order: "random", or "time" for the latest rows as test set.
         method: How feedback is split: "keys" as in this version of kgplug; "positions" as in earlier ones, to find the
             sets of their runs (`Interactions.split`).
@@ -58,8 +59,8 @@ class Split:
 
     fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
     seed: int = 0
-    by: Literal["user", "row"] = "user"
-    order: Literal["random", "time"] = "random"
+    by: By = "user"
+    order: Order = "random"
     method: Literal["keys", "positions"] = "keys"
 
     def __post_init__(self) -> None:
@@ -67,6 +68,11 @@ class Split:
         object.__setattr__(self, "seed", check_seed(self.seed))
         if self.fractions[0] <= 0:
             raise UsageError("The first fraction of a split is that of the training set. It must be more than 0.")
+
+    @property
+    def by_users(self) -> bool:
+        """Whether the users are split, so that those of the validation and test set are new to a recommender."""
+        return self.by == "new-users"
 
     def interactions(self, rows: Interactions) -> tuple[Interactions, Interactions | None, Interactions | None]:
         """Return (train, valid, test); an empty set is None."""

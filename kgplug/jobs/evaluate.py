@@ -16,7 +16,7 @@ from kgplug.evaluation.significance import Difference, compare_by_user, differen
 from kgplug.graph.graph import Graph
 from kgplug.graph.identity import graph_identity
 from kgplug.graph.schema import GraphSchema
-from kgplug.jobs.data import evaluation_of, refuse_other_graph
+from kgplug.jobs.data import evaluation_of, refuse_other_graph, split_of
 from kgplug.jobs.health import joined, keep
 from kgplug.jobs.measured_rows import ROWS_OF_KIND, MeasuredRun, TestRows
 from kgplug.progress import stage
@@ -206,6 +206,8 @@ def _what_to_read(content: dict[str, Any]) -> str:
         del schema["knowledge"]
         for name in ("like_threshold", "timestamp"):  # these do not change the set of rows
             schema["feedback"].pop(name, None)
+        if (split := split_of(content)).by_users:  # their metrics cannot be compared with those of other splits
+            schema["split"] = [split.by, split.order]
     return dumps([content["kind"], schema], sort_keys=True)
 
 

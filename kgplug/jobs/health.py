@@ -12,7 +12,8 @@ import pandas as pd
 from kgplug.data.artefact import write_text_whole
 from kgplug.data.interactions import Interactions
 from kgplug.errors import RunError
-from kgplug.jobs.data import Sets
+from kgplug.evaluation.new_users import as_new_users
+from kgplug.jobs.data import Sets, Split
 from kgplug.models import Model
 from kgplug.recommenders.base import Recommender
 from kgplug.strict_json import dumps
@@ -22,20 +23,24 @@ _log = logging.getLogger(__name__)
 _SHARE, _LEAST_S = 0.05, 2.0  # time limit for comparing lists: this share of the training time, but at least 2 s
 
 
-def after_training(model: Model, sets: Sets, *, seconds: float) -> list[str]:
+def after_training(model: Model, sets: Sets, split: Split, *, seconds: float) -> list[str]:
     """Return signs that a model has collapsed, one sentence each; log those that `fit` has not logged yet.
 
     Args:
         model: Model fitted on the training set.
-        sets: Sets of its split.
+        sets: Sets of `split`.
+        split: How the data were split.
         seconds: Duration of the training.
     """
     from kgplug.evaluation.health import after_training as findings_of
 
     if not (isinstance(model, Recommender) and isinstance(sets.train, Interactions)):
         return list(model.health)
-    valid = sets.valid if isinstance(sets.valid, Interactions) else None
-    found = findings_of(model, sets.train, valid, within_s=max(_LEAST_S, _SHARE * seconds))
+    train, valid = sets.train, sets.valid if isinstance(sets.valid, Interactions) else None
+    scoring = model
+    if split.by_users and valid is not None:
+        scoring, train, valid = as_new_users(model, train, valid, order=split.order)
+    found = findings_of(scoring, train, valid, health=model.health, within_s=max(_LEAST_S, _SHARE * seconds))
     for sentence in found:
         if sentence not in model.health:
             _log.warning("%s: %s.", model.name, sentence)

@@ -12,8 +12,9 @@ import numpy as np
 from kgplug import models
 from kgplug.data.artefact import read_arrays
 from kgplug.data.kinds import Kind
-from kgplug.data.row_memory import HASHES, NEW, SETS, TEST, TRAINING, RowMemory, common_test_rows
+from kgplug.data.row_memory import HASHES, NEW, SETS, TEST, TRAINING, VALIDATION, RowMemory, common_test_rows
 from kgplug.errors import DataError, KgplugError, RunError
+from kgplug.evaluation.new_users import PROFILE, is_in_profile
 from kgplug.graph.graph import Graph
 from kgplug.graph.schema import GraphSchema
 from kgplug.jobs.data import Split, split_of
@@ -52,6 +53,10 @@ class MeasuredRun:
     @property
     def schema(self) -> GraphSchema:
         return GraphSchema.model_validate(self.content["schema"])
+
+    @property
+    def split(self) -> Split:
+        return split_of(self.content)
 
     @property
     def own_test(self) -> np.ndarray:
@@ -123,7 +128,7 @@ class TestRows:
 
     def _recall(self, run: MeasuredRun) -> None:
         memory = RowMemory.from_arrays(read_arrays(run.run_dir, (HASHES, SETS)))
-        memory = memory or self.split_again(run, split_of(run.content))
+        memory = memory or self.split_again(run, run.split)
         if memory is None:
             raise RunError(
                 f"Run {run.run_dir.name} is of an earlier version of kgplug, which did not save its test set, and the "
@@ -178,6 +183,12 @@ class TestFeedback(TestRows):
     def read(self, graph: Graph, progress: bool | None) -> np.ndarray:
         self.data = graph.read_interactions(self.schema, progress=progress)
         threshold = self.data.like_threshold
+        if self.runs[0].split.by_users:
+            self.notes.append(
+                f"{', '.join(run.run_dir.name for run in self.runs)}: the test users are new. Of each user's rows, "
+                f"{PROFILE[0]:.0%} are the profile that the model is given, and the others are tested. Do not compare "
+                "these metrics with those of another split."
+            )
         if len({run.schema.feedback.like_threshold for run in self.runs}) > 1:
             self.notes.append(
                 "The runs differ in like_threshold. All are measured with that of the newest run: "
@@ -205,18 +216,32 @@ class TestFeedback(TestRows):
         from kgplug.evaluation.experiment import evaluate_recommenders
 
         model = cast("Recommender", models.load(run.run_dir))
-        test = self.test_rows(run)
+        test, profile = self.test_rows(run), self._profile(run)
         held_out = run.knows & ~test & (run.sets != TRAINING)  # left out of lists, so they cannot count as wrong
-        rows = [self.data.take(mask).aligned_to(model.user_keys, model.item_keys) for mask in (test, held_out)]
+        test, held_out = test & ~profile, held_out & ~profile
+        rows, others, profiles = (
+            self.data.take(mask).aligned_to(model.user_keys, model.item_keys) for mask in (test, held_out, profile)
+        )
         table, by_user = evaluate_recommenders(
-            {run.run_dir.name: model}, _learnt(model, rows[0]), rows[0], rows[1] if len(rows[1]) else None, k=k,
-            beyond=beyond, warn=False,
+            {run.run_dir.name: model}, _learnt(model, rows), rows, others if len(others) else None,
+            profiles=profiles if run.split.by_users else None, k=k, beyond=beyond, warn=False,
         )  # fmt: skip
         self.by_user |= by_user
         place = list(table.columns).index("left out") + 1
         table.insert(place, TEST_ROWS, [int(test.sum())])
         table.insert(place + 1, GONE, [run.gone])
         return table
+
+    def _profile(self, run: MeasuredRun) -> np.ndarray:
+        """Return the mask of the rows in profiles of test and validation users, bool (m,); all false for most splits.
+
+        Users are split, and have profiles, if the run's split is by users.
+        """
+        profile = np.zeros(len(self.data), dtype=bool)
+        if run.split.by_users:
+            tried = run.knows & (self.test_rows(run) | (run.sets == VALIDATION))
+            profile[tried] = is_in_profile(self.data.take(tried), order=run.split.order)
+        return profile
 
 
 def _learnt(model: Recommender, like: Interactions) -> Interactions:

@@ -10,22 +10,30 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from kgplug import models
 from kgplug.data.artefact import peek_content, read_artefact, read_content, write_text_whole
 from kgplug.data.graph_identity import GraphIdentity
+from kgplug.data.interactions import Interactions
 from kgplug.data.values.keys import fingerprint
 from kgplug.data.values.whole_numbers import whole_number
 from kgplug.errors import RunError, TrainingError, UsageError, when_interrupted
+from kgplug.evaluation.ctr import auc, label_pairs
+from kgplug.evaluation.experiment import score_pairs
 from kgplug.evaluation.metrics.catalogue import VALIDATED_BY
+from kgplug.evaluation.new_users import as_new_users
 from kgplug.jobs import health
 from kgplug.jobs.data import (
     GraphData,
+    Sets,
     Split,
     evaluation_of,
     split_of,
 )
 from kgplug.models import Model
 from kgplug.progress import stage
+from kgplug.recommenders.base import Recommender
 from kgplug.strict_json import dumps
 from kgplug.training.runs import EVALUATION, Runs
 
@@ -118,15 +126,18 @@ def train(
         return "Run the same command again to continue from the last checkpoint." if kept else None
 
     failure = None
-    sets = data.sets(model, split)
+    sets, by_users = data.sets(model, split), split.by_users and model.inputs.likes
     try:
         with when_interrupted(advice), stage(f"Training {model.name}", progress=progress):
-            model.fit(*data.inputs_of(model, sets), valid=sets.valid, **options)
+            # New users are none of the users that a training can validate on; it then holds out rows of its own.
+            valid = None if by_users else sets.valid
+            model.fit(*data.inputs_of(model, sets), valid=valid, **options)
     except TrainingError as error:
         if not model.history:
             raise
         failure = error  # some epochs succeeded, and the model holds their best weights
     seconds = time.perf_counter() - began
+    metrics = _metrics_of_new_users(model, sets, split, seed) if by_users else _validation_metrics(model)
     run_dir = runs.path(model.run)
     model.save(
         run_dir,
@@ -134,10 +145,10 @@ def train(
         key="" if failure else key,
         created=datetime.now(UTC).isoformat(timespec="microseconds"),  # orders runs of the same second
         seconds=round(seconds, 1),
-        health=health.after_training(model, sets, seconds=seconds),
+        health=health.after_training(model, sets, split, seconds=seconds),
         split=asdict(split),
         data=used,
-        metrics=_validation_metrics(model) if origin is None else origin["metrics"],
+        metrics=metrics if origin is None else origin["metrics"],
         schema=data.schema.model_dump(),
         graph=data.identity.to_dict(),
         started_from=None if earlier is None else earlier.run,
@@ -218,6 +229,18 @@ def _validation_metrics(model: Model) -> dict[str, float]:
     """Return {name of the validation metric: its best value}; {} if there was no validation."""
     best: list[float] = model.history.get("validation") or []
     return {VALIDATED_BY[model.kind].validation_name: round(max(best), 4)} if best else {}
+
+
+def _metrics_of_new_users(model: Model, sets: Sets, split: Split, seed: int) -> dict[str, float]:
+    """Return {name of the validation metric: its value for the validation users, who are new}; {} if there are none."""
+    if not isinstance(model, Recommender) or not isinstance(sets.valid, Interactions):
+        return {}
+    assert isinstance(sets.train, Interactions)
+    scoring, known, rest = as_new_users(model, sets.train, sets.valid, order=split.order)
+    if not rest.is_like.any():
+        return {}
+    pairs = label_pairs(rest, [known, rest], np.random.default_rng(seed))
+    return {VALIDATED_BY[model.kind].validation_name: round(auc(pairs.labels, score_pairs(scoring, pairs)), 4)}
 
 
 def _find(runs: Runs, key: str, graph: GraphIdentity) -> Path | None:

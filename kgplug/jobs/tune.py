@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kgplug import models
+from kgplug.data.interactions import Interactions
 from kgplug.errors import UsageError
+from kgplug.evaluation.new_users import profile_and_rest
 from kgplug.jobs.data import GraphData, Split
 from kgplug.training.runs import Runs
 
@@ -46,11 +48,15 @@ def tune(
     from kgplug import tuning
 
     model = models.create(name, **(settings or {}))
-    sets = data.sets(model, split or Split(fractions=model.kind.fractions))
+    split = split or Split(fractions=model.kind.fractions)
+    sets = data.sets(model, split)
     if sets.valid is None:
         raise UsageError("Settings are chosen on the validation set, and this split has none. Use --split 0.8,0.1,0.1.")
+    valid, profiles = sets.valid, None
+    if split.by_users and isinstance(valid, Interactions):
+        profiles, valid = profile_and_rest(valid, order=split.order)
     knowledge = data.knowledge if model.inputs.likes_and_triples else None
     return tuning.tune(
-        model.name, sets.train, knowledge, valid=sets.valid,
+        model.name, sets.train, knowledge, valid=valid, profiles=profiles,
         trials=trials, seed=seed, epochs=epochs, folder=runs.folder / ".tuning", progress=progress, **(settings or {}),
     )  # fmt: skip

@@ -155,6 +155,28 @@ def test_controls_are_rows_below_their_model_and_not_among_the_runs(films: None)
         kgplug("compare", "CEASE", "ItemKNN", "--controls")
 
 
+def test_models_are_trained_tuned_and_compared_for_users_they_have_never_seen(films: None) -> None:
+    new = ("--by", "new-users", "--split", "0.4,0.3,0.3")
+    kgplug("train", "Popularity", *new)
+    (row,) = json.loads(kgplug("evaluate", "Popularity", "-k", "3", "--json").stdout)
+    (run,) = Path("home/runs").glob("popularity-*")
+    content = json.loads(next(run.glob("content*.json")).read_text())
+    assert content["split"]["by"] == "new-users" and 0 < row["users"] <= 3 and row["gone"] == 0
+    shown = kgplug("evaluate", "Popularity", "-k", "3")
+    assert "the test users are new" in shown.stdout and "80% are the profile" in shown.stdout
+    rows = json.loads(kgplug("compare", "Popularity", "ItemKNN", *new, "-k", "3", "--json").stdout)
+    assert {row["model"] for row in rows} == {"Popularity", "ItemKNN"} and rows[0]["users"] == row["users"]
+    assert rows[0]["test rows"] == row["test rows"]
+    found = kgplug("tune", "ItemKNN", "--trials", "2", *new).stdout
+    assert "--by new-users" in found.splitlines()[-1]
+    final = json.loads(kgplug("train", "Popularity", *new, "--final", "--json").stdout)
+    assert final["origin"] == run.name
+    kgplug("train", "ItemKNN", *SPLIT)
+    mixed = kgplug("evaluate", "Popularity", "ItemKNN", "-k", "3")  # Popularity's newest run is measured as its origin
+    assert "Do not compare these metrics with those of another split" in mixed.stdout
+    assert "paired bootstrap" not in mixed.stdout
+
+
 def test_json_says_on_stderr_which_rows_runs_were_compared_on(films: None) -> None:
     kgplug("train", "ItemKNN", "--split", "0.6,0.2,0.2")
     kgplug("train", "Popularity", "--split", "0.5,0.2,0.3")

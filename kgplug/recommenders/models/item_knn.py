@@ -78,12 +78,31 @@ def rows_near(
     """Return the similarities of each row of `others` to the nearest of `rows`, CSR float32 (b, n).
 
     Args:
-        others: New rows, CSR (b, m), weighted as if they were in `rows`.
+        others: New rows, CSR (b, m). Each is compared as if it alone were added to `rows`, so the result for one does
+            not depend on the others.
         rows, similarity, neighbours: As in `similar_rows`.
     """
     n = rows.get_shape()[0]
-    weighted = weighted_rows(sparse.csr_matrix(sparse.vstack([rows, others])), similarity)
-    similar = weighted[n:] @ weighted[:n].T  # (b, n)
+    new, old = others.astype(np.float64), rows.astype(np.float64).T.tocsc()
+    counts = rows.getnnz(axis=0)  # (m,)
+    without, idf = (np.log(n + 1) - np.log1p(counts + more) for more in (0, 1))  # of other entries; of the new row's
+    if similarity == "cosine":
+        without, idf = np.ones_like(without), np.ones_like(idf)
+    similar = sparse.coo_matrix(new.multiply(idf**2) @ old)  # (b, n)
+    row, column = similar.row, similar.col
+    new_lengths, lengths = new.getnnz(axis=1), rows.getnnz(axis=1)
+    values = similar.data
+    if similarity == "bm25":
+        mean = (lengths.sum() + new_lengths) / (n + 1)  # (b,)
+        for length in (new_lengths[row], lengths[column]):
+            values = values * (_BM25_K1 + 1) / (_BM25_K1 * (1 - _BM25_B + _BM25_B * length / mean[row]) + 1)
+    elif len(row):
+        gain = sparse.csr_matrix(new.multiply(idf**2 - without**2) @ old)  # what the new row changes in old ones
+        squares = rows @ without**2  # (n,)
+        own = new @ idf**2  # (b,)
+        product = own[row] * (squares[column] + np.asarray(gain[row, column]).ravel())
+        values = values / np.sqrt(np.maximum(product, np.finfo(float).tiny))
+    similar = sparse.csr_matrix((values, (row, column)), shape=(len(new_lengths), n))
     # below the diagonal, which `nearest` drops
     below = sparse.vstack([sparse.csr_matrix((n, n)), similar])
     return nearest(sparse.csr_matrix(below), neighbours)[n:]
