@@ -155,13 +155,19 @@ def test_controls_are_rows_below_their_model_and_not_among_the_runs(films: None)
         kgplug("compare", "CEASE", "ItemKNN", "--controls")
 
 
-def test_models_are_trained_tuned_and_compared_for_users_they_have_never_seen(films: None) -> None:
+def test_models_are_trained_tuned_and_compared_for_users_they_have_never_seen(
+    films: None, connection: Connection
+) -> None:
+    connection.autocommit(
+        "UNWIND range(10, 49) AS i CREATE (u:User {id: i}) WITH u MATCH (m:Movie) WHERE (u.id + m.id) % 2 = 0 "
+        "AND (u.id * 7 + m.id * 5) % 12 > 2 CREATE (u)-[:RATED {rating: 5, timestamp: 900000000 + m.id}]->(m)"
+    )
     new = ("--by", "new-users", "--split", "0.4,0.3,0.3")
     kgplug("train", "Popularity", *new)
     (row,) = json.loads(kgplug("evaluate", "Popularity", "-k", "3", "--json").stdout)
     (run,) = Path("home/runs").glob("popularity-*")
     content = json.loads(next(run.glob("content*.json")).read_text())
-    assert content["split"]["by"] == "new-users" and 0 < row["users"] <= 3 and row["gone"] == 0
+    assert content["split"]["by"] == "new-users" and 0 < row["users"] <= 15 and row["gone"] == 0
     shown = kgplug("evaluate", "Popularity", "-k", "3")
     assert "the test users are new" in shown.stdout and "80% are the profile" in shown.stdout
     rows = json.loads(kgplug("compare", "Popularity", "ItemKNN", *new, "-k", "3", "--json").stdout)
