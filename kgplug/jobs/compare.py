@@ -149,7 +149,7 @@ def create_all(names: Sequence[str | Model], settings: dict[str, Any]) -> list[M
         settings: Settings of each model given by name.
 
     Raises:
-        UsageError: The models are of different kinds, a name or setting is wrong, or a model has no controls.
+        UsageError: The models are of different kinds, or a name or setting is wrong.
     """
     made: list[Model] = [models.create(name, **settings) if isinstance(name, str) else name for name in names]
     if len({model.kind for model in made}) != 1:

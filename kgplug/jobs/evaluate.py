@@ -12,6 +12,7 @@ from kgplug.data.artefact import read_content, write_text_whole
 from kgplug.data.kinds import Kind
 from kgplug.errors import DataError, KgplugError, RunError, UsageError
 from kgplug.evaluation.metrics.catalogue import SORTED_BY
+from kgplug.evaluation.ranking import check_lengths
 from kgplug.evaluation.significance import Difference, compare_by_user, differences
 from kgplug.graph.graph import Graph
 from kgplug.graph.identity import graph_identity
@@ -67,6 +68,7 @@ def evaluate(
         DataError: A run has no test set.
     """
     work, lengths = _Work(graph, run_dirs, on_failure), tuple(k)
+    check_lengths(lengths)
     for run_dir in run_dirs:
         work.add(run_dir)
     for group in work.groups.values():

@@ -108,6 +108,10 @@ class TestRows:
         """
         raise NotImplementedError
 
+    def testable(self) -> np.ndarray:
+        """Return the mask of the rows on which runs may be compared at all, bool (m,)."""
+        return np.ones(len(self.hashes), dtype=bool)
+
     def likes(self, rows: np.ndarray) -> int:
         """Return how many rows of the mask `rows`, bool (m,), can be measured: of feedback likes, of triples all."""
         return int(rows.sum())
@@ -156,7 +160,7 @@ class TestRows:
         own = [run.own_test for run in self.runs]
         if all(np.array_equal(own[0], other) for other in own[1:]):
             return
-        common = common_test_rows([run.sets for run in self.runs])
+        common = common_test_rows([run.sets for run in self.runs]) & self.testable()
         known = np.logical_and.reduce([run.knows for run in self.runs])
         rows = common & known
         n, unknown = int(rows.sum()), int((common & ~known).sum())
@@ -208,6 +212,14 @@ class TestFeedback(TestRows):
             for mine, name in ((self.data.user_keys, "user_keys"), (self.data.item_keys, "item_keys"))
         )
         return users[self.data.users] & items[self.data.items]
+
+    def testable(self) -> np.ndarray:
+        users, testable = self.data.users, super().testable()
+        for run in self.runs:
+            if run.split.by_users:  # a trained user's row is no test of new users, even if it was added later
+                learnt = (run.sets == TRAINING) | (run.sets == VALIDATION)
+                testable &= ~np.isin(users, users[learnt])
+        return testable
 
     def likes(self, rows: np.ndarray) -> int:
         return int(self.data.is_like[rows].sum())

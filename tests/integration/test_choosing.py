@@ -183,6 +183,22 @@ def test_models_are_trained_tuned_and_compared_for_users_they_have_never_seen(
     assert "paired bootstrap" not in mixed.stdout
 
 
+def test_a_row_added_later_to_a_trained_user_does_not_make_the_user_new(films: None, connection: Connection) -> None:
+    connection.autocommit(
+        "UNWIND range(10, 49) AS i CREATE (u:User {id: i}) WITH u MATCH (m:Movie) WHERE (u.id + m.id) % 2 = 0 "
+        "CREATE (u)-[:RATED {rating: 5, timestamp: 900000000 + m.id}]->(m)"
+    )
+    kgplug("train", "Popularity", "--by", "new-users", "--split", "0.4,0.1,0.5")
+    connection.autocommit(
+        "MATCH (u:User), (m:Movie) WHERE u.id > 9 AND (u.id + m.id) % 7 = 1 AND NOT (u)-[:RATED]->(m) "
+        "CREATE (u)-[:RATED {rating: 5, timestamp: 900001000}]->(m)"
+    )
+    kgplug("train", "ItemKNN", "--by", "new-users", "--split", "0.4,0.1,0.5", "--seed", "1")
+    rows = json.loads(kgplug("evaluate", "Popularity", "ItemKNN", "-k", "3", "--json").stdout)
+    assert len(rows) == 2 and rows[0]["users"] == rows[1]["users"] and rows[0]["test rows"] == rows[1]["test rows"]
+    assert sum(len(row["differences"]) for row in rows) == 7
+
+
 def test_json_says_on_stderr_which_rows_runs_were_compared_on(films: None) -> None:
     kgplug("train", "ItemKNN", "--split", "0.6,0.2,0.2")
     kgplug("train", "Popularity", "--split", "0.5,0.2,0.3")
