@@ -42,7 +42,7 @@ def measure(name: str, rows: Interactions, graph: kgplug.KnowledgeGraph, models:
     graphs = dict(zip(GRAPHS, (graph, graph.without_triples(), graph.shuffled()), strict=True))
     found: list[dict] = []
     for model in models:
-        settings = {"settings": "defaults"} if "settings" in kgplug.create(model).config.model_fields else {}
+        settings = {"settings": "defaults"} if "settings" in dict(kgplug.create(model).config) else {}
         kinds = GRAPHS if kgplug.create(model).inputs.triples else GRAPHS[:1]  # type: ignore[union-attr]
         fitted = {
             kind: kgplug.create(model, **settings).fit(train, graphs[kind], valid=own_valid, progress=False)  # type: ignore[arg-type]

@@ -151,6 +151,8 @@ def test_models_are_compared_with_the_best_or_with_a_baseline() -> None:
     beforehand = compare_by_user(values, "NDCG@10", baseline="low")
     assert {each.baseline for each in beforehand} == {"low"} and beforehand[1].difference > 0
     assert beforehand[0].p_holm == 1 and beforehand[1].p == pytest.approx(low.p)
+    assert low.p_holm == pytest.approx(6 * low.p)  # 3 pairs of models, 2 metrics
+    assert beforehand[1].p_holm == pytest.approx(4 * low.p)  # 2 pairs
     with pytest.raises(UsageError, match=r'baseline "other": expected one of low, best, close'):
         compare_by_user(values, "NDCG@10", baseline="other")
     assert compare_by_user({"A": values["low"]}, "NDCG@10") == [] and legend([], "NDCG@10") == []

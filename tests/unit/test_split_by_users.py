@@ -18,6 +18,8 @@ from kgplug.errors import UsageError
 from kgplug.evaluation.ctr import label_pairs
 from kgplug.evaluation.new_users import by_profile, profile_and_rest, with_profiles
 from kgplug.graph.schema import GraphSchema
+from kgplug.jobs import health as jobs_health
+from kgplug.jobs.data import Sets
 from kgplug.recommenders.base import Recommender
 from kgplug.recommenders.models.ease import EASE
 from kgplug.recommenders.models.item_knn import ItemKNN
@@ -100,6 +102,22 @@ def test_no_row_of_a_validation_or_test_user_reaches_training(
     assert set(np.flatnonzero(np.diff(model.seen.indptr)).tolist()) == train
     assert 0.5 < runs.info(run_dir).metrics["AUC (validation)"] <= 1
     assert not runs.info(run_dir).health
+
+
+def test_signs_of_collapse_are_looked_for_in_lists_by_profile(monkeypatch: pytest.MonkeyPatch) -> None:
+    interactions, *_ = directors_and_fans(fans=6)
+    train, valid, test = NEW.interactions(interactions)
+    assert valid is not None
+    model, measured = ItemKNN().fit(train), []
+    monkeypatch.setattr("kgplug.evaluation.health.worse_than_popularity", lambda *given, **_: measured.append(given))
+    jobs_health.after_training(model, Sets(train, valid, test), NEW, seconds=1.0)
+    ((scoring, known, predicted),) = measured
+    profile, rest = profile_and_rest(valid)
+    assert np.array_equal(predicted.pairs, rest.pairs)
+    assert np.array_equal(known.pairs, np.sort(np.concatenate([train.pairs, profile.pairs])))
+    user = rest.users[:1]
+    expected, _ = model.recommend_for(profile.items[profile.users == user[0]], 5)
+    assert np.array_equal(scoring.recommend(user, 5)[0][0], expected)
 
 
 @pytest.mark.training
