@@ -86,7 +86,7 @@ def evaluate(
             (`kgplug.evaluation.beyond_accuracy`). These columns follow the others.
         cold: Number of training likes below which a user or item is cold.
         baseline: Name of the recommender with which the others are compared. None: the one with the highest NDCG at the
-            first k.
+            lowest k.
         warn: Log the signs that a recommender has collapsed (`kgplug.evaluation.health`). `attrs["health"]` of the
             returned table has them in any case.
 

@@ -232,7 +232,7 @@ def _validation_metrics(model: Model) -> dict[str, float]:
 
 
 def _metrics_of_new_users(model: Model, sets: Sets, split: Split, seed: int) -> dict[str, float]:
-    """Return {name of the validation metric: its value for the validation users, who are new}; {} if there are none."""
+    """Return {name of the validation metric: its value for the validation users, who are new}; {} if it is unknown."""
     if not isinstance(model, Recommender) or not isinstance(sets.valid, Interactions):
         return {}
     assert isinstance(sets.train, Interactions)
@@ -240,7 +240,11 @@ def _metrics_of_new_users(model: Model, sets: Sets, split: Split, seed: int) -> 
     if not rest.is_like.any():
         return {}
     pairs = label_pairs(rest, [known, rest], np.random.default_rng(seed))
-    return {VALIDATED_BY[model.kind].validation_name: round(auc(pairs.labels, score_pairs(scoring, pairs)), 4)}
+    try:
+        found = auc(pairs.labels, score_pairs(scoring, pairs))
+    except TrainingError:  # a score is NaN; the run is saved all the same
+        return {}
+    return {VALIDATED_BY[model.kind].validation_name: round(found, 4)}
 
 
 def _find(runs: Runs, key: str, graph: GraphIdentity) -> Path | None:

@@ -104,7 +104,8 @@ def test_a_new_metric_is_measured_printed_and_documented(planted: Metric, monkey
     ]
     assert bold == [f"{table.loc['knn', 'first@5']:.4f}"]
     printed = []
-    monkeypatch.setattr(training, "print_frame", lambda frame, **_: printed.extend(frame.columns))
+    for name in ("print_frame", "print_compared"):
+        monkeypatch.setattr(training, name, lambda frame, **_: printed.extend(frame.columns))
     training._print_measures({"recommender": table}, beyond=False, as_json=False, sorted_by=5)
     assert "first@5" in printed
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "docs"))

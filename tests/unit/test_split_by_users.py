@@ -104,6 +104,15 @@ def test_no_row_of_a_validation_or_test_user_reaches_training(
     assert not runs.info(run_dir).health
 
 
+def test_a_model_whose_scores_are_not_numbers_becomes_a_run_without_a_metric(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    interactions, *_ = directors_and_fans()
+    monkeypatch.setattr(Popularity, "_score_new_users", lambda self, likes: np.full(likes.shape, np.nan, np.float32))
+    data, runs = jobs.GraphData(GraphSchema(), interactions, None), Runs(tmp_path)
+    assert runs.info(jobs.train("Popularity", data, runs, split=NEW, progress=False)).metrics == {}
+
+
 def test_signs_of_collapse_are_looked_for_in_lists_by_profile(monkeypatch: pytest.MonkeyPatch) -> None:
     interactions, *_ = directors_and_fans(fans=6)
     train, valid, test = NEW.interactions(interactions)
