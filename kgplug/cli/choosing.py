@@ -161,7 +161,7 @@ def compare(
 
     --controls shows what a model gains from its graph. Each model gets two more rows: without the graph, and with a
     shuffled graph, in which each relation's tails are dealt to other heads. Stars then mark differences from the same
-    model with its graph. The runs of these rows cannot be published.
+    model with its graph. The runs of these rows are not among those of `kgplug runs`.
 
     Examples: `kgplug compare TransE TransH TransR DistMult -s embedding_dim=32`, `kgplug compare MKR KGCN ItemKNN`,
     `kgplug compare MKR KGCN ItemKNN --baseline ItemKNN`, `kgplug compare MKR --controls`
