@@ -17,7 +17,7 @@ from kgplug.data.ranking.ties import ROUNDING
 from kgplug.data.values.keys import distinct
 from kgplug.errors import TrainingError, is_out_of_memory
 from kgplug.recommenders.catalogue import RECOMMENDERS
-from kgplug.recommenders.parts.chosen_by_lists import ChosenByLists, ListsConfig
+from kgplug.recommenders.parts.chosen_by_lists import ChosenByLists, ListsConfig, items_to_try
 from kgplug.recommenders.parts.csr_arrays import csr_arrays, csr_of
 from kgplug.recommenders.parts.inverse import bytes_beside, invert
 from kgplug.recommenders.training_data import TrainingData
@@ -27,7 +27,6 @@ _BYTES_BESIDE = 8 + 4 + 8  # bytes per cell of a block of rows of the Gram matri
 _PROBES = 64  # rows of likes whose scores are checked for rounding errors
 _BLOCK_ROWS, _BLOCK_CELLS = 512, 4_000_000
 _MOST_STDS, _LEAST_STD = 3.0, 1e-6  # largest |z| of a rating; smallest standard deviation of ratings
-_ITEMS_TO_CHOOSE_ON, _ITEMS_STREAM = 1_000, 0xEA5E
 _L2 = 500.0  # λ if all users have weight 1; measured, see EASEConfig
 
 
@@ -123,9 +122,8 @@ class EASE(ChosenByLists):
         some, share = np.ones(rows.get_shape()[1], dtype=bool), 1.0
         if cheaply:
             candidates = self._learnable(data)
-            most = min(len(candidates), max(_ITEMS_TO_CHOOSE_ON, -(-len(candidates) // 2)))
-            some[np.random.default_rng([data.seed, _ITEMS_STREAM]).permutation(candidates)[most:]] = False
-            share = most / len(candidates)
+            some = items_to_try(candidates, len(some), data.seed)
+            share = some[candidates].sum() / len(candidates)
         # With fewer items each weight is larger, so λ is lowered in proportion.
         l2 = (self.config.l2 or _L2 * mean_weight) * share
         self._learn_items(np.flatnonzero(some & (rows.getnnz(axis=0) > 0)), rows, weights, l2)
