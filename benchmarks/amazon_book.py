@@ -2,6 +2,7 @@
 
     python benchmarks/amazon_book.py --data FOLDER                          all models: hours on one core
     python benchmarks/amazon_book.py --data FOLDER --models RP3beta,SLIM
+    python benchmarks/amazon_book.py --data FOLDER --defaults               nothing is chosen: a third of the time
     python benchmarks/amazon_book.py --data FOLDER --quick                  some users and items, within a minute
     python benchmarks/amazon_book.py --data FOLDER --json FILE              the results as JSON
 
@@ -10,7 +11,8 @@ that the user likes. They are in the folder Data/amazon-book of
 https://github.com/xiangwang1223/knowledge_graph_attention_network.
 
 The settings of a model are chosen on a tenth of the training rows. The model is then trained on all training rows with
-these settings, and measured once on the test set. Each model has a process of its own, so its peak of memory is known.
+these settings, and measured once on the test set. With --defaults, only the number of epochs is chosen in this way.
+Each model has a process of its own, so its peak of memory is known.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ from kgplug.data.list_hits import ListHits, list_hits, ndcg
 from kgplug.data.values.keys import distinct
 from kgplug.errors import KgplugError
 from kgplug.recommenders.base import Recommender
+from kgplug.training.config import TrainedConfig
 
 MODELS = ("Popularity", "ItemKNN", "RP3beta", "SLIM", "EASE", "ALS", "MF", "BPR", "LightGCN")
 QUICK_MODELS = ("Popularity", "ItemKNN", "RP3beta", "SLIM", "EASE")
@@ -88,13 +91,19 @@ def recall(hits: ListHits) -> float:
     return float((hits.n_hits / hits.n_relevant).mean())
 
 
-def settings_for(name: str, train: Interactions, seed: int) -> dict[str, Any]:
-    """Return the settings of a model that are best on a tenth of the training rows."""
+def settings_for(name: str, train: Interactions, seed: int, *, defaults: bool) -> dict[str, Any]:
+    """Return the settings of a model that are best on a tenth of the training rows.
+
+    With `defaults`, return the defaults, and for a model with epochs the best number of epochs.
+    """
     fitting, valid = train.split(VALIDATING, seed=seed, by="row")
+    automatic = "settings" in type(kgplug.create(name).config).model_fields
+    if defaults and not isinstance(kgplug.create(name).config, TrainedConfig):
+        return {"settings": "defaults"} if automatic else {}
     if name == "ItemKNN":
         choices = [dict(zip(NEAREST, values, strict=True)) for values in itertools.product(*NEAREST.values())]
         return max(choices, key=lambda each: recall(hits_of(_trained(name, fitting, seed, each), valid)))
-    model = kgplug.create(name)
+    model = kgplug.create(name, **({"settings": "defaults"} if defaults and automatic else {}))
     assert isinstance(model, Recommender)
     model.fit(fitting, valid=valid, seed=seed, progress=False)
     epochs = {"epochs": model.history["best_epoch"] + 1} if "best_epoch" in model.history else {}
@@ -107,10 +116,10 @@ def _trained(name: str, train: Interactions, seed: int, settings: dict[str, Any]
     return model.fit(train, seed=seed, progress=False)
 
 
-def measure(name: str, train: Interactions, test: Interactions, seed: int) -> dict[str, Any]:
+def measure(name: str, train: Interactions, test: Interactions, seed: int, *, defaults: bool) -> dict[str, Any]:
     """Choose the settings of a model, train it on all training rows, and return its metrics on the test set."""
     began = time.perf_counter()
-    settings = settings_for(name, train, seed)
+    settings = settings_for(name, train, seed, defaults=defaults)
     chosen = time.perf_counter()
     model = _trained(name, train, seed, settings)
     trained = time.perf_counter()
@@ -127,12 +136,12 @@ def measure(name: str, train: Interactions, test: Interactions, seed: int) -> di
     }
 
 
-def measured_apart(folder: Path, name: str, seed: int, *, quick: bool) -> dict[str, Any]:
+def measured_apart(folder: Path, name: str, seed: int, *, quick: bool, defaults: bool) -> dict[str, Any]:
     """Read the data and measure one model; this runs in a process of its own."""
     train, test = read(folder)
     if quick:
         train, test = smaller(train, test, seed)
-    return measure(name, train, test, seed)
+    return measure(name, train, test, seed, defaults=defaults)
 
 
 def main() -> None:
@@ -141,6 +150,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="the folder of train.txt and test.txt")
     parser.add_argument("--models", metavar="NAMES", help=f"comma-separated; default {','.join(MODELS)}")
     parser.add_argument("--quick", action="store_true", help="a random subset of users and items, and the fast models")
+    parser.add_argument("--defaults", action="store_true", help="choose no settings except the number of epochs")
     parser.add_argument("--seed", type=int, default=0, help="seed of the validation set and of training; default 0")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every result to this file")
     arguments = parser.parse_args()
@@ -150,14 +160,15 @@ def main() -> None:
     train, test = read(arguments.data)
     print(f"{train.n_users:,} users, {train.n_items:,} items, {len(train):,} training and {len(test):,} test rows")
     names = arguments.models.split(",") if arguments.models else QUICK_MODELS if arguments.quick else MODELS
+    how = {"quick": arguments.quick, "defaults": arguments.defaults}
     rows: list[dict] = []
     for name in names:
         with multiprocessing.get_context("spawn").Pool(1) as apart:
             try:
-                row = apart.apply(measured_apart, (arguments.data, name, arguments.seed), {"quick": arguments.quick})
+                row = apart.apply(measured_apart, (arguments.data, name, arguments.seed), how)
             except KgplugError as error:
                 raise SystemExit(str(error)) from None
-        rows.append(row | {"quick": arguments.quick, "seed": arguments.seed})
+        rows.append(row | how | {"seed": arguments.seed})
         print(
             f"{name:11} recall@{K} {row[f'recall@{K}']:.4f}  ndcg@{K} {row[f'ndcg@{K}']:.4f}  choosing "
             f"{row['choosing_s']} s, training {row['training_s']} s, lists {row['lists_s']} s, {row['peak_gb']} GB  "

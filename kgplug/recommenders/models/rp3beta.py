@@ -19,15 +19,19 @@ _BLOCK_CELLS = 8_000_000  # similarities in memory at a time, if all items are s
 
 
 class RP3betaConfig(ListsConfig):
-    """Settings of RP3beta."""
+    """Settings of RP3beta.
+
+    With alpha=1 it is a random walk, but 0.6 was better on validation sets of Amazon-book (recall@20
+    .203, with 1: .169).
+    """
 
     tuning: ClassVar[Space] = {
         "alpha": Range(0.2, 2.0), "beta": Range(0.0, 1.0), "neighbours": Range(20, 500, log=True),
     }  # fmt: skip
 
-    grid: ClassVar[Grid] = {"beta": (0.5, 0.25, 0.75, 0.0), "alpha": (1.0, 0.6, 1.4, 0.3), **ListsConfig.grid}
+    grid: ClassVar[Grid] = {"alpha": 1.7, "beta": (0.5, 0.25, 0.75, 0.0), **ListsConfig.grid}
 
-    alpha: float = Field(1.0, ge=0, description="exponent of the probability of each step; 1: a random walk")
+    alpha: float = Field(0.6, gt=0, description="exponent of the probability of each step; 1: a random walk")
     beta: float = Field(
         0.5, ge=0, description="an item's score is divided by its number of likes to this power; 0: popular items win"
     )
