@@ -1,18 +1,18 @@
 """How good recommenders without a graph are on Amazon-book, in the public split of the KGAT paper.
 
-    python benchmarks/amazon_book.py --data FOLDER                          all models: hours on one core
+    python benchmarks/amazon_book.py --data FOLDER                  all models: hours on one core
     python benchmarks/amazon_book.py --data FOLDER --models RP3beta,SLIM
-    python benchmarks/amazon_book.py --data FOLDER --defaults               nothing is chosen: a third of the time
-    python benchmarks/amazon_book.py --data FOLDER --quick                  some users and items, within a minute
-    python benchmarks/amazon_book.py --data FOLDER --json FILE              the results as JSON
+    python benchmarks/amazon_book.py --data FOLDER --defaults       with default settings: a third of the time
+    python benchmarks/amazon_book.py --data FOLDER --quick          some users and items, within a minute
+    python benchmarks/amazon_book.py --data FOLDER --json FILE      the results as JSON
 
 FOLDER holds train.txt and test.txt, or the same files with the ending .xz. Each line is a user, followed by the items
 that the user likes. They are in the folder Data/amazon-book of
 https://github.com/xiangwang1223/knowledge_graph_attention_network.
 
 The settings of a model are chosen on a tenth of the training rows. The model is then trained on all training rows with
-these settings, and measured once on the test set. With --defaults, only the number of epochs is chosen in this way.
-Each model has a process of its own, so its peak of memory is known.
+these settings, and measured once on the test set. With --defaults, only numbers of epochs and the weights of Blend are
+chosen. Each model has a process of its own, so its peak of memory is known.
 """
 
 from __future__ import annotations
@@ -37,10 +37,11 @@ from kgplug.data.list_hits import ListHits, list_hits, ndcg
 from kgplug.data.values.keys import distinct
 from kgplug.errors import KgplugError
 from kgplug.recommenders.base import Recommender
-from kgplug.training.config import TrainedConfig
+from kgplug.training.config import ChosenConfig, TrainedConfig
 
-MODELS = ("Popularity", "ItemKNN", "RP3beta", "SLIM", "EASE", "ALS", "MF", "BPR", "LightGCN")
+MODELS = ("Popularity", "ItemKNN", "RP3beta", "SLIM", "EASE", "Blend", "ALS", "MF", "BPR", "LightGCN")
 QUICK_MODELS = ("Popularity", "ItemKNN", "RP3beta", "SLIM", "EASE")
+MEMBERS = ("SLIM", "RP3beta")  # of Blend
 PUBLISHED = {"LightGCN": ".140", "KGAT": ".149", "KGCL": ".150", "KGIN": ".144 to .169"}  # recall@20, in papers
 NEAREST = {"similarity": ("cosine", "bm25", "tfidf"), "neighbours": (20, 50, 100, 200, 400)}  # tried for ItemKNN
 K = 20
@@ -94,16 +95,21 @@ def recall(hits: ListHits) -> float:
 def settings_for(name: str, train: Interactions, seed: int, *, defaults: bool) -> dict[str, Any]:
     """Return the settings of a model that are best on a tenth of the training rows.
 
-    With `defaults`, return the defaults, and for a model with epochs the best number of epochs.
+    With `defaults`, return the defaults, with the best number of epochs and, for Blend, the best weights.
     """
     fitting, valid = train.split(VALIDATING, seed=seed, by="row")
-    automatic = "settings" in type(kgplug.create(name).config).model_fields
-    if defaults and not isinstance(kgplug.create(name).config, TrainedConfig):
-        return {"settings": "defaults"} if automatic else {}
+    config, given = kgplug.create(name).config, {}
+    if name == "Blend":
+        of_members = [{"settings": "defaults"} for _ in MEMBERS] if defaults else []
+        given = {"members": ",".join(MEMBERS), "member_settings": of_members}
+    elif defaults and isinstance(config, ChosenConfig):
+        given = {"settings": "defaults"}
+    if defaults and name != "Blend" and not isinstance(config, TrainedConfig):
+        return given
     if name == "ItemKNN":
         choices = [dict(zip(NEAREST, values, strict=True)) for values in itertools.product(*NEAREST.values())]
         return max(choices, key=lambda each: recall(hits_of(_trained(name, fitting, seed, each), valid)))
-    model = kgplug.create(name, **({"settings": "defaults"} if defaults and automatic else {}))
+    model = kgplug.create(name, **given)
     assert isinstance(model, Recommender)
     model.fit(fitting, valid=valid, seed=seed, progress=False)
     epochs = {"epochs": model.history["best_epoch"] + 1} if "best_epoch" in model.history else {}
@@ -150,7 +156,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="the folder of train.txt and test.txt")
     parser.add_argument("--models", metavar="NAMES", help=f"comma-separated; default {','.join(MODELS)}")
     parser.add_argument("--quick", action="store_true", help="a random subset of users and items, and the fast models")
-    parser.add_argument("--defaults", action="store_true", help="choose no settings except the number of epochs")
+    parser.add_argument("--defaults", action="store_true", help="choose only the number of epochs and Blend's weights")
     parser.add_argument("--seed", type=int, default=0, help="seed of the validation set and of training; default 0")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every result to this file")
     arguments = parser.parse_args()
