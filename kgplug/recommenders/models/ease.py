@@ -24,7 +24,7 @@ from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import Grid, Range, Space
 
 _BYTES_BESIDE = 8 + 4 + 8  # bytes per cell of a block of rows of the Gram matrix: sparse (8 + 4) and dense (8)
-_PROBES = 64  # rows of likes whose scores are checked for rounding errors
+_PROBES = 16  # rows of likes whose scores are checked for rounding errors
 _BLOCK_ROWS, _BLOCK_CELLS = 512, 4_000_000
 _MOST_STDS, _LEAST_STD = 3.0, 1e-6  # largest |z| of a rating; smallest standard deviation of ratings
 _L2 = 500.0  # λ if all users have weight 1; measured, see EASEConfig
@@ -253,7 +253,7 @@ def _needed(m: int, dtype: type[np.floating] = np.float32) -> int:
 def _too_many(name: str, m: int, found: str, dtype: type[np.floating] = np.float32) -> TrainingError:
     return TrainingError(
         f"{name} inverts a matrix of {m:,} × {m:,} items, which needs {_needed(m, dtype) / 1e9:,.1f} GB of memory, and "
-        f"{found}. Leave out items of few likes, or use ItemKNN."
+        f"{found}. Leave out items of few likes, or use SLIM."
     )
 
 

@@ -23,12 +23,16 @@ _PENALTIES = {"l1": 1.0, "l2": 50.0}  # if all users have weight 1
 class SLIMConfig(ListsConfig):
     """Settings of SLIM."""
 
-    tuning: ClassVar[Space] = {"l1": Range(0.1, 20.0, log=True), "l2": Range(0.1, 1000.0, log=True)}
+    tuning: ClassVar[Space] = {"l1": Range(0.005, 10.0, log=True), "l2": Range(0.5, 2000.0, log=True)}
 
     grid: ClassVar[Grid] = {"l2": 4.0, "l1": 3.0, **ListsConfig.grid}
 
-    l1: float | None = Field(None, ge=0, description="weight of the sum of weights")
-    l2: float | None = Field(None, gt=0, description="weight of the squared norms")
+    l1: float | None = Field(
+        None, ge=0, description="weight of the sum of weights (L1); by default the mean weight of a like"
+    )
+    l2: float | None = Field(
+        None, gt=0, description="weight of the squared norms; by default 50 times the mean weight of a like"
+    )
     user_power: float = Field(
         0.5,
         ge=0,
