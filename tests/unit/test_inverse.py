@@ -56,8 +56,8 @@ def test_lapack_sees_no_more_rows_than_it_can_count(monkeypatch) -> None:
 def test_a_float32_matrix_is_inverted_as_precisely_as_it_is_stored(lapack_rows, monkeypatch) -> None:
     monkeypatch.setattr(inverse, "_LAPACK_ROWS", lapack_rows)
     monkeypatch.setattr(inverse, "_BLOCK_ROWS", 32)
-    likes = np.random.default_rng(0).random((3_000, 600)) < 0.5 / np.arange(1, 601) ** 0.5
-    matrix = (likes.T.astype(np.float64) @ likes + 30 * np.eye(600)).astype(np.float32)
+    likes = np.random.default_rng(0).random((3_000, 300)) < 0.9 / np.arange(1, 301) ** 0.5
+    matrix = (likes.T.astype(np.float64) @ likes + 0.3 * np.eye(300)).astype(np.float32)
     expected = np.linalg.inv(matrix.astype(np.float64))
     assert invert(matrix)
     errors = np.abs(matrix - expected) / np.sqrt(np.outer(expected.diagonal(), expected.diagonal()))
