@@ -34,7 +34,7 @@ from kgplug.data.interactions import Interactions
 from kgplug.errors import KgplugError
 from kgplug.training.config import Range
 
-MODELS = ("MF", "LightGCN", "MKR", "KGCN", "CKE", "EASE", "CEASE", "ALS")
+MODELS = ("MF", "LightGCN", "MKR", "KGCN", "CKE", "EASE", "CEASE", "ALS", "SLIM", "RP3beta")
 POPULARITY = Range(1e-6, 1.0, log=True)  # weights that a search tries, for models that have this setting
 SPLIT = (0.6, 0.2, 0.2)
 LIKED_FROM = 4  # stars

@@ -98,6 +98,10 @@ RECOMMENDERS: dict[str, Recommends] = {
     ),
     "ItemKNN": Recommends("item_knn:ItemKNN", LIKES, "Deshpande & Karypis, TOIS 2004", "a strong baseline in seconds"),
     "UserKNN": Recommends("user_knn:UserKNN", LIKES, "Resnick et al., CSCW 1994", "what similar users like"),
+    "RP3beta": Recommends(
+        "rp3beta:RP3beta", LIKES, "Christoffel et al., RecSys 2015", "random walks over likes, in seconds"
+    ),
+    "SLIM": Recommends("slim:SLIM", LIKES, "Ning & Karypis, ICDM 2011", "lists as good as EASE's in little memory"),
     "EASE": Recommends("ease:EASE", LIKES, "Steck, WWW 2019", "best lists without a graph, up to 40,000 items"),
     "CEASE": Recommends(
         "cease:CEASE", BOTH, "Jeunen et al., RecSys 2020", "best lists from likes and a graph, up to 40,000 items"

@@ -39,6 +39,8 @@ SETTINGS: dict[str, dict] = {
     "SemanticCF": VECTORS,
     "ItemKNN": {},
     "UserKNN": {},
+    "RP3beta": {},
+    "SLIM": {},
     "EASE": {},
     "CEASE": {},
     "ALS": {"embedding_dim": 4},

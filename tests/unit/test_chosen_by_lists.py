@@ -110,7 +110,7 @@ def test_the_winner_is_learnt_in_full_and_told_and_kept(
     sets: tuple[Interactions, Interactions, Interactions], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train, valid, _ = sets
-    monkeypatch.setattr("kgplug.recommenders.models.ease._ITEMS_TO_CHOOSE_ON", 60)
+    monkeypatch.setattr("kgplug.recommenders.parts.chosen_by_lists._ITEMS_TO_CHOOSE_ON", 60)
     learnt: list[int] = []
     weights: list[float] = []
     learn = EASE._learn_items

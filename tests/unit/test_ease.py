@@ -8,11 +8,15 @@ import sys
 import numpy as np
 import psutil
 import pytest
+from scipy import sparse
 
 from kgplug.data.interactions import Interactions
+from kgplug.data.sources import movielens_100k
 from kgplug.errors import TrainingError
+from kgplug.recommenders.models import ease
 from kgplug.recommenders.models.ease import EASE, _weights_in_place
-from tests.unit.planted import directors_and_fans, unseen_share
+from kgplug.settings import Settings
+from tests.unit.planted import directors_and_fans, popular, two_tastes, unseen_share
 
 pytestmark = pytest.mark.training
 
@@ -84,10 +88,11 @@ def test_more_items_than_fit_into_memory_are_refused_beforehand(monkeypatch) -> 
         EASE().fit(interactions)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("n", [1, 10, 11])
-def test_weights_take_the_first_half_of_the_inverses_memory(n: int, monkeypatch) -> None:
+def test_weights_take_the_inverses_memory_or_the_first_half_of_it(n: int, dtype: type, monkeypatch) -> None:
     monkeypatch.setattr("kgplug.recommenders.models.ease._BLOCK_ROWS", 3)
-    inverse = np.random.default_rng(0).normal(size=(n, n)) + 5 * np.eye(n)
+    inverse = (np.random.default_rng(0).normal(size=(n, n)) + 5 * np.eye(n)).astype(dtype)
     expected = -inverse / inverse.diagonal()
     expected[np.diag_indices(n)] = 0
     weights = _weights_in_place(inverse)
@@ -123,10 +128,98 @@ def test_a_process_with_little_address_space_refuses_a_large_catalogue_before_it
         "held = psutil.Process().memory_info().vms\n"
         "resource.setrlimit(resource.RLIMIT_AS, (held + 10**9, resource.RLIM_INFINITY))\n"
         "try:\n"
-        "    EASE().fit(rows(12_000))\n"
+        "    EASE().fit(rows(17_000))\n"
         "except TrainingError as error:\n"
         "    print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-500:]
-    assert "EASE inverts a matrix of 12,000 × 12,000 items, which needs 1.2 GB of memory, and 1.0 GB are" in done.stdout
+    assert "EASE inverts a matrix of 17,000 × 17,000 items, which needs 1.2 GB of memory, and 1.0 GB are" in done.stdout
+
+
+def popularity_skewed(n_users: int, n_items: int, seed: int = 0) -> Interactions:
+    """Return random likes, 20 draws per user, of which most fall on a few items."""
+    rng = np.random.default_rng(seed)
+    weights = 1 / np.arange(1, n_items + 1) ** 0.8
+    pairs = np.unique(
+        np.repeat(np.arange(n_users), 20) * n_items + rng.choice(n_items, 20 * n_users, p=weights / weights.sum())
+    )
+    return Interactions.from_arrays(np.arange(n_users), np.arange(n_items), pairs // n_items, pairs % n_items)
+
+
+def movielens() -> Interactions:
+    """Return MovieLens-100K if `kgplug import` has downloaded it; otherwise skip the test."""
+    downloads = Settings().downloads_dir.expanduser()
+    if not (downloads / movielens_100k.WHEEL.file_name).exists():
+        pytest.skip(f"MovieLens-100K is not in {downloads}")
+    return movielens_100k.read_arrays(downloads)[0]
+
+
+def lists_of_float64(model: EASE, interactions: Interactions) -> np.ndarray:
+    """Return all users' top 10 if the weights come from a float64 inverse: items, int64 (n_users, 10)."""
+    x = interactions.likes().matrix()[:, model.known].astype(np.float64)
+    likes = np.diff(x.indptr)
+    weights = sparse.diags(np.maximum(likes, 1.0) ** -model.config.user_power)
+    gram = sparse.csr_matrix(x.T @ weights @ x).toarray()
+    assert model.config.l2 is not None
+    p = np.linalg.inv(gram + model.config.l2 * np.eye(len(gram)))
+    wide = EASE(l2=model.config.l2).fit(interactions)
+    wide.weights = (np.eye(len(p)) - p / p.diagonal()).astype(np.float32)
+    return wide.recommend(np.arange(interactions.n_users), 10)[0]
+
+
+@pytest.mark.parametrize("l2", [10.0, 200.0])
+@pytest.mark.parametrize("data", ["random", "popular", "tastes", "MovieLens-100K"])
+def test_float32_gives_the_lists_of_float64(data: str, l2: float, monkeypatch) -> None:
+    monkeypatch.setattr("kgplug.recommenders.parts.inverse._LAPACK_ROWS", 10)
+    monkeypatch.setattr("kgplug.recommenders.parts.inverse._BLOCK_ROWS", 128)
+    inverted: list[type] = []
+    invert = ease.invert
+    monkeypatch.setattr(ease, "invert", lambda matrix: inverted.append(matrix.dtype.type) or invert(matrix))
+    rows = {
+        "random": lambda: popularity_skewed(6_000, 1_500), "popular": lambda: popular(0), "tastes": two_tastes,
+        "MovieLens-100K": movielens,
+    }  # fmt: skip
+    interactions = rows[data]()
+    model = EASE(l2=l2).fit(interactions)
+    assert inverted == [np.float32]
+    found = model.recommend(np.arange(interactions.n_users), 10)[0]
+    np.testing.assert_array_equal(found, lists_of_float64(model, interactions))
+
+
+def test_where_float32_would_change_scores_float64_is_taken(monkeypatch) -> None:
+    monkeypatch.setattr("kgplug.recommenders.parts.inverse._LAPACK_ROWS", 10)
+    monkeypatch.setattr("kgplug.recommenders.parts.inverse._BLOCK_ROWS", 16)
+    inverted: list[type] = []
+    invert = ease.invert
+    monkeypatch.setattr(ease, "invert", lambda matrix: inverted.append(matrix.dtype.type) or invert(matrix))
+    rng = np.random.default_rng(0)
+    basis = rng.random((400, 6)) < 0.3  # sixty items that are six times ten nearly equal ones
+    table = np.repeat(basis, 10, axis=1) ^ (rng.random((400, 60)) < 0.005)
+    interactions = Interactions.from_arrays(*map(np.arange, table.shape), *np.nonzero(table))
+    model = EASE(l2=1e-4, user_power=0.0).fit(interactions)
+    assert inverted == [np.float32, np.float64]
+    np.testing.assert_allclose(model.weights, literal_weights(table.astype(int), 1e-4, 0.0), atol=1e-5)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can reset a process's peak of memory")
+def test_the_peak_of_memory_is_the_one_that_is_announced() -> None:
+    code = (
+        "import pathlib\n"
+        "from kgplug.recommenders.models import ease\n"
+        "from tests.unit.test_ease import popularity_skewed\n"
+        "def of_process(name):\n"
+        "    lines = pathlib.Path('/proc/self/status').read_text().splitlines()\n"
+        "    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))\n"
+        "ease.EASE(l2=50.0).fit(popularity_skewed(20_000, 2_500))\n"  # imports and compiles everything
+        "likes = popularity_skewed(20_000, 7_000)\n"
+        "pathlib.Path('/proc/self/clear_refs').write_text('5')\n"  # the peak starts from what the process now holds
+        "before = of_process('VmRSS')\n"
+        "m = len(ease.EASE(l2=50.0).fit(likes).known)\n"
+        "print((of_process('VmHWM') - before) / m**2, ease._needed(m) / m**2)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-500:]
+    measured, announced = map(float, done.stdout.split())  # bytes per cell
+    assert 4 < measured < 1.03 * announced, done.stdout
+    assert announced < 1.3 * measured, done.stdout

@@ -44,9 +44,21 @@ def test_both_ways_give_the_same_and_refuse_what_is_not_positive_definite(lapack
 
 def test_lapack_sees_no_more_rows_than_it_can_count(monkeypatch) -> None:
     seen: list[int] = []
-    by_lapack = inverse._by_lapack
-    monkeypatch.setattr(inverse, "_by_lapack", lambda matrix: seen.append(len(matrix)) or by_lapack(matrix))
+    small = inverse._small_inverse
+    monkeypatch.setattr(inverse, "_small_inverse", lambda matrix: seen.append(len(matrix)) or small(matrix))
     monkeypatch.setattr(inverse, "_LAPACK_ROWS", 20)
     monkeypatch.setattr(inverse, "_BLOCK_ROWS", 10)
     assert invert(positive_definite(21)) and max(seen) == 10
     assert invert(positive_definite(20)) and max(seen) == 20
+
+
+@pytest.mark.parametrize("lapack_rows", [0, 1000])
+def test_a_float32_matrix_is_inverted_as_precisely_as_it_is_stored(lapack_rows, monkeypatch) -> None:
+    monkeypatch.setattr(inverse, "_LAPACK_ROWS", lapack_rows)
+    monkeypatch.setattr(inverse, "_BLOCK_ROWS", 32)
+    likes = np.random.default_rng(0).random((3_000, 300)) < 0.9 / np.arange(1, 301) ** 0.5
+    matrix = (likes.T.astype(np.float64) @ likes + 0.3 * np.eye(300)).astype(np.float32)
+    expected = np.linalg.inv(matrix.astype(np.float64))
+    assert invert(matrix)
+    errors = np.abs(matrix - expected) / np.sqrt(np.outer(expected.diagonal(), expected.diagonal()))
+    assert matrix.dtype == np.float32 and errors.max() < 2e-7

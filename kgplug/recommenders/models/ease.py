@@ -13,20 +13,20 @@ from kgplug.data.erasure.user_arrays import UserArrays
 from kgplug.data.free_memory import free_memory
 from kgplug.data.interactions import Interactions
 from kgplug.data.ranking.threads import row_blocks
+from kgplug.data.ranking.ties import ROUNDING
 from kgplug.data.values.keys import distinct
 from kgplug.errors import TrainingError, is_out_of_memory
 from kgplug.recommenders.catalogue import RECOMMENDERS
-from kgplug.recommenders.parts.chosen_by_lists import ChosenByLists, ListsConfig
+from kgplug.recommenders.parts.chosen_by_lists import ChosenByLists, ListsConfig, items_to_try
 from kgplug.recommenders.parts.csr_arrays import csr_arrays, csr_of
 from kgplug.recommenders.parts.inverse import bytes_beside, invert
 from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import Grid, Range, Space
 
-_BYTES_A_CELL = 8  # bytes per cell of the inverse; the weights reuse its memory
 _BYTES_BESIDE = 8 + 4 + 8  # bytes per cell of a block of rows of the Gram matrix: sparse (8 + 4) and dense (8)
+_PROBES = 16  # rows of likes whose scores are checked for rounding errors
 _BLOCK_ROWS, _BLOCK_CELLS = 512, 4_000_000
 _MOST_STDS, _LEAST_STD = 3.0, 1e-6  # largest |z| of a rating; smallest standard deviation of ratings
-_ITEMS_TO_CHOOSE_ON, _ITEMS_STREAM = 1_000, 0xEA5E
 _L2 = 500.0  # λ if all users have weight 1; measured, see EASEConfig
 
 
@@ -122,9 +122,8 @@ class EASE(ChosenByLists):
         some, share = np.ones(rows.get_shape()[1], dtype=bool), 1.0
         if cheaply:
             candidates = self._learnable(data)
-            most = min(len(candidates), max(_ITEMS_TO_CHOOSE_ON, -(-len(candidates) // 2)))
-            some[np.random.default_rng([data.seed, _ITEMS_STREAM]).permutation(candidates)[most:]] = False
-            share = most / len(candidates)
+            some = items_to_try(candidates, len(some), data.seed)
+            share = some[candidates].sum() / len(candidates)
         # With fewer items each weight is larger, so λ is lowered in proportion.
         l2 = (self.config.l2 or _L2 * mean_weight) * share
         self._learn_items(np.flatnonzero(some & (rows.getnnz(axis=0) > 0)), rows, weights, l2)
@@ -169,16 +168,24 @@ class EASE(ChosenByLists):
             raise _too_many(self.name, m, "less is free") from error
 
     def _closed_form(self, x: sparse.csr_matrix, weights: np.ndarray, l2: float) -> np.ndarray:
-        """Return B, float32 (m, m), from rows `x`, CSR float64 (n_rows, m), and their weights, float64 (n_rows,)."""
-        gram = _gram(x, sparse.csr_matrix(sparse.diags(weights) @ x))
-        c, own = self.config, gram.diagonal().copy()
+        """Return B, float32 (m, m), from rows `x`, CSR float64 (n_rows, m), and their weights, float64 (n_rows,).
+
+        P is computed in float32, or in float64 if some scores would then differ by more than rounding.
+        """
+        c, weighted = self.config, sparse.csr_matrix(sparse.diags(weights) @ x)
+        own = np.asarray(x.multiply(weighted).sum(axis=0)).ravel()
         relative = own / own.mean()  # Gram value of each item, 1 for the mean item
-        gram[np.diag_indices_from(gram)] += c.dropout / (1 - c.dropout) * own + l2 * relative**c.l2_power
-        if not invert(gram):
+        added = c.dropout / (1 - c.dropout) * own + l2 * relative**c.l2_power  # to the diagonal of Xᵀ D X
+        inverse = _inverse(x, weighted, added, np.float32)
+        if inverse is None or not _is_precise(inverse, x, weighted, added):
+            del inverse
+            _check_memory(self.name, x.get_shape()[1], np.float64)
+            inverse = _inverse(x, weighted, added, np.float64)
+        if inverse is None:
             raise TrainingError(
                 f"{self.name} cannot invert its matrix: l2 is too small for these likes. Set a larger l2."
             )
-        found = _weights_in_place(gram)
+        found = _weights_in_place(inverse)
         if c.discount > 0:
             found *= (relative**-c.discount).astype(np.float32)  # column by column
         return found
@@ -226,53 +233,90 @@ def _weighted(likes: Interactions, rating_weight: float) -> sparse.csr_matrix:
     return sparse.csr_matrix((values, (likes.users, likes.items)), shape=(likes.n_users, likes.n_items))
 
 
-def _check_memory(name: str, m: int) -> None:
+def _check_memory(name: str, m: int, dtype: type[np.floating] = np.float32) -> None:
     """Check that the inverse for m items fits in free memory.
 
     Raises:
         TrainingError: Learning the weights needs more memory than is free.
     """
     free = free_memory()
-    if _needed(m) > free:
-        raise _too_many(name, m, f"{free / 1e9:,.1f} GB are free")
+    if _needed(m, dtype) > free:
+        raise _too_many(name, m, f"{free / 1e9:,.1f} GB are free", dtype)
 
 
-def _needed(m: int) -> int:
-    """Return the peak memory of learning the weights of m items, in bytes."""
+def _needed(m: int, dtype: type[np.floating] = np.float32) -> int:
+    """Return the peak memory of learning the weights of m items, in bytes. The weights reuse the inverse's memory."""
     rows = _row_blocks(m)[0].stop if m else 0
-    return m * m * _BYTES_A_CELL + max(bytes_beside(m), rows * m * _BYTES_BESIDE)
+    return m * m * np.dtype(dtype).itemsize + max(bytes_beside(m, dtype), rows * m * _BYTES_BESIDE)
 
 
-def _too_many(name: str, m: int, found: str) -> TrainingError:
+def _too_many(name: str, m: int, found: str, dtype: type[np.floating] = np.float32) -> TrainingError:
     return TrainingError(
-        f"{name} inverts a matrix of {m:,} × {m:,} items, which needs {_needed(m) / 1e9:,.1f} GB of memory, and "
-        f"{found}. Leave out items of few likes, or use ItemKNN."
+        f"{name} inverts a matrix of {m:,} × {m:,} items, which needs {_needed(m, dtype) / 1e9:,.1f} GB of memory, and "
+        f"{found}. Leave out items of few likes, or use SLIM."
     )
 
 
-def _gram(x: sparse.csr_matrix, weighted: sparse.csr_matrix) -> np.ndarray:
-    """Return Xᵀ D X, float64 (m, m), from X and D X, some rows at a time."""
+def _inverse(
+    x: sparse.csr_matrix, weighted: sparse.csr_matrix, added: np.ndarray, dtype: type[np.floating]
+) -> np.ndarray | None:
+    """Return P, (m, m), from X, D X and what is added to the diagonal of Xᵀ D X; None if this has no inverse."""
+    gram = _gram(x, weighted, dtype)
+    gram[np.diag_indices_from(gram)] += added.astype(dtype)
+    return gram if invert(gram) else None
+
+
+def _gram(x: sparse.csr_matrix, weighted: sparse.csr_matrix, dtype: type[np.floating]) -> np.ndarray:
+    """Return Xᵀ D X, (m, m), from X and D X, some rows at a time."""
     columns = sparse.csr_matrix(weighted.T)
     m = columns.indptr.size - 1
-    gram = np.empty((m, m))
+    gram = np.empty((m, m), dtype=dtype)
     for rows in _row_blocks(m):
         gram[rows] = (columns[rows] @ x).toarray()
     return gram
 
 
-def _weights_in_place(inverse: np.ndarray) -> np.ndarray:
-    """Return B, which is −P_ij / P_jj and zero on the diagonal: float32 (m, m), in the first half of P's memory.
+def _is_precise(inverse: np.ndarray, x: sparse.csr_matrix, weighted: sparse.csr_matrix, added: np.ndarray) -> bool:
+    """Return whether rounding errors of P change scores by less than the difference at which scores are tied.
+
+    The errors are estimated for the rows of X with the most likes, and for items that are not among these likes, by one
+    step of iterative refinement: x P + (x − x P G) P is more precise than x P.
 
     Args:
-        inverse: Matrix P, float64 (m, m), which owns its memory. The second half of this memory is freed.
+        inverse: Matrix P, (m, m).
+        x, weighted, added: As in `_inverse`.
+    """
+    likes = x[np.argsort(-np.diff(x.indptr), kind="stable")[:_PROBES]].toarray()  # (b, m)
+    found, diagonal = _rows_times(likes, inverse), inverse.diagonal().astype(np.float64)
+    residual = likes - (x.T @ (weighted @ found.T)).T - found * added  # x − x P G
+    errors = np.abs(np.where(likes == 0, _rows_times(residual, inverse) / diagonal, 0)).max(axis=1)
+    return bool((errors <= ROUNDING * np.abs(found / diagonal - likes).max(axis=1)).all())
+
+
+def _rows_times(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Return rows @ matrix in float64, (b, m), from (b, m) and (m, m), without a copy of the matrix in float64."""
+    product = np.zeros(rows.shape)
+    for block in _row_blocks(len(matrix)):
+        product += rows[:, block] @ matrix[block].astype(np.float64)
+    return product
+
+
+def _weights_in_place(inverse: np.ndarray) -> np.ndarray:
+    """Return B, which is −P_ij / P_jj and zero on the diagonal: float32 (m, m), in P's memory.
+
+    Args:
+        inverse: Matrix P, float32 or float64 (m, m), which owns its memory. If it is float64, the second half of its
+            memory is freed.
     """
     m, diagonal = len(inverse), inverse.diagonal().copy()
-    halves = inverse.reshape(-1).view(np.float32)
+    weights = inverse.reshape(-1).view(np.float32)
     for rows in _row_blocks(m):  # a row of float32 ends before the float64 rows that are still to be read
-        halves[rows.start * m : rows.stop * m] = (inverse[rows] / -diagonal).astype(np.float32).ravel()
-    del halves  # no view of the memory may exist while it shrinks
-    inverse.resize((m * m + 1) // 2, refcheck=False)
-    weights = inverse.view(np.float32)[: m * m].reshape(m, m)
+        weights[rows.start * m : rows.stop * m] = (inverse[rows] / -diagonal).astype(np.float32).ravel()
+    if inverse.dtype != np.float32:
+        del weights  # no view of the memory may exist while it shrinks
+        inverse.resize((m * m + 1) // 2, refcheck=False)
+        weights = inverse.view(np.float32)
+    weights = weights[: m * m].reshape(m, m)
     weights[np.diag_indices_from(weights)] = 0
     return weights
 

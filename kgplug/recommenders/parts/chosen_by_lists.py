@@ -27,6 +27,7 @@ from kgplug.recommenders.parts.validation_lists import LISTED, Measured, Validat
 from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import ChosenConfig, Grid
 
+_ITEMS_TO_CHOOSE_ON, _ITEMS_STREAM = 1_000, 0xEA5E  # minimum number of items; makes this draw independent of others
 SHARES = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # standard deviation of the popularity term / of the scores without it
 
 
@@ -88,6 +89,20 @@ def best_of(tried: list[Tried]) -> Tried:
         return tried[0]
     leader = max((each.quality for each in alive), key=lambda quality: quality.mean)
     return max((each for each in alive if each.quality.ties(leader)), key=lambda each: each.quality.auc)
+
+
+def items_to_try(candidates: np.ndarray, n_items: int, seed: int) -> np.ndarray:
+    """Return a mask without a random half of the candidates, bool (n_items,). At least 1,000 of them stay.
+
+    Args:
+        candidates: The items that the model can learn, int64 (n,).
+        n_items: Number of all items.
+        seed: Seed of the choice.
+    """
+    some = np.ones(n_items, dtype=bool)
+    most = max(_ITEMS_TO_CHOOSE_ON, -(-len(candidates) // 2))
+    some[np.random.default_rng([seed, _ITEMS_STREAM]).permutation(candidates)[most:]] = False
+    return some
 
 
 class Search:

@@ -49,18 +49,19 @@ class SimilarityRecommender(Recommender):
         self.likes = csr_of("likes", arrays, (n_users, n_items))
 
 
-def nearest(similarity: sparse.csr_matrix, neighbours: int) -> sparse.csr_matrix:
-    """Return the largest positive similarities of each row, without the diagonal.
+def nearest(similarity: sparse.csr_matrix, neighbours: int, *, first: int = 0) -> sparse.csr_matrix:
+    """Return the largest positive similarities of each row, without those of an item to itself.
 
     Args:
-        similarity: Similarities of items, CSR (n_items, n_items).
+        similarity: Similarities of some items to all items, CSR (b, n_items).
         neighbours: Maximum number of similarities per row.
+        first: Index of the item in the first row; the next rows are those of the next items.
 
     Returns:
-        CSR float32 (n_items, n_items), canonical.
+        CSR float32 (b, n_items), canonical.
     """
     found = similarity.tocoo()
-    keep = (found.row != found.col) & (found.data > 0)
+    keep = (found.row + first != found.col) & (found.data > 0)
     row, column, value = found.row[keep], found.col[keep], found.data[keep].astype(np.float32)
     order = np.lexsort((column, -value, row))  # best first; ties by item index
     row, column, value = row[order], column[order], value[order]

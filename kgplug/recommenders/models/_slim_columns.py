@@ -1,0 +1,119 @@
+"""The columns of SLIM's weights by coordinate descent, compiled (numba)."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+_TOLERANCE = 1e-6  # a column is solved if no weight changes by more
+_MOST_SWEEPS = 1_000
+
+
+@numba.njit(cache=True, nogil=True)
+def solve_columns(
+    first: int,
+    last: int,
+    item_starts: np.ndarray,
+    item_users: np.ndarray,
+    item_values: np.ndarray,
+    user_starts: np.ndarray,
+    user_items: np.ndarray,
+    user_values: np.ndarray,
+    l1: float,
+    l2: float,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Solve min_w ½ ‖x_j − X w‖² + ½ l2 ‖w‖² + l1 Σ w, with w ≥ 0 and w_j = 0, for each column j of X in a range.
+
+    Memory is needed for one number per user and two per item, and for the result. For each column, the sweeps run over
+    the items whose weight is positive. When these weights no longer change, the items whose gradient would make their
+    weight positive are added. If there are none, the column is solved.
+
+    Args:
+        first, last: The columns, range(first, last).
+        item_starts, item_users, item_values: Xᵀ, CSR float64 (n_items, n_users), no negative values.
+        user_starts, user_items, user_values: X, CSR float64 (n_users, n_items).
+        l1, l2: Weights of the penalties.
+
+    Returns:
+        (counts, items, values): number of positive weights of each column, int64 (last - first,), then the items and
+        weights of all columns, one column after the other, int32 and float32.
+    """
+    n_users, n_items = len(user_starts) - 1, len(item_starts) - 1
+    squares = np.zeros(n_items)
+    for i in range(n_items):
+        for at in range(item_starts[i], item_starts[i + 1]):
+            squares[i] += item_values[at] ** 2
+    left = np.zeros(n_users)  # x_j − X w
+    is_reached, reached = np.zeros(n_users, dtype=np.bool_), np.empty(n_users, dtype=np.int64)  # users of `left`
+    weights, gradients = np.zeros(n_items), np.zeros(n_items)
+    is_tried, tried = np.zeros(n_items, dtype=np.bool_), np.empty(n_items, dtype=np.int64)
+    is_near, near = np.zeros(n_items, dtype=np.bool_), np.empty(n_items, dtype=np.int64)  # items with a gradient
+    counts = np.zeros(last - first, dtype=np.int64)
+    items, values, size = np.empty(1024, dtype=np.int32), np.empty(1024, dtype=np.float32), 0
+    for j in range(first, last):
+        n_reached, n_tried = 0, 0
+        for at in range(item_starts[j], item_starts[j + 1]):
+            user = item_users[at]
+            left[user], is_reached[user], reached[n_reached] = item_values[at], True, user
+            n_reached += 1
+        while True:
+            n_near, n_before = 0, n_tried
+            for user in reached[:n_reached]:
+                for at in range(user_starts[user], user_starts[user + 1]):
+                    item = user_items[at]
+                    if not is_near[item]:
+                        is_near[item], near[n_near] = True, item
+                        n_near += 1
+                    gradients[item] += left[user] * user_values[at]
+            for item in near[:n_near]:
+                if gradients[item] > l1 + _TOLERANCE * (squares[item] + l2) and item != j and not is_tried[item]:
+                    is_tried[item], tried[n_tried] = True, item
+                    n_tried += 1
+                gradients[item], is_near[item] = 0.0, False
+            if n_tried == n_before:
+                break
+            for _ in range(_MOST_SWEEPS):
+                largest, n_kept = 0.0, 0
+                for item in tried[:n_tried]:
+                    start, stop = item_starts[item], item_starts[item + 1]
+                    gradient = 0.0
+                    for at in range(start, stop):
+                        gradient += left[item_users[at]] * item_values[at]
+                    weight = (gradient + squares[item] * weights[item] - l1) / (squares[item] + l2)
+                    weight = max(weight, 0.0)
+                    change = weight - weights[item]
+                    if change != 0.0:
+                        weights[item] = weight
+                        largest = max(largest, abs(change))
+                        for at in range(start, stop):
+                            user = item_users[at]
+                            left[user] -= change * item_values[at]
+                            if not is_reached[user]:
+                                is_reached[user], reached[n_reached] = True, user
+                                n_reached += 1
+                    if weight > 0.0:
+                        tried[n_kept] = item
+                        n_kept += 1
+                    else:
+                        is_tried[item] = False
+                n_tried = n_kept
+                if largest <= _TOLERANCE:
+                    break
+        if size + n_tried > len(items):
+            items, values = _longer(items, size + n_tried), _longer(values, size + n_tried)
+        for item in tried[:n_tried]:
+            items[size], values[size] = item, weights[item]
+            weights[item], is_tried[item] = 0.0, False
+            size += 1
+        counts[j - first] = n_tried
+        for user in reached[:n_reached]:
+            left[user], is_reached[user] = 0.0, False
+    return counts, items[:size], values[:size]
+
+
+@numba.njit(cache=True, nogil=True)
+def _longer(array: np.ndarray, least: int) -> np.ndarray:
+    """Return a copy of an array that is at least twice as long; the new entries are undefined."""
+    longer = np.empty(max(least, 2 * len(array)), dtype=array.dtype)
+    longer[: len(array)] = array
+    return longer

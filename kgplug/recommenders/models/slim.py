@@ -1,0 +1,98 @@
+"""SLIM: sparse, non-negative weights between items, learnt by regression on the likes."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from pydantic import Field
+from scipy import sparse
+
+from kgplug.data.ranking.threads import row_blocks, share
+from kgplug.recommenders.catalogue import RECOMMENDERS
+from kgplug.recommenders.models._slim_columns import solve_columns
+from kgplug.recommenders.parts.chosen_by_lists import ListsConfig
+from kgplug.recommenders.parts.chosen_similarity import ChosenSimilarity
+from kgplug.recommenders.training_data import TrainingData
+from kgplug.training.config import Grid, Range, Space
+
+_BLOCK_COLUMNS = 256  # columns that a thread solves at a time
+_PENALTIES = {"l1": 1.0, "l2": 50.0}  # if all users have weight 1
+
+
+class SLIMConfig(ListsConfig):
+    """Settings of SLIM."""
+
+    tuning: ClassVar[Space] = {"l1": Range(0.005, 10.0, log=True), "l2": Range(0.5, 2000.0, log=True)}
+
+    grid: ClassVar[Grid] = {"l2": 4.0, "l1": 3.0, **ListsConfig.grid}
+
+    l1: float | None = Field(
+        None, ge=0, description="weight of the sum of weights (L1); by default the mean weight of a like"
+    )
+    l2: float | None = Field(
+        None, gt=0, description="weight of the squared norms; by default 50 times the mean weight of a like"
+    )
+    user_power: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="exponent of a user's weight 1 / likes^user_power in training; 0 (the paper): equal weights",
+    )
+
+
+class SLIM(ChosenSimilarity):
+    """Sparse linear method: score(u, ·) = x_u W, where W ≥ 0, with a zero diagonal, predicts the likes X.
+
+    W minimises ½ ‖D^½ (X − X W)‖² + ½ l2 ‖W‖² + l1 ‖W‖₁ (eq. 3), where D holds the weights of users (I in the paper).
+    Each column is solved separately, by coordinate descent, until no weight changes by more than 1e-6. W_ji can be
+    positive only if more than l1 users (by weight) like both items, so no other items are tried. Memory is needed for
+    the likes and for the positive weights.
+
+    Source: X. Ning, G. Karypis, "SLIM: Sparse Linear Methods for Top-N Recommender Systems", ICDM 2011; coordinate
+    descent: J. Friedman, T. Hastie, R. Tibshirani, "Regularization Paths for Generalized Linear Models via Coordinate
+    Descent", J. Stat. Softw. 33(1), 2010. Our additions: the weights of users, and `popularity`.
+    """
+
+    name = "SLIM"
+    inputs = RECOMMENDERS["SLIM"].inputs
+    config_class = SLIMConfig
+    config: SLIMConfig
+
+    def _default(self, name: str, data: TrainingData) -> Any:
+        if name in ("l1", "l2"):
+            self.likes = data.interactions.likes().matrix()
+            return float(f"{self._penalties()[name]:.4g}")
+        return super()._default(name, data)
+
+    def _weights(self) -> np.ndarray:
+        """Return the weight of each user, float64 (n_users,)."""
+        return np.maximum(np.diff(self.likes.indptr), 1.0) ** -self.config.user_power
+
+    def _penalties(self) -> dict[str, float]:
+        """Return l1 and l2. By default they are proportional to the mean weight of a like."""
+        mean_weight = float(self._weights() @ np.diff(self.likes.indptr)) / self.likes.nnz
+        given = {"l1": self.config.l1, "l2": self.config.l2}
+        return {name: _PENALTIES[name] * mean_weight if value is None else value for name, value in given.items()}
+
+    def _similarity_of(self, likes: sparse.csr_matrix) -> sparse.csr_matrix:
+        by_user = sparse.csr_matrix(sparse.diags(np.sqrt(self._weights())) @ likes.astype(np.float64))  # D^½ X
+        by_item, penalties = sparse.csr_matrix(by_user.T), self._penalties()
+        n_items = by_item.indptr.size - 1
+        blocks = row_blocks(n_items, _BLOCK_COLUMNS)
+        found: dict[int, sparse.csr_matrix] = {}
+
+        def solve(columns: slice) -> None:
+            counts, rows, values = solve_columns(
+                columns.start, columns.stop,
+                by_item.indptr, by_item.indices, by_item.data, by_user.indptr, by_user.indices, by_user.data,
+                penalties["l1"], penalties["l2"],
+            )  # fmt: skip
+            starts = np.concatenate([[0], np.cumsum(counts)])
+            found[columns.start] = sparse.csr_matrix((values, rows, starts), shape=(len(counts), n_items))
+
+        share(solve, blocks)
+        columns = sparse.vstack([found[block.start] for block in blocks], format="csr")  # row i: W_·i
+        similarity = sparse.csr_matrix(columns.T)
+        similarity.sort_indices()
+        return similarity
