@@ -122,6 +122,7 @@ class Predictions:
         head_labels, tail_labels: object (n,), node labels.
         head_keys, tail_keys: object (n,), node keys.
         scores: float32 (n,), higher is more plausible.
+        reasons: object (n,), text that says why each triple is predicted; None if the model cannot say.
     """
 
     model: str
@@ -132,6 +133,7 @@ class Predictions:
     tail_labels: np.ndarray
     tail_keys: np.ndarray
     scores: np.ndarray
+    reasons: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -143,10 +145,13 @@ class Predictions:
         return self.to_dataframe().to_html(index=False)
 
     def to_dataframe(self) -> pd.DataFrame:
-        """Return one row per triple: rank, head_label, head, relation, tail_label, tail, score."""
+        """Return one row per triple: rank, head_label, head, relation, tail_label, tail, score.
+
+        If the model gives reasons, they are the last column, reason.
+        """
         import pandas as pd
 
-        return pd.DataFrame(
+        frame = pd.DataFrame(
             {
                 "rank": np.arange(1, len(self) + 1),
                 "head_label": self.head_labels,
@@ -157,6 +162,7 @@ class Predictions:
                 "score": self.scores,
             }
         )
+        return frame if self.reasons is None else frame.assign(reason=self.reasons)
 
 
 def usable_rows(vectors: np.ndarray) -> np.ndarray:

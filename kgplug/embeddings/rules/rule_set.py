@@ -35,10 +35,11 @@ class RuleSet:
     """Mined rules. Steps are those of `Edges`: relation r for h → t, and r + n_relations for t → h.
 
     Attributes:
-        paths: int64 (n, 5), rules h(X, Y) <- first step from X to Y, or first step from X to Z, second step from Z to Y.
+        paths: int64 (n, 5), rules h(X, Y) <- a step from X to Y, or a step from X to Z and a second from Z to Y.
             Columns: relation h, first step, second step or -1, support, body. Sorted by h.
-        facts: int32 (m, 6), rules about one entity X: a step from X to a constant <- a step from X to another constant,
-            or to any entity. Columns: step, constant, step of the body, constant of the body or -1, support, body.
+        facts: int32 (m, 6), rules about one entity X: a step from X to a constant <- a step from X to another
+            constant, or to any entity. Columns: step, constant, step of the body, constant of the body or -1, support,
+            body.
     """
 
     paths: np.ndarray

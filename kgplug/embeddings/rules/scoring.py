@@ -5,7 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from kgplug.embeddings.rules.edges import Edges
-from kgplug.embeddings.rules.rule_set import BODY_CONSTANT, BODY_STEP, CONSTANT, FIRST, HEAD, NONE, SECOND, STEP, RuleSet
+from kgplug.embeddings.rules.rule_set import (
+    BODY_CONSTANT,
+    BODY_STEP,
+    CONSTANT,
+    FIRST,
+    HEAD,
+    NONE,
+    SECOND,
+    STEP,
+    RuleSet,
+)
 from kgplug.embeddings.rules.scoring_kernels import RuleTables, rules_for, score_queries
 
 _POPULARITY = 1e-3  # weight of popularity, which orders entities that no rule predicts
@@ -15,10 +25,11 @@ _SURE = 1 - 1e-6  # confidences above this count as this, so that their logarith
 class RuleScorer:
     """Scores entities as the answer to a query: which entities does a step lead to from this entity?
 
-    The score of an entity is the sum of the strengths of the rules that predict it, strongest first, times 1, d, d², …
-    A rule's strength is -log(1 - confidence). So with the discount d = 1, the score is -log(1 - p) of the noisy-or p of
+    The score of an entity adds up the strengths of the rules that predict it, strongest first, times 1, d, d², … A
+    rule's strength is -log(1 - confidence). So with the discount d = 1, the score is -log(1 - p) of the noisy-or p of
     the confidences, and with d = 0 it is that of their maximum. Values between them count further rules less, because
-    rules overlap.
+    rules overlap. Each kind of rule (paths of one step, paths of two steps, facts) has a weight as well, and n paths of
+    two steps to the same entity count √n times.
 
     To every score, a thousandth of the popularity of both entities is added: the share of the step's edges that start
     or end there. It orders entities that no rule predicts.
@@ -30,21 +41,25 @@ class RuleScorer:
 
     def __init__(self, edges: Edges, rules: RuleSet, *, pc: float) -> None:
         self.edges, self.rules = edges, rules
-        strengths = -np.log1p(-np.minimum(rules.confidences(pc), _SURE))
-        self._tables = _tables(edges, rules, strengths.astype(np.float32))
+        self._tables = _tables(edges, rules, rules.confidences(pc))
 
-    def scores(self, entities: np.ndarray, steps: np.ndarray, ways: np.ndarray) -> np.ndarray:
+    def scores(
+        self, entities: np.ndarray, steps: np.ndarray, ways: np.ndarray, *, predicted_only: bool = False
+    ) -> np.ndarray:
         """Score every entity as the answer to each query.
 
         Args:
             entities, steps: int64 (b,), the queries.
             ways: float64 (b, n_ways, 4), ways to add up: the discount d, and the weights of the three kinds of rule.
+            predicted_only: Score entities that no rule predicts -inf.
 
         Returns:
             float32 (b, n_ways, n_entities).
         """
         scores = np.zeros((len(entities), ways.shape[1], len(self.edges.segments) - 1), dtype=np.float32)
         score_queries(self.edges, self._tables, entities, steps, ways, scores)
+        if predicted_only:
+            scores[scores == 0] = -np.inf
         self._add_popularity(scores, entities, steps)
         return scores
 
@@ -70,15 +85,18 @@ class RuleScorer:
         return rules_for(self.edges, self._tables, entity, step, other)
 
 
-def _tables(edges: Edges, rules: RuleSet, strengths: np.ndarray) -> RuleTables:
-    """Return the rules arranged for look-ups. The rules must be sorted as `mine` and `known_rules` return them."""
+def _tables(edges: Edges, rules: RuleSet, confidences: np.ndarray) -> RuleTables:
+    """Return the rules arranged for look-ups. They must be in the order in which `known_rules` returns them."""
+    places = np.empty(len(rules), dtype=np.int32)
+    places[np.argsort(-confidences, kind="stable")] = np.arange(len(rules), dtype=np.int32)
     facts = rules.facts.astype(np.int64)
     targets = edges.segments_of(facts[:, CONSTANT], edges.inverse(facts[:, STEP]))
     conditions = _conditions(edges, facts)
     steps = edges.inverse(facts[:, STEP])
     by_condition = np.lexsort((steps, conditions))
     return RuleTables(
-        strengths=strengths,
+        strengths=-np.log1p(-np.minimum(confidences, _SURE)).astype(np.float32),
+        places=places,
         path_bounds=np.searchsorted(rules.paths[:, HEAD], np.arange(edges.n_relations + 1)),
         first=rules.paths[:, FIRST].astype(np.int32),
         second=rules.paths[:, SECOND].astype(np.int32),

@@ -17,6 +17,7 @@ class RuleTables(NamedTuple):
 
     Attributes:
         strengths: float32 (n_rules,), strength of each rule as evidence.
+        places: int32 (n_rules,), place of each rule if all are sorted by strength; the strongest has place 0.
         path_bounds: int64 (n_relations + 1,), the path rules of relation h are those from path_bounds[h] on.
         first, second: int32 (n_paths,), steps of the body; the second is -1 if there is none.
         targets, conditions: int32 (n_facts,), the conditions (`Edges.sizes`) that a fact rule connects.
@@ -27,6 +28,7 @@ class RuleTables(NamedTuple):
     """
 
     strengths: np.ndarray
+    places: np.ndarray
     path_bounds: np.ndarray
     first: np.ndarray
     second: np.ndarray
@@ -50,24 +52,24 @@ def score_queries(
         entities, steps: int64 (b,), queries: which entities does this step lead to from this entity?
         ways: float64 (b, n_ways, 4), ways to add up, for each query: the discount, and the weights of paths of one
             step, of paths of two steps and of facts.
-        scores: float32 (b, n_ways, n_entities), raised in place.
+        scores: float32 (b, n_ways, n_entities), raised in origin.
     """
     n_entities, n_ways, n_paths = len(edges.segments) - 1, ways.shape[1], len(rules.first)
-    numbers, places = np.empty(1024, dtype=np.int64), np.empty(1024, dtype=np.int64)
+    numbers, origins = np.empty(1024, dtype=np.int64), np.empty(1024, dtype=np.int64)
     seen, stamp = np.zeros(n_entities, dtype=np.int64), 0
     found, times = np.empty(n_entities, dtype=np.int32), np.ones(n_entities, dtype=np.int32)
     factors = np.empty((n_ways, n_entities), dtype=np.float64)
     for i in range(len(entities)):
-        n = _fitting(edges, rules, entities[i], steps[i], numbers, places)
+        n = _fitting(edges, rules, entities[i], steps[i], numbers, origins)
         if n > len(numbers):
-            numbers, places = np.empty(2 * n, dtype=np.int64), np.empty(2 * n, dtype=np.int64)
-            n = _fitting(edges, rules, entities[i], steps[i], numbers, places)
+            numbers, origins = np.empty(2 * n, dtype=np.int64), np.empty(2 * n, dtype=np.int64)
+            n = _fitting(edges, rules, entities[i], steps[i], numbers, origins)
         factors[:] = 1.0
-        for j in np.argsort(-rules.strengths[numbers[:n]]):
+        for j in np.argsort(rules.places[numbers[:n]]):
             stamp += 1
             rule = numbers[j]
             kind = 3 if rule >= n_paths else 1 if rules.second[rule] < 0 else 2
-            n_found = _predicted(edges, rules, entities[i], steps[i], rule, places[j], seen, stamp, found, times)
+            n_found = _predicted(edges, rules, entities[i], steps[i], rule, origins[j], seen, stamp, found, times)
             for way in range(n_ways):
                 discount, strength = ways[i, way, 0], rules.strengths[rule] * ways[i, way, kind]
                 for k in range(n_found):
@@ -81,17 +83,17 @@ def score_queries(
 def rules_for(edges: Edges, rules: RuleTables, entity: int, step: int, other: int) -> np.ndarray:
     """Return the numbers of the rules by which a step leads from an entity to another, strongest first: int64 (n,)."""
     n_entities = len(edges.segments) - 1
-    numbers, places = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
-    n = _fitting(edges, rules, entity, step, numbers, places)
-    numbers, places = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)
-    _fitting(edges, rules, entity, step, numbers, places)
+    numbers, origins = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+    n = _fitting(edges, rules, entity, step, numbers, origins)
+    numbers, origins = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)
+    _fitting(edges, rules, entity, step, numbers, origins)
     seen, found = np.zeros(n_entities, dtype=np.int64), np.empty(n_entities, dtype=np.int32)
     times = np.empty(n_entities, dtype=np.int32)
     kept, n_kept = np.empty(n, dtype=np.int64), 0
-    order = np.argsort(-rules.strengths[numbers], kind="mergesort")
+    order = np.argsort(rules.places[numbers])
     for stamp in range(n):
         j = order[stamp]
-        for k in range(_predicted(edges, rules, entity, step, numbers[j], places[j], seen, stamp + 1, found, times)):
+        for k in range(_predicted(edges, rules, entity, step, numbers[j], origins[j], seen, stamp + 1, found, times)):
             if found[k] == other:
                 kept[n_kept] = numbers[j]
                 n_kept += 1
@@ -99,16 +101,14 @@ def rules_for(edges: Edges, rules: RuleTables, entity: int, step: int, other: in
 
 
 @numba.njit(cache=True, nogil=True)
-def _fitting(
-    edges: Edges, rules: RuleTables, entity: int, step: int, numbers: np.ndarray, places: np.ndarray
-) -> int:
+def _fitting(edges: Edges, rules: RuleTables, entity: int, step: int, numbers: np.ndarray, origins: np.ndarray) -> int:
     """Find the rules that may answer a query.
 
     Args:
         edges, rules: The graph and the rules.
         entity, step: The query.
         numbers: int64 (m,), output: numbers of the rules.
-        places: int64 (m,), output: for a path, the segment where it starts; for facts, ABOUT_START or ABOUT_END.
+        origins: int64 (m,), output: for a path, the segment where it starts; for facts, ABOUT_START or ABOUT_END.
 
     Returns:
         The number of rules. If it is more than m, the output is incomplete.
@@ -122,10 +122,10 @@ def _fitting(
         start = rules.first[rule]
         if not forward:
             start = _turned(rules.first[rule] if rules.second[rule] < 0 else rules.second[rule], n_relations)
-        place = first + np.searchsorted(edges.steps[first:last], start)
-        if place < last and edges.steps[place] == start:
+        origin = first + np.searchsorted(edges.steps[first:last], start)
+        if origin < last and edges.steps[origin] == start:
             if n < len(numbers):
-                numbers[n], places[n] = rule, place
+                numbers[n], origins[n] = rule, origin
             n += 1
     for segment in range(first, last):
         for edge in range(edges.bounds[segment], edges.bounds[segment + 1] + 1):
@@ -135,14 +135,14 @@ def _fitting(
             i = low + np.searchsorted(rules.target_steps[low:high], inverse)
             while i < high and rules.target_steps[i] == inverse:
                 if n < len(numbers):
-                    numbers[n], places[n] = n_paths + rules.by_condition[i], ABOUT_START
+                    numbers[n], origins[n] = n_paths + rules.by_condition[i], ABOUT_START
                 n += 1
                 i += 1
     segment = first + np.searchsorted(edges.steps[first:last], step)
     if segment < last and edges.steps[segment] == step:
         for rule in range(rules.target_bounds[segment], rules.target_bounds[segment + 1]):
             if n < len(numbers):
-                numbers[n], places[n] = n_paths + rule, ABOUT_END
+                numbers[n], origins[n] = n_paths + rule, ABOUT_END
             n += 1
     return n
 
@@ -154,7 +154,7 @@ def _predicted(
     entity: int,
     step: int,
     number: int,
-    place: int,
+    origin: int,
     seen: np.ndarray,
     stamp: int,
     found: np.ndarray,
@@ -165,7 +165,7 @@ def _predicted(
     Args:
         edges, rules: The graph and the rules.
         entity, step: The query.
-        number, place: The rule and its place, as `_fitting` returns them.
+        number, origin: The rule and its origin, as `_fitting` returns them.
         seen: int64 (n_entities,), work space: `stamp` where an entity was found.
         stamp: A number that was not used before.
         found: int32 (n_entities,), output: the entities, each once.
@@ -175,10 +175,10 @@ def _predicted(
         The number of entities.
     """
     n_segments, n_paths, n = len(edges.steps), len(rules.first), 0
-    if place == ABOUT_START:
+    if origin == ABOUT_START:
         found[0] = edges.starts[rules.targets[number - n_paths]]
         return 1
-    if place == ABOUT_END:
+    if origin == ABOUT_END:
         condition = rules.conditions[number - n_paths]
         if condition < n_segments:
             for edge in range(edges.bounds[condition], edges.bounds[condition + 1]):
@@ -196,7 +196,7 @@ def _predicted(
     second = rules.second[number]
     if second >= 0 and step >= edges.n_relations:
         second = _turned(rules.first[number], edges.n_relations)
-    for edge in range(edges.bounds[place], edges.bounds[place + 1]):
+    for edge in range(edges.bounds[origin], edges.bounds[origin + 1]):
         middle = edges.ends[edge]
         if second < 0:
             found[n] = middle
