@@ -165,6 +165,26 @@ class Predictions:
         return frame if self.reasons is None else frame.assign(reason=self.reasons)
 
 
+@dataclass(frozen=True)
+class PathRule:
+    """A rule without constants: relation(X, Y) holds if a path of one or two relationships leads from X to Y.
+
+    Attributes:
+        relation: Relationship type that the rule concludes.
+        body: The path: relationship types, each with True if it is followed in its own direction.
+        confidence: support / (size of the body + a constant).
+        support, body_size: Number of pairs for which the whole rule holds, and for which the path exists.
+        rule: The rule as text, such as "DIRECTED(X, Y) <- DIRECTED(X, Z), SEQUEL(Z, Y)".
+    """
+
+    relation: str
+    body: list[tuple[str, bool]]
+    confidence: float
+    support: int
+    body_size: int
+    rule: str
+
+
 def usable_rows(vectors: np.ndarray) -> np.ndarray:
     """Return whether each vector has a direction, bool (n,): its length is finite and above zero in float32."""
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):

@@ -11,7 +11,7 @@ import torch
 
 from kgplug.data.artefact import write_artefact
 from kgplug.data.knowledge_graph import KnowledgeGraph
-from kgplug.data.publication import Publication
+from kgplug.data.publication import PathRule, Publication
 from kgplug.data.ranking.threads import row_blocks
 from kgplug.data.row_memory import RowMemory
 from kgplug.data.values.whole_numbers import whole_number
@@ -21,21 +21,21 @@ from kgplug.embeddings.rules.choosing import chosen_ways, reciprocal_ranks
 from kgplug.embeddings.rules.config import RulesConfig
 from kgplug.embeddings.rules.edges import Edges
 from kgplug.embeddings.rules.mining import mine
-from kgplug.embeddings.rules.rule_set import Reason, RuleSet
+from kgplug.embeddings.rules.rule_set import HEAD, NONE, Reason, RuleSet
 from kgplug.embeddings.rules.scoring import RuleScorer, known_rules
 from kgplug.embeddings.validation import validation_triples
-from kgplug.errors import RunError, UsageError
+from kgplug.errors import RunError, UsageError, unknown_name
 from kgplug.renamed import renamed
 from kgplug.training.config import make_config, signature
 
 _BLOCK_FLOATS = 4_000_000  # scores held at a time: 16 MB
-_VALIDATED = 3000  # maximum number of validation triples that are ranked
+_VALIDATED = 2000  # maximum number of validation triples that are ranked
 _PRIOR = 50  # queries that the mean of all counts like, in the choice for a single step
 _HELD_OUT = 0.05  # share of the triples that replaces a missing validation set
 
 # The weights are those of paths of one step, of paths of two steps, and of facts.
-_WEIGHTS = ((1.0, 1.0, 1.0), (0.5, 1.0, 1.0), (0.5, 2.0, 1.0), (0.25, 2.0, 1.0), (0.25, 1.0, 1.0))
-WAYS = np.array([(discount, *weights) for discount in (0.5, 0.7, 0.8, 0.9) for weights in _WEIGHTS])
+_WEIGHTS = ((1.0, 1.0, 1.0), (0.5, 2.0, 1.0), (0.25, 2.0, 1.0))
+WAYS = np.array([(discount, *weights) for discount in (0.7, 0.8, 0.9) for weights in _WEIGHTS])
 """The ways to add up strengths that the validation set chooses from, float64 (n_ways, 4); see `RuleScorer`."""
 
 
@@ -83,7 +83,7 @@ class Rules(LinkPredictor):
 
         Args:
             knowledge: Training triples.
-            valid: Validation triples: a graph, or int64 (n, 3) with `knowledge`'s indices. At most 3,000 are ranked.
+            valid: Validation triples: a graph, or int64 (n, 3) with `knowledge`'s indices. At most 2,000 are ranked.
                 If omitted, 5 % of the training triples are held out for the choice, and then all are mined.
             seed: Seed of samples. The same seed, data and settings give the same model.
             progress: Show a bar; None shows it on a terminal.
@@ -116,7 +116,7 @@ class Rules(LinkPredictor):
         edges = self._edges(triples)
         rules, share = mine(edges, **_mining(self.config), seed=self.seed, progress=progress)
         if len(self._ways) == 0:
-            self._ways = np.tile(WAYS[len(WAYS) // 2], (edges.n_steps, 1))
+            self._ways = np.tile(WAYS[-1], (edges.n_steps, 1))
         self._triples = triples
         self._scorer = RuleScorer(edges, known_rules(edges, rules), pc=self.config.laplace)
         return share
@@ -203,18 +203,29 @@ class Rules(LinkPredictor):
         numbers = self.scorer.rules_for(head, relation, tail)[:k]
         return [self._reason(number) for number in numbers]
 
-    def best_rules(self, k: int = 20, *, relation: str | None = None) -> list[Reason]:
+    def best_rules(self, k: int = 20, *, relation: str | None = None) -> list[PathRule]:
         """Return the rules without constants that have the highest confidence, best first.
 
         Args:
             k: Maximum number of rules.
             relation: Relation that the rules conclude; None for all.
+
+        Raises:
+            UsageError: The relation is unknown (the message suggests the nearest).
         """
+        if relation is not None and relation not in self.relations:
+            raise unknown_name("relation", relation, self.relations)
         paths = self.rules.paths
-        wanted = np.ones(len(paths), bool) if relation is None else self.relations[paths[:, 0]] == relation
+        wanted = np.ones(len(paths), bool) if relation is None else self.relations[paths[:, HEAD]] == relation
         numbers = np.flatnonzero(wanted)
         confidences = self.rules.confidences(self.config.laplace)[numbers]
-        return [self._reason(number) for number in numbers[np.argsort(-confidences, kind="stable")][:k]]
+        return [self._path_rule(number) for number in numbers[np.argsort(-confidences, kind="stable")][:k]]
+
+    def _path_rule(self, number: int) -> PathRule:
+        head, *steps = self.rules.paths[number, :-2].tolist()
+        n, reason = len(self.relations), self._reason(number)
+        body = [(str(self.relations[step % n]), step < n) for step in steps if step != NONE]
+        return PathRule(str(self.relations[head]), body, *reason[1:], reason.text)
 
     def _reason(self, number: int) -> Reason:
         return self.rules.reason(int(number), pc=self.config.laplace, relations=self.relations, names=self.entity_keys)
