@@ -239,7 +239,8 @@ class Bench:
         figures = evaluate_link_prediction(model, self.test, np.concatenate([self.train, self.valid, self.test]))
         row = {"part": "rules", "model": "Rules", **{f: figures[f] for f in FIGURES}, "seconds": seconds}
         row |= {"CPU seconds": cpu_s, "seconds of the test": time.perf_counter() - began - seconds}
-        row |= {"CPU seconds of the test": time.process_time() - cpu_began - cpu_s, **model.history}
+        row |= {"CPU seconds of the test": time.process_time() - cpu_began - cpu_s}
+        row |= {f"validation {name}" if name == "MRR" else name: value for name, value in model.history.items()}
         row["peak memory, GB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
         print("  " + ", ".join(f"{name} {value}" for name, value in row.items()), flush=True)
         return [row]

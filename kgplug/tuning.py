@@ -27,7 +27,7 @@ from kgplug.evaluation.metrics.catalogue import VALIDATED_BY
 from kgplug.plain_text import counted
 from kgplug.progress import bar as progress_bar
 from kgplug.training import studies
-from kgplug.training.config import Range, Space
+from kgplug.training.config import ModelConfig, Range, Space
 from kgplug.training.studies import open_study, quiet_optuna, study_path
 
 if TYPE_CHECKING:
@@ -179,11 +179,12 @@ def _space_of(model: Recommender | LinkPredictor, fixed: Mapping[str, Any]) -> t
 
     The settings in `fixed` are not searched.
     """
-    space, own = type(model.config).tuning, dict(model.config)
+    config: ModelConfig = model.config
+    space, own = type(config).tuning, dict(config)
     if model.name in EMBEDDINGS:
         from kgplug.embeddings.search_space import defaults, search_space
 
-        space, own = search_space(model.name, model.config), defaults(model.name, model.config)  # type: ignore[arg-type]
+        space, own = search_space(model.name, config), defaults(model.name, config)  # type: ignore[arg-type]
     if not space:
         raise UsageError(f"{model.name} has no settings to search (its config has no `tuning`).")
     free = {name: values for name, values in space.items() if not _is_fixed(name, fixed)}

@@ -13,6 +13,8 @@ from kgplug.data.artefact import new_run_id, read_artefact
 from kgplug.data.erasure.user_arrays import EntityArrays
 from kgplug.data.kinds import TRIPLES, Inputs, Kind
 from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.data.publication import Publication
+from kgplug.data.row_memory import RowMemory
 from kgplug.errors import DataError, UsageError
 from kgplug.plain_text import counted
 from kgplug.renamed import renamed
@@ -62,6 +64,31 @@ class LinkPredictor(ABC):
     @abstractmethod
     def is_trained(self) -> bool:
         """Whether `fit` was called, or the model was loaded."""
+
+    @abstractmethod
+    def fit(self, *args: Any, **kwargs: Any) -> Self:
+        """Train on the triples of a knowledge graph, and return the model itself."""
+
+    @abstractmethod
+    def publication(self, *, details: dict[str, Any] | None = None) -> Publication:
+        """Return the data to publish.
+
+        Args:
+            details: Facts to store as JSON on the run's node in the graph.
+
+        Raises:
+            UsageError: The model has no vectors to publish.
+        """
+
+    @abstractmethod
+    def save(self, run_dir: Path, *, memory: RowMemory | None = None, **facts: object) -> None:
+        """Write the model into a run's folder.
+
+        Args:
+            run_dir: The run's folder.
+            memory: Hash and set (training, validation or test) of each triple of the split.
+            facts: Further facts to save, as values that JSON can hold.
+        """
 
     @abstractmethod
     def score_triples(self, triples: np.ndarray) -> np.ndarray:

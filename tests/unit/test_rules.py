@@ -8,7 +8,7 @@ import pytest
 
 import kgplug
 from kgplug.data.knowledge_graph import KnowledgeGraph
-from kgplug.embeddings import Rules
+from kgplug.embeddings import Rules, TransE
 from kgplug.embeddings.prediction import ask, predict
 from kgplug.embeddings.rules.choosing import chosen_ways, reciprocal_ranks
 from kgplug.embeddings.rules.edges import Edges
@@ -108,7 +108,7 @@ def test_scores_are_those_of_a_literal_sum_for_every_triple(seed: int) -> None:
     ways = np.array([[0.7, 0.5, 2.0, 1.0], [1.0, 1.0, 1.0, 1.0], [0.0, 1.0, 1.0, 1.0]])
     queries = np.array([(x, step) for x in range(N_ENTITIES) for step in range(2 * N_RELATIONS)])
     broadcast = np.broadcast_to(ways, (len(queries), *ways.shape))
-    found = scorer.scores(*queries.T, broadcast, predicted_only=True)
+    found = scorer.scores(queries[:, 0], queries[:, 1], broadcast, predicted_only=True)
     for row, (x, step) in enumerate(queries.tolist()):
         start = [[t for t in triples.tolist() if t[1] == step % N_RELATIONS and t[0] != t[2]], step >= N_RELATIONS]
         of_x = [t[2] if start[1] else t[0] for t in start[0]].count(x) / max(1, len(start[0]))
@@ -247,8 +247,8 @@ def test_a_rule_with_constants_is_written_with_their_keys() -> None:
 def test_a_saved_model_scores_explains_and_predicts_the_same(trained: Rules, tmp_path) -> None:
     train, test = films()
     trained.save(tmp_path / "run", split=None)
-    loaded = kgplug.load(tmp_path / "run")
-    assert isinstance(loaded, Rules) and isinstance(Rules.load(tmp_path / "run"), Rules)
+    assert isinstance(kgplug.load(tmp_path / "run"), Rules)
+    loaded = Rules.load(tmp_path / "run")
     assert loaded.run == trained.run and loaded.history == trained.history and loaded.config == trained.config
     assert np.array_equal(loaded.score_triples(test.triples), trained.score_triples(test.triples))
     assert np.array_equal(loaded.ranks(test.triples, train.triples), trained.ranks(test.triples, train.triples))
@@ -296,7 +296,7 @@ def test_bad_input_is_refused(trained: Rules, tmp_path) -> None:
         Rules(suport=2)
     with pytest.raises(DataError, match="needs at least one triple"):
         Rules().fit(graph_of(np.empty((0, 3), dtype=np.int64)))
-    kgplug.create("TransE", epochs=1, embedding_dim=4).fit(films()[0], progress=False).save(tmp_path / "other")
+    TransE(epochs=1, embedding_dim=4).fit(films()[0], progress=False).save(tmp_path / "other")
     with pytest.raises(RunError, match="holds TransE, not Rules"):
         Rules.load(tmp_path / "other")
 

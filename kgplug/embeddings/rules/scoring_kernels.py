@@ -65,11 +65,12 @@ def score_queries(
             numbers, origins = np.empty(2 * n, dtype=np.int64), np.empty(2 * n, dtype=np.int64)
             n = _fitting(edges, rules, entities[i], steps[i], numbers, origins)
         factors[:] = 1.0
-        for j in np.argsort(rules.places[numbers[:n]]):
+        order = np.argsort(rules.places[numbers[:n]])
+        for place in range(n):
             stamp += 1
-            rule = numbers[j]
+            rule, origin = numbers[order[place]], origins[order[place]]
             kind = 3 if rule >= n_paths else 1 if rules.second[rule] < 0 else 2
-            n_found = _predicted(edges, rules, entities[i], steps[i], rule, origins[j], seen, stamp, found, times)
+            n_found = _predicted(edges, rules, entities[i], steps[i], rule, origin, seen, stamp, found, times)
             for way in range(n_ways):
                 discount, strength = ways[i, way, 0], rules.strengths[rule] * ways[i, way, kind]
                 for k in range(n_found):
@@ -91,11 +92,12 @@ def rules_for(edges: Edges, rules: RuleTables, entity: int, step: int, other: in
     times = np.empty(n_entities, dtype=np.int32)
     kept, n_kept = np.empty(n, dtype=np.int64), 0
     order = np.argsort(rules.places[numbers])
-    for stamp in range(n):
-        j = order[stamp]
-        for k in range(_predicted(edges, rules, entity, step, numbers[j], origins[j], seen, stamp + 1, found, times)):
+    for place in range(n):
+        rule, origin = numbers[order[place]], origins[order[place]]
+        n_found = _predicted(edges, rules, entity, step, rule, origin, seen, place + 1, found, times)
+        for k in range(n_found):
             if found[k] == other:
-                kept[n_kept] = numbers[j]
+                kept[n_kept] = rule
                 n_kept += 1
     return kept[:n_kept]
 
