@@ -12,7 +12,7 @@ from kgplug.embeddings.rules.rule_set import NONE, RuleSet
 from kgplug.progress import Progress
 from kgplug.progress import bar as progress_bar
 
-_COUNTS = 50_000_000  # counts of paths held at a time: 200 MB
+_COUNTS = 50_000_000  # counts of paths held at a time: 400 MB with the list of those that are not zero
 _BINS = 1000  # bins of confidence, to find the threshold that leaves at most `max_rules`
 
 
@@ -65,42 +65,27 @@ def _paths(
     found: list[np.ndarray] = []
     for lowest in range(0, n_relations, width):
         n = min(width, n_relations - lowest)
-        support = np.zeros((n, n_steps), dtype=np.int32)
-        count_steps(pairs, lowest, support)
-        found.append(_rows(support.T, step_sizes, 1.0, min_support, lowest, NONE))
-        support = np.zeros((n_steps, n), dtype=np.int32)
+        of_steps = np.zeros((n, n_steps), dtype=np.int32)
+        count_steps(pairs, lowest, of_steps)
+        heads, last = np.nonzero(of_steps >= min_support)
+        none = np.full_like(last, NONE)
+        found.append(np.column_stack([heads + lowest, last, none, of_steps[heads, last], step_sizes[last]]))
+        support = np.zeros(n_steps * n, dtype=np.int32)
+        cells = np.empty(n_steps * n, dtype=np.int32)
         for step in range(n_steps):
             starts = edges.by_step[edges.step_bounds[step] : edges.step_bounds[step + 1]]
             sample, bodies = chosen[step], np.zeros(n_steps, dtype=np.int64)
-            count_paths(edges, pairs, starts[sample], lowest, bodies, support)
+            touched = cells[: count_paths(edges, pairs, starts[sample], lowest, bodies, support, cells)]
+            enough = np.sort(touched[support[touched] >= min_support])
+            last, heads = np.divmod(enough, n)
             scale = len(starts) / max(1, len(sample))
-            found.append(_rows(support, bodies, scale, min_support, lowest, step))
-            support[bodies > 0] = 0
+            counts = np.rint(np.stack([support[enough], bodies[last]], axis=1) * scale).astype(np.int64)
+            found.append(np.column_stack([heads + lowest, np.full_like(last, step), last, counts]))
+            support[touched] = 0
             bar.update(n / n_relations)
     rules = np.concatenate(found) if found else np.empty((0, 5), dtype=np.int64)
     rules = rules[rules[:, 3] >= min_confidence * (rules[:, 4] + pc)]
     return rules[np.argsort(rules[:, 0], kind="stable")], share
-
-
-def _rows(
-    support: np.ndarray, bodies: np.ndarray, scale: float, min_support: int, lowest: int, first: int
-) -> np.ndarray:
-    """Return the rows of `RuleSet.paths` with enough support, int64 (n, 5).
-
-    Args:
-        support: int32 (n_steps, m), count for each last step of the body and each relation lowest + i.
-        bodies: int64 (n_steps,), count for each last step of the body.
-        scale: Factor from a count to its estimate for all starts.
-        min_support: Minimum count.
-        lowest: The first relation.
-        first: First step of the path; NONE for a body of one step.
-    """
-    steps = np.flatnonzero(bodies)
-    rows, heads = np.nonzero(support[steps] >= min_support)
-    last = steps[rows]
-    counts = np.rint(np.stack([support[last, heads], bodies[last]], axis=1) * scale).astype(np.int64)
-    body = [last, np.full_like(last, NONE)] if first == NONE else [np.full_like(last, first), last]
-    return np.column_stack([heads + lowest, *body, counts])
 
 
 def _facts(

@@ -34,8 +34,14 @@ def count_steps(pairs: Pairs, lowest: int, support: np.ndarray) -> None:
 
 @numba.njit(cache=True, nogil=True)
 def count_paths(
-    edges: Edges, pairs: Pairs, chosen: np.ndarray, lowest: int, bodies: np.ndarray, support: np.ndarray
-) -> None:
+    edges: Edges,
+    pairs: Pairs,
+    chosen: np.ndarray,
+    lowest: int,
+    bodies: np.ndarray,
+    support: np.ndarray,
+    cells: np.ndarray,
+) -> int:
     """Count the pairs (X, Y) that a path of two steps connects, and those that a relation h connects as well.
 
     A pair counts once, however many entities Z are in the middle. X and Y are different entities.
@@ -45,10 +51,15 @@ def count_paths(
         chosen: int64 (n,), segments of the first step: the starts X, with all edges to entities Z.
         lowest: The first of the relations h that are counted.
         bodies: int64 (n_steps,), number of pairs for each second step, raised in place.
-        support: int32 (n_steps, m), number of pairs for each second step and each relation lowest + i, raised in place.
+        support: int32 (n_steps · m,), number of pairs for each second step and each relation lowest + i, zero before.
+        cells: int32 (n_steps · m,), output: the positions in `support` that are no longer zero.
+
+    Returns:
+        The number of these positions.
     """
-    n_entities, n_steps = len(edges.segments) - 1, len(bodies)
-    highest = lowest + support.shape[1]
+    n_entities, n_steps, n_cells = len(edges.segments) - 1, len(bodies), 0
+    width = len(support) // n_steps
+    highest = lowest + width
     places = np.full(n_entities, -1, dtype=np.int64)  # first edge X → Y in `pairs`, for the current X
     seen, stamp = np.zeros(n_entities, dtype=np.int64), 0  # `stamp` where Y is counted for the current X and step
     waiting = np.full(n_steps, -1, dtype=np.int64)  # for each second step, the last of the segments to follow
@@ -78,11 +89,16 @@ def count_paths(
                     i = places[y]
                     while 0 <= i < last and pairs.ends[i] == y and pairs.steps[i] < highest:
                         if pairs.steps[i] >= lowest:
-                            support[step, pairs.steps[i] - lowest] += 1
+                            cell = step * width + pairs.steps[i] - lowest
+                            if support[cell] == 0:
+                                cells[n_cells] = cell
+                                n_cells += 1
+                            support[cell] += 1
                         i += 1
                 other = before[other]
         for i in range(first, last):
             places[pairs.ends[i]] = -1
+    return n_cells
 
 
 @numba.njit(cache=True, nogil=True)

@@ -68,7 +68,7 @@ def score_queries(
         order = np.argsort(rules.places[numbers[:n]])
         for place in range(n):
             stamp += 1
-            rule, origin = numbers[order[place]], origins[order[place]]
+            rule, origin = int(numbers[order[place]]), int(origins[order[place]])
             kind = 3 if rule >= n_paths else 1 if rules.second[rule] < 0 else 2
             n_found = _predicted(edges, rules, entities[i], steps[i], rule, origin, seen, stamp, found, times)
             for way in range(n_ways):
@@ -93,7 +93,7 @@ def rules_for(edges: Edges, rules: RuleTables, entity: int, step: int, other: in
     kept, n_kept = np.empty(n, dtype=np.int64), 0
     order = np.argsort(rules.places[numbers])
     for place in range(n):
-        rule, origin = numbers[order[place]], origins[order[place]]
+        rule, origin = int(numbers[order[place]]), int(origins[order[place]])
         n_found = _predicted(edges, rules, entity, step, rule, origin, seen, place + 1, found, times)
         for k in range(n_found):
             if found[k] == other:
