@@ -6,6 +6,7 @@
     python benchmarks/kge.py --parts ranking     seconds of a filtered evaluation of the same model, by both
     python benchmarks/kge.py --parts quality     metrics of both after the same number of epochs, three seeds
     python benchmarks/kge.py --parts best        kgplug with settings that suit the data
+    python benchmarks/kge.py --parts rules       kgplug's mined rules: metrics, time, memory
     python benchmarks/kge.py --parts growth      vectors for nodes added later, made in four ways
     python benchmarks/kge.py --data FOLDER       where train.txt, valid.txt and test.txt (or .xz) are
     python benchmarks/kge.py --json FILE         the results as JSON
@@ -24,6 +25,7 @@ import argparse
 import json
 import os
 import platform
+import resource
 import statistics
 import time
 from dataclasses import asdict, dataclass, replace
@@ -228,6 +230,21 @@ class Bench:
             print(f"  {name}: MRR {figures['MRR']:.4f}, {seconds:.0f} s", flush=True)
         return rows
 
+    def rules(self) -> list[dict]:
+        """Measure rules with default settings on the test set. The validation set chooses how they are added up."""
+        valid = self.valid if self.size.ranked is None else self.valid[: self.size.ranked]
+        began, cpu_began = time.perf_counter(), time.process_time()
+        model = kgplug.create("Rules").fit(self._graph(self.train), valid=valid, seed=0, progress=False)
+        seconds, cpu_s = time.perf_counter() - began, time.process_time() - cpu_began
+        figures = evaluate_link_prediction(model, self.test, np.concatenate([self.train, self.valid, self.test]))
+        row = {"part": "rules", "model": "Rules", **{f: figures[f] for f in FIGURES}, "seconds": seconds}
+        row |= {"CPU seconds": cpu_s, "seconds of the test": time.perf_counter() - began - seconds}
+        row |= {"CPU seconds of the test": time.process_time() - cpu_began - cpu_s}
+        row |= {f"validation {name}" if name == "MRR" else name: value for name, value in model.history.items()}
+        row["peak memory, GB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+        print("  " + ", ".join(f"{name} {value}" for name, value in row.items()), flush=True)
+        return [row]
+
     def growth(self) -> list[dict]:
         """Add entities after a training of TransE in four ways, and measure each on these entities' test triples."""
         n = self.whole.n_entities
@@ -301,7 +318,9 @@ def main() -> None:
     """Measure, print tables, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer epochs, triples and seeds")
-    parser.add_argument("--parts", default="speed,ranking,quality,best,growth", help="comma-separated; default: all")
+    parser.add_argument(
+        "--parts", default="speed,ranking,quality,best,rules,growth", help="comma-separated; default: all"
+    )
     parser.add_argument("--data", type=Path, default=DATA, help="folder of FB15k-237")
     parser.add_argument("--seeds", type=int, help="number of seeds of the part quality; default 3, with --quick 1")
     parser.add_argument("--json", type=Path, help="write every result to this file")

@@ -67,6 +67,7 @@ def write_table(figures: pd.DataFrame, machine: str) -> None:
         "",
         "For anyone choosing an embedding: the names that `kgplug train NAME` and `kgplug.create(NAME)` accept.",
         "The metrics show that each model learns. `kgplug compare` shows which one is best on your graph.",
+        "Rules, the other model that predicts links, has no vectors; see [rules](embeddings.md#rules).",
         "",
         "Filtered link prediction on UMLS (135 entities, 5,216 training triples), default settings, at most 30 epochs,",
         f"early stopping: `python benchmarks/umls.py --write` on {machine}, with other programs running.",

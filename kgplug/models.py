@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
 
 from kgplug.data.artefact import read_artefact
 from kgplug.data.kinds import TRIPLES, Inputs, Kind
-from kgplug.embeddings.catalogue import EMBEDDINGS, EXCLUDED, embedding_name
+from kgplug.embeddings.catalogue import EMBEDDINGS, EXCLUDED, WITHOUT_VECTORS, embedding_name
 from kgplug.errors import RunError, UsageError, unknown_name
 from kgplug.recommenders.catalogue import RECOMMENDERS, ModelInfo
 from kgplug.renamed import renamed
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from kgplug.data.erasure.user_arrays import EntityArrays, UserArrays
     from kgplug.data.publication import Publication
     from kgplug.data.row_memory import RowMemory
-    from kgplug.embeddings.model import EmbeddingModel
+    from kgplug.embeddings.link_predictor import LinkPredictor
     from kgplug.recommenders.base import Recommender
 
-AnyModel: TypeAlias = "Recommender | EmbeddingModel"
+AnyModel: TypeAlias = "Recommender | LinkPredictor"
 ENTRY_POINT_GROUP = "kgplug.models"
 
 
@@ -174,7 +174,7 @@ def register(name: str, model: type) -> None:
     Raises:
         UsageError: the name belongs to a model of kgplug, or the class's `name` differs.
     """
-    taken = {known.lower() for known in (*RECOMMENDERS, *EMBEDDINGS, *EXCLUDED)}
+    taken = {known.lower() for known in (*RECOMMENDERS, *EMBEDDINGS, *WITHOUT_VECTORS, *EXCLUDED)}
     if name.lower() in taken:
         raise UsageError(f'The name "{name}" belongs to a model of kgplug; register yours under another.')
     found = vars(model).get("name")
@@ -190,14 +190,15 @@ def available() -> list[ModelInfo]:
     added = [_added(name, model, _first_line(model)) for name, model in sorted(_registered.items())]
     added += [_of_point(name, point) for name, point in sorted(_entry_points().items()) if name not in _registered]
     embeddings = [
-        ModelInfo(name, Kind.EMBEDDING, entry.paper, str(TRIPLES), entry.good_for) for name, entry in EMBEDDINGS.items()
+        ModelInfo(name, Kind.EMBEDDING, entry.paper, str(TRIPLES), entry.good_for)
+        for name, entry in (*EMBEDDINGS.items(), *WITHOUT_VECTORS.items())
     ]
     return [entry.info(name) for name, entry in RECOMMENDERS.items()] + added + embeddings
 
 
 def names() -> list[str]:
     """Return the names of all models, without importing any."""
-    return [*RECOMMENDERS, *sorted({*_registered, *_entry_points()}), *EMBEDDINGS]
+    return [*RECOMMENDERS, *sorted({*_registered, *_entry_points()}), *EMBEDDINGS, *WITHOUT_VECTORS]
 
 
 def class_of(name: str) -> Any:
@@ -240,16 +241,20 @@ def _checked(name: str, model: Any) -> Any:
 def _maker(name: str) -> Callable[..., Any]:
     """Return the class of a model, or an entry point's callable that creates the model."""
     points = _entry_points()
-    known = {each.lower(): each for each in (*EMBEDDINGS, *EXCLUDED, *points, *_registered, *RECOMMENDERS)}
+    known = {
+        each.lower(): each for each in (*EMBEDDINGS, *WITHOUT_VECTORS, *EXCLUDED, *points, *_registered, *RECOMMENDERS)
+    }
     found = known.get(name.lower())
     if found is None:
-        raise unknown_name("model", name, [*RECOMMENDERS, *_registered, *points, *EMBEDDINGS])
+        raise unknown_name("model", name, [*RECOMMENDERS, *_registered, *points, *EMBEDDINGS, *WITHOUT_VECTORS])
     if found in RECOMMENDERS:
         return RECOMMENDERS[found].load()
     if found in _registered:
         return _registered[found]
     if found in points:
         return _load_point(points[found])
+    if found in WITHOUT_VECTORS:
+        return WITHOUT_VECTORS[found].load()
     embedding_name(found)  # raises for models that kgplug cannot use
 
     from kgplug.embeddings.named import named

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from kgplug.embeddings.link_predictor import LinkPredictor
     from kgplug.embeddings.model import EmbeddingModel
     from kgplug.recommenders.base import Recommender
 
@@ -92,7 +93,7 @@ def entity_map(model: EmbeddingModel, *, labels: Sequence[str] | None = None, ax
     return axes
 
 
-def run_figure(model: EmbeddingModel | Recommender) -> Figure:
+def run_figure(model: LinkPredictor | Recommender) -> Figure:
     """Draw one trained model: its training curve and, for an embedding, the map of its entities.
 
     Raises:

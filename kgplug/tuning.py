@@ -21,16 +21,17 @@ from kgplug import models
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.values.whole_numbers import is_whole, whole_number
+from kgplug.embeddings.catalogue import EMBEDDINGS
 from kgplug.errors import TrainingError, UsageError, when_interrupted
 from kgplug.evaluation.metrics.catalogue import VALIDATED_BY
 from kgplug.plain_text import counted
 from kgplug.progress import bar as progress_bar
 from kgplug.training import studies
-from kgplug.training.config import Range, Space
+from kgplug.training.config import ModelConfig, Range, Space
 from kgplug.training.studies import open_study, quiet_optuna, study_path
 
 if TYPE_CHECKING:
-    from kgplug.embeddings.model import EmbeddingModel
+    from kgplug.embeddings.link_predictor import LinkPredictor
     from kgplug.recommenders.base import Recommender
 
 MAX_RANKED_TRIPLES = 1000  # maximum number of validation triples that are ranked, the same ones in every trial
@@ -178,16 +179,17 @@ def _kept(study: optuna.Study, path: Path | None) -> str | None:
     return f"The same command continues after {counted(n, 'trial')}." if path is not None and n else None
 
 
-def _space_of(model: Recommender | EmbeddingModel, fixed: Mapping[str, Any]) -> tuple[Space, dict[str, Any]]:
+def _space_of(model: Recommender | LinkPredictor, fixed: Mapping[str, Any]) -> tuple[Space, dict[str, Any]]:
     """Return setting → range or choices, and setting → default. A default outside of the range or choices is left out.
 
     The settings in `fixed` are not searched.
     """
-    space, own = type(model.config).tuning, dict(model.config)
-    if not model.kind.gives_lists:
+    config: ModelConfig = model.config
+    space, own = type(config).tuning, dict(config)
+    if model.name in EMBEDDINGS:
         from kgplug.embeddings.search_space import defaults, search_space
 
-        space, own = search_space(model.name, model.config), defaults(model.name, model.config)  # type: ignore[arg-type]
+        space, own = search_space(model.name, config), defaults(model.name, config)  # type: ignore[arg-type]
     if not space:
         raise UsageError(f"{model.name} has no settings to search (its config has no `tuning`).")
     free = {name: values for name, values in space.items() if not _is_fixed(name, fixed)}

@@ -1,4 +1,4 @@
-"""Commands that ask what the graph serves: recommend, similar, predict."""
+"""Commands that ask what the graph serves: recommend, similar, predict, rules."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from kgplug.cli.console import (
     open_graph,
     open_runs,
     print_frame,
+    print_json,
 )
 from kgplug.cli.keys import entity_key, item_key, user_key
 from kgplug.cli.this_graph import resolve_here, this_graph
@@ -40,7 +41,7 @@ Model = Annotated[
 
 def add_to(app: typer.Typer) -> None:
     """Register these commands."""
-    for command in (recommend, similar, predict):
+    for command in (recommend, similar, predict, rules):
         app.command(rich_help_panel="Serving")(command)
 
 
@@ -160,6 +161,40 @@ def predict(
         if write:
             counts = graph.write_predictions(found)
             err.print(str(counts))
+
+
+def rules(
+    run: Annotated[
+        str,
+        typer.Argument(help="A run of Rules, or Rules for its newest run.", autocompletion=run_names),
+    ] = "Rules",
+    relation: Annotated[
+        str | None, typer.Option(help="Relationship type that the rules conclude. Default: all.")
+    ] = None,
+    k: Annotated[int, typer.Option("--k", "-k", "--top", help="Number of rules.", min=1)] = 20,
+    cypher: Annotated[
+        bool, typer.Option("--cypher", help="Print a Cypher query that applies these rules. Needs --relation.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Show the best mined rules of a run, or print them as a plain Cypher query that predicts missing relationships.
+
+    Rules about single nodes (constants) are left out; `kgplug predict` uses them as well. The query needs no kgplug:
+    paste it into any Neo4j client. It applies the rules to the graph as it is then.
+
+    Examples: `kgplug rules`, `kgplug rules --relation DIRECTED -k 5`, `kgplug rules --relation DIRECTED --cypher`
+    """
+    from kgplug import jobs
+
+    if cypher and relation is None:
+        raise UsageError("--cypher needs --relation: a query predicts relationships of one type.")
+    found = jobs.rules(open_runs().resolve(run), relation, k=k)
+    if not cypher:
+        print_frame(found.to_dataframe(), as_json=as_json, title=f"Rules of run {found.run}")
+    elif as_json:
+        print_json({"relation": relation, "cypher": found.to_cypher()})
+    else:
+        typer.echo(found.to_cypher())
 
 
 def use_schema(graph: Graph, schema_file: Path | None, model: str | None, *, vectors: bool = False) -> None:

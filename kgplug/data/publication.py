@@ -122,6 +122,7 @@ class Predictions:
         head_labels, tail_labels: object (n,), node labels.
         head_keys, tail_keys: object (n,), node keys.
         scores: float32 (n,), higher is more plausible.
+        reasons: object (n,), text that says why each triple is predicted; None if the model cannot say.
     """
 
     model: str
@@ -132,6 +133,7 @@ class Predictions:
     tail_labels: np.ndarray
     tail_keys: np.ndarray
     scores: np.ndarray
+    reasons: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -143,10 +145,13 @@ class Predictions:
         return self.to_dataframe().to_html(index=False)
 
     def to_dataframe(self) -> pd.DataFrame:
-        """Return one row per triple: rank, head_label, head, relation, tail_label, tail, score."""
+        """Return one row per triple: rank, head_label, head, relation, tail_label, tail, score.
+
+        If the model gives reasons, they are the last column, reason.
+        """
         import pandas as pd
 
-        return pd.DataFrame(
+        frame = pd.DataFrame(
             {
                 "rank": np.arange(1, len(self) + 1),
                 "head_label": self.head_labels,
@@ -157,6 +162,27 @@ class Predictions:
                 "score": self.scores,
             }
         )
+        return frame if self.reasons is None else frame.assign(reason=self.reasons)
+
+
+@dataclass(frozen=True)
+class PathRule:
+    """A rule without constants: relation(X, Y) holds if a path of one or two relationships leads from X to Y.
+
+    Attributes:
+        relation: Relationship type that the rule concludes.
+        body: The path: relationship types, each with True if it is followed in its own direction.
+        confidence: support / (size of the body + a constant).
+        support, body_size: Number of pairs for which the whole rule holds, and for which the path exists.
+        rule: The rule as text, such as "DIRECTED(X, Y) <- DIRECTED(X, Z), SEQUEL(Z, Y)".
+    """
+
+    relation: str
+    body: list[tuple[str, bool]]
+    confidence: float
+    support: int
+    body_size: int
+    rule: str
 
 
 def usable_rows(vectors: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sys
 
-from kgplug.embeddings.catalogue import EMBEDDINGS
+from kgplug.embeddings.catalogue import EMBEDDINGS, WITHOUT_VECTORS
 from kgplug.settings import Settings
 
 _CHOSEN = ("PYSTOW_HOME", "PYSTOW_NAME", "PYSTOW_USE_APPDIRS")  # users may set one; PYKEEN_HOME overrides all three
@@ -19,10 +19,12 @@ _CHOSEN = ("PYSTOW_HOME", "PYSTOW_NAME", "PYSTOW_USE_APPDIRS")  # users may set 
 if "pykeen" not in sys.modules and not any(name in os.environ for name in _CHOSEN):
     os.environ["PYSTOW_HOME"] = str(Settings().pystow_dir)
 
-__all__ = sorted(name for name in EMBEDDINGS if name.isidentifier())  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = sorted(name for name in (*EMBEDDINGS, *WITHOUT_VECTORS) if name.isidentifier())  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> type:
+    if name in WITHOUT_VECTORS:
+        return WITHOUT_VECTORS[name].load()
     if name not in EMBEDDINGS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from kgplug.embeddings.named import named

@@ -1,4 +1,4 @@
-"""The embedding models that kgplug offers by name: PyKEEN's models that learn entity vectors from triples alone.
+"""The models that predict links, by name: PyKEEN's models that learn entity vectors from triples alone, and rules.
 
 This is a plain table, so that names can be listed without importing PyKEEN, which takes seconds. A test compares it
 with PyKEEN's own list.
@@ -6,6 +6,7 @@ with PyKEEN's own list.
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,6 +36,25 @@ class EmbeddingEntry:
     defaults: dict[str, Any] = field(default_factory=dict[str, Any])
     inverse: bool = False
     reads_graph: bool = False
+
+
+@dataclass(frozen=True)
+class WithoutVectors:
+    """A model of kgplug that predicts links and has no vectors.
+
+    Attributes:
+        home: Where the class is: "module:Class" under `kgplug.embeddings`.
+        paper, good_for: As in `EmbeddingEntry`.
+    """
+
+    home: str
+    paper: str
+    good_for: str
+
+    def load(self) -> Any:
+        """Import the model's module and return its class."""
+        module, _, name = self.home.partition(":")
+        return getattr(importlib.import_module(f"kgplug.embeddings.{module}"), name)
 
 
 _TRANSLATION = ("translation",)
@@ -136,6 +156,10 @@ EMBEDDINGS: dict[str, EmbeddingEntry] = {
     "TuckER": EmbeddingEntry("Balažević et al., EMNLP 2019", "tensor factorisation with a shared core"),
     "UM": EmbeddingEntry("Bordes et al., 2014", "which entities are related, whatever the relation", ()),
 }  # fmt: skip
+
+WITHOUT_VECTORS: dict[str, WithoutVectors] = {
+    "Rules": WithoutVectors("rules.model:Rules", "Meilicke et al., IJCAI 2019", "links with their reasons; no vectors"),
+}
 
 EXCLUDED: dict[str, str] = {
     "ComplExLiteral": "it needs numbers attached to entities, and kgplug passes triples only",

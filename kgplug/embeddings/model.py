@@ -7,14 +7,12 @@ import logging
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
 
-from kgplug.data.artefact import new_run_id, read_artefact, write_artefact
-from kgplug.data.erasure.user_arrays import EntityArrays
-from kgplug.data.kinds import TRIPLES, Inputs, Kind
+from kgplug.data.artefact import write_artefact
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.publication import Publication, RelationVectors, vectors_by_label
 from kgplug.data.ranking.ties import Ties
@@ -24,11 +22,11 @@ from kgplug.data.values.keys import fingerprint
 from kgplug.data.values.whole_numbers import is_whole, whole_number
 from kgplug.embeddings.catalogue import EMBEDDINGS, embedding_name
 from kgplug.embeddings.config import embedding_config
-from kgplug.embeddings.export import entity_vectors, object_array, real_numbers
+from kgplug.embeddings.export import entity_vectors, real_numbers
 from kgplug.embeddings.health import model_findings
+from kgplug.embeddings.link_predictor import LinkPredictor, PairScores
 from kgplug.embeddings.validation import Validation, validation_triples
 from kgplug.errors import DataError, RunError, TrainingError, UsageError, unknown_name
-from kgplug.plain_text import counted
 from kgplug.renamed import renamed
 from kgplug.training.config import DataSize
 from kgplug.training.tensors import tensor_of
@@ -41,29 +39,14 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-class EmbeddingModel:
+class EmbeddingModel(LinkPredictor):
     """A PyKEEN model, chosen by name and trained on the triples of a knowledge graph.
 
-    Entity and relation indices are positions in `entity_keys` and `relations`, the same as in the training graph.
-
     Attributes:
-        name: Name of the model, as in `kgplug.available()`.
         config: The settings, an `EmbeddingConfig`.
-        entity_keys, entity_labels: Keys and labels of the entities, object (n_entities,), set by `fit`.
-        relations: Names of the relations, object (n_relations,), set by `fit`.
         history: `History.to_dict()`: losses, validation metrics and times of the epochs.
         health: Signs that the model has collapsed, one sentence each (`kgplug.embeddings.health`).
-        run: Id of this training, under which it is saved and published.
     """
-
-    kind: ClassVar[Kind] = Kind.EMBEDDING
-    inputs: ClassVar[Inputs] = TRIPLES
-
-    entity_keys: np.ndarray
-    entity_labels: np.ndarray
-    relations: np.ndarray
-    seed: int
-    run: str
 
     def __init__(self, name: str, **settings: Any) -> None:
         self.name = embedding_name(name)
@@ -79,14 +62,6 @@ class EmbeddingModel:
         self._module: Any = None
         self._graph_triples: np.ndarray | None = None
         self._unit: np.ndarray | None = None
-
-    def __repr__(self) -> str:
-        made = f"{self.name}({self.config.describe()})"
-        if not hasattr(self, "entity_keys"):
-            return f"{made}, not trained"
-        entities = counted(len(self.entity_keys), "entity", plural="entities")
-        graph = f"{entities} and {counted(len(self.relations), 'relation')}"
-        return f"{made}, trained on {graph}, run {self.run}"
 
     def fit(
         self,
@@ -130,15 +105,7 @@ class EmbeddingModel:
         from kgplug.training.memory import attempts
 
         seed = whole_number(seed, "seed")
-        if knowledge.n_triples == 0 or knowledge.n_entities < 2:
-            raise DataError(
-                f"{self.name} needs at least one triple, between two entities; found {knowledge.n_triples:,} triples "
-                f"and {knowledge.n_entities:,} entities. Add relationships between items and other entities, or choose "
-                "a model that needs only likes (`kgplug models`)."
-            )
-        self.entity_keys, self.entity_labels = knowledge.entity_keys, knowledge.entity_labels
-        self.relations, self.seed, self.run = knowledge.relations, seed, new_run_id(self.name)
-        self.graph_schema = knowledge.graph_schema
+        self._begin(knowledge, seed)
         self._graph_triples = knowledge.triples if EMBEDDINGS[self.name].reads_graph else None
         self.config = self.config.suited(DataSize(n_triples=knowledge.n_triples))
         device = choose_device(self.config.device)
@@ -162,7 +129,7 @@ class EmbeddingModel:
         finally:
             if self._module is not None:
                 self._forget_cached()
-        self.health = model_findings(self)
+        self.health = self.findings()
         if self.health:
             _log.warning("%s has collapsed: %s.", self.name, "; ".join(self.health))
         return self
@@ -275,14 +242,7 @@ class EmbeddingModel:
                 part.enriched_embeddings = None
 
     @property
-    def vocabulary(self) -> KnowledgeGraph:
-        """The entities and relations that the model knows, as a graph without triples."""
-        none = np.empty((0, 3), dtype=np.int64)
-        return KnowledgeGraph(self.entity_keys, self.entity_labels, self.relations, none)
-
-    @property
     def is_trained(self) -> bool:
-        """Whether `fit` was called, or the model was loaded."""
         return self._module is not None
 
     @property
@@ -338,43 +298,22 @@ class EmbeddingModel:
         return forward | {f"inverse_{name}": np.ascontiguousarray(tensor[1::2]) for name, tensor in named.items()}
 
     def score_triples(self, triples: np.ndarray) -> np.ndarray:
-        """Score triples: int64 (n, 3) → float32 (n,), higher is more plausible.
-
-        Raises:
-            UsageError: An index is out of range.
-        """
         from kgplug.embeddings.parts.all_entities import scores_of
 
         return scores_of(self.module, self._checked(triples))
 
     def ranks(self, triples: np.ndarray, known: np.ndarray) -> np.ndarray:
-        """Rank the true head and the true tail of each triple among all entities.
-
-        Ranks are filtered: other entities that would also make a known triple are left out. They are realistic: an
-        entity with the same score as the true one counts half.
-
-        Args:
-            triples: int64 (n, 3).
-            known: int64 (m, 3), triples known to be true; `triples` are added.
-
-        Returns:
-            float64 (n, 2): rank of the head, rank of the tail; the best is 1.
-
-        Raises:
-            UsageError: An index is out of range.
-        """
         from kgplug.embeddings.parts.all_entities import ranks_of
 
         return ranks_of(self.module, self._checked(triples), self._checked(known))
 
-    def _checked(self, triples: np.ndarray) -> np.ndarray:
-        triples = np.ascontiguousarray(np.asarray(triples, dtype=np.int64).reshape(-1, 3))
-        n, m = len(self.entity_keys), len(self.relations)
-        if len(triples) and (triples.min() < 0 or (triples.max(axis=0) >= [n, m, n]).any()):
-            raise UsageError(
-                f"Expected triples of entities 0 … {n - 1} and relations 0 … {m - 1}; found an index out of range."
-            )
-        return triples
+    def pair_scores(self, relation: int, heads: np.ndarray, tails: np.ndarray, *, block_floats: int) -> PairScores:
+        from kgplug.embeddings.parts.all_entities import pair_scores
+
+        return pair_scores(self.module, relation, heads, tails, block_floats=block_floats)
+
+    def findings(self) -> list[str]:
+        return model_findings(self)
 
     def nearest(self, entity: int, k: int = 10, *, label: str | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return the entities with the most similar vectors (cosine), without the entity itself.
@@ -428,7 +367,7 @@ class EmbeddingModel:
         entities = (self.entity_labels, self.entity_keys, self.entity_vectors())
         parts = vectors_by_label(*(each[has_node] for each in entities))
         relations = RelationVectors(self.relations, self.relation_vectors())
-        findings = list(dict.fromkeys([*self.health, *model_findings(self)]))
+        findings = list(dict.fromkeys([*self.health, *self.findings()]))
         return Publication(self.name, self.run, parts, None, details or {}, relations, findings=findings)
 
     @renamed(folder="run_dir")
@@ -444,57 +383,17 @@ class EmbeddingModel:
         if self._graph_triples is not None:
             arrays["graph.triples"] = self._graph_triples
         arrays |= {} if memory is None else memory.to_arrays()
-        write_artefact(Path(run_dir), arrays, {
-            "kind": self.kind,
-            "model": self.name,
-            "run": self.run,
-            "settings": self.config.model_dump(),
-            "seed": self.seed,
-            "history": self.history,
-            "health": self.health,
-            "entity_keys": list(self.entity_keys),
-            "entity_labels": list(self.entity_labels),
-            "relations": list(self.relations),
-            **({} if self.graph_schema is None else {"schema": self.graph_schema}),
-            **facts,
-        })  # fmt: skip
-
-    @classmethod
-    def user_arrays(cls) -> EntityArrays:
-        """Return the object that erases an entity, such as a user, from the arrays of a saved run."""
-        return EntityArrays()
-
-    @classmethod
-    @renamed(folder="run_dir")
-    def load(cls, run_dir: Path) -> Self:
-        """Read a model that `save` wrote.
-
-        Raises:
-            RunError: The folder is damaged or does not hold an embedding.
-        """
-        return cls.restored(Path(run_dir), *read_artefact(Path(run_dir)))
+        write_artefact(Path(run_dir), arrays, {**self._content(), **facts})
 
     @classmethod
     def restored(cls, run_dir: Path, arrays: dict[str, np.ndarray], content: dict[str, Any]) -> Self:
-        """Rebuild a saved model from what `read_artefact` read in its folder `run_dir`. Errors are those of `load`.
-
-        Args:
-            run_dir: The run's folder, for messages.
-            arrays: Name → array, including the module's weights.
-            content: What `save` wrote as JSON.
-        """
         if content.get("kind") != cls.kind or content.get("model") not in EMBEDDINGS:
             raise RunError(
                 f"{run_dir} holds {content.get('model')}, not an embedding. Open any run with kgplug.load()."
             )
         model = cls.__new__(cls)
         EmbeddingModel.__init__(model, content["model"], **content["settings"])
-        model.entity_keys, model.entity_labels, model.relations = (
-            object_array(content[name]) for name in ("entity_keys", "entity_labels", "relations")
-        )
-        model.seed, model.history, model.run = content["seed"], content["history"], content["run"]
-        model.health = list(content.get("health") or [])
-        model.graph_schema = content.get("schema")
+        model._take(content)
         model._graph_triples = arrays.get("graph.triples")
         none = np.empty((0, 3), dtype=np.int64)
         model._module = model._build(none if model._graph_triples is None else model._graph_triples)

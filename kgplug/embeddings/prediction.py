@@ -5,13 +5,11 @@ from __future__ import annotations
 import bisect
 import difflib
 import heapq
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import torch
 
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.publication import Predictions
@@ -21,7 +19,7 @@ from kgplug.errors import TrainingError, UsageError, unknown_name
 from kgplug.progress import bar as progress_bar
 
 if TYPE_CHECKING:
-    from kgplug.embeddings.model import EmbeddingModel
+    from kgplug.embeddings.link_predictor import LinkPredictor, PairScores
 
 _BLOCK_FLOATS = 4_000_000  # floats held at a time while scoring: 16 MB
 _SHOWN_KEYS = 3
@@ -52,7 +50,7 @@ class Question:
 
 
 def ask(
-    model: EmbeddingModel,
+    model: LinkPredictor,
     known: KnowledgeGraph,
     relation: str,
     *,
@@ -84,7 +82,7 @@ def ask(
     return Question(relation_index, heads, tails, pairs, bool((pairs[:, 0] == pairs[:, 1]).any()))
 
 
-def predict(model: EmbeddingModel, question: Question, *, k: int = 10, progress: bool | None = None) -> Predictions:
+def predict(model: LinkPredictor, question: Question, *, k: int = 10, progress: bool | None = None) -> Predictions:
     """Return the most plausible unknown pairs of a question, best first.
 
     Args:
@@ -117,6 +115,7 @@ def predict(model: EmbeddingModel, question: Question, *, k: int = 10, progress:
         model.entity_labels[found_tails],
         model.entity_keys[found_tails],
         found_scores,
+        reasons=model.reasons(question.relation, found_heads, found_tails),
     )
 
 
@@ -177,28 +176,13 @@ class _Best:
         return scores[first[group[ranks] - 1]], self.codes[order[ranks]]
 
 
-@torch.no_grad()
-def _scored(model: EmbeddingModel, question: Question) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Score the pairs in blocks. Yield (heads, tails, scores) per block: int64 (b,), int64 (c,), float32 (b, c)."""
-    from kgplug.embeddings.parts.all_entities import all_scores, floats_per_triple
-
-    module, n, scored = model.module, len(model.entity_keys), all_scores(model.module)
-    cost = floats_per_triple(module)
-    # Score all entities as tails if that costs no more than scoring the wanted ones alone.
-    at_once = scored.floats_per_score == 1 and n <= min(_BLOCK_FLOATS, cost * len(question.tails))
-    columns = len(question.tails) if at_once else max(1, min(len(question.tails), _BLOCK_FLOATS // cost))
-    for heads in _blocks(question.heads, max(1, _BLOCK_FLOATS // (n if at_once else cost * columns))):
-        entities = torch.from_numpy(heads).to(module.device)
-        relations = torch.full_like(entities, question.relation)
-        for tails in _blocks(question.tails, columns):
-            if at_once:
-                scores = scored.tails(entities, relations).float().cpu().numpy()[:, tails]
-            else:
-                queries, candidates = torch.stack([entities, relations], dim=1), torch.from_numpy(tails)
-                scores = module.predict_t(queries, tails=candidates.to(module.device)).float().cpu().numpy().copy()
-            if np.isnan(scores).any():
-                raise TrainingError(f"{model.name}'s scores are not numbers. Train again with a smaller learning_rate.")
-            yield heads, tails, scores
+def _scored(model: LinkPredictor, question: Question) -> PairScores:
+    """Score the pairs in blocks."""
+    pairs = model.pair_scores(question.relation, question.heads, question.tails, block_floats=_BLOCK_FLOATS)
+    for heads, tails, scores in pairs:
+        if np.isnan(scores).any():
+            raise TrainingError(f"{model.name}'s scores are not numbers. Train again with a smaller learning_rate.")
+        yield heads, tails, scores
 
 
 def _leave_out(scores: np.ndarray, heads: np.ndarray, tails: np.ndarray, question: Question) -> None:
@@ -218,7 +202,7 @@ def _leave_out(scores: np.ndarray, heads: np.ndarray, tails: np.ndarray, questio
     scores[rows[inside], columns[inside]] = -np.inf
 
 
-def _known_pairs(model: EmbeddingModel, known: KnowledgeGraph, relation: str) -> np.ndarray:
+def _known_pairs(model: LinkPredictor, known: KnowledgeGraph, relation: str) -> np.ndarray:
     """Return heads and tails of the relation's known triples, int64 (n, 2), in the model's indices, sorted.
 
     Triples with an entity that the model does not know are left out.
@@ -230,9 +214,7 @@ def _known_pairs(model: EmbeddingModel, known: KnowledgeGraph, relation: str) ->
     return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
 
 
-def _entities(
-    model: EmbeddingModel, end: str, label: str | None, key: int | str | None, seen: np.ndarray
-) -> np.ndarray:
+def _entities(model: LinkPredictor, end: str, label: str | None, key: int | str | None, seen: np.ndarray) -> np.ndarray:
     """Return the entities to score at one end: int64 (n,), ascending.
 
     Args:
@@ -262,7 +244,7 @@ def _entities(
     return np.flatnonzero(pd.Index(labels, dtype=object).isin(wanted))
 
 
-def _unknown_key(model: EmbeddingModel, end: str, label: str | None, key: int | str) -> UsageError:
+def _unknown_key(model: LinkPredictor, end: str, label: str | None, key: int | str) -> UsageError:
     keys = model.entity_keys if label is None else model.entity_keys[model.entity_labels == label]
     numbers = {one for one in keys if isinstance(one, int)}  # nodes with different labels may have the same key
     if isinstance(key, int) and numbers:
@@ -274,7 +256,3 @@ def _unknown_key(model: EmbeddingModel, end: str, label: str | None, key: int | 
         near = difflib.get_close_matches(str(key), around, n=_SHOWN_KEYS, cutoff=0)
     where = f":{label} node" if label else "node"
     return UsageError(f"{model.name} has no {where} with the key {key!r} as a {end}. The nearest: {', '.join(near)}.")
-
-
-def _blocks(numbers: np.ndarray, size: int) -> Iterator[np.ndarray]:
-    return (numbers[start : start + size] for start in range(0, len(numbers), size))

@@ -32,9 +32,9 @@ from kgplug.recommenders.health import model_findings
 from kgplug.renamed import renamed
 
 if TYPE_CHECKING:
-    from kgplug.embeddings.model import EmbeddingModel
+    from kgplug.embeddings.link_predictor import LinkPredictor
 
-Evaluated: TypeAlias = "Recommender | EmbeddingModel"
+Evaluated: TypeAlias = "Recommender | LinkPredictor"
 _log = logging.getLogger(__name__)
 
 _TRAINING_PAIRS = 100_000  # maximum number of training likes that are scored for the median score
@@ -105,7 +105,7 @@ def evaluate(
     """
     lengths, named = check_lengths(k), _named(models)
     recommenders = {name: model for name, model in named.items() if isinstance(model, Recommender)}
-    embeddings = {name: cast("EmbeddingModel", model) for name, model in named.items() if name not in recommenders}
+    embeddings = {name: cast("LinkPredictor", model) for name, model in named.items() if name not in recommenders}
     if embeddings and recommenders:
         raise UsageError("Recommenders and embeddings have no metric in common. Evaluate models of one kind at a time.")
     expected: type[object] = KnowledgeGraph if embeddings else Interactions
@@ -154,13 +154,13 @@ def _named(models: Evaluated | Sequence[Evaluated] | Mapping[str, Evaluated]) ->
 def _is_model(value: object) -> bool:
     if isinstance(value, Recommender):
         return True
-    from kgplug.embeddings.model import EmbeddingModel  # imports torch, which recommenders may not need
+    from kgplug.embeddings.link_predictor import LinkPredictor
 
-    return isinstance(value, EmbeddingModel)
+    return isinstance(value, LinkPredictor)
 
 
 def _evaluate_embeddings(
-    models: Mapping[str, EmbeddingModel], train: KnowledgeGraph, test: KnowledgeGraph, valid: KnowledgeGraph | None
+    models: Mapping[str, LinkPredictor], train: KnowledgeGraph, test: KnowledgeGraph, valid: KnowledgeGraph | None
 ) -> pd.DataFrame:
     """Measure embeddings by link prediction, one row per model."""
     rows: list[dict[str, Any]] = []

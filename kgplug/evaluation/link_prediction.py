@@ -11,10 +11,10 @@ from kgplug.evaluation.metrics import link_prediction
 
 if TYPE_CHECKING:
     from kgplug.data.knowledge_graph import KnowledgeGraph
-    from kgplug.embeddings.model import EmbeddingModel
+    from kgplug.embeddings.link_predictor import LinkPredictor
 
 
-def evaluate_link_prediction(model: EmbeddingModel, test: np.ndarray, known: np.ndarray) -> dict[str, float]:
+def evaluate_link_prediction(model: LinkPredictor, test: np.ndarray, known: np.ndarray) -> dict[str, float]:
     """Rank the true head and the true tail of each test triple among all entities, and return the metrics of the ranks.
 
     Ranks are filtered (Bordes et al., NeurIPS 2013): other entities that would also make a known triple are left out.

@@ -164,13 +164,13 @@ def _described(schema: GraphSchema, what: str, node: str) -> str:
     `what` is "label" or "name", and `node` is the node's Cypher variable.
     """
     keys = named_keys(schema)
-    first = f"head([label IN [{', '.join(map(_text, keys))}] WHERE label IN labels({node})]"
+    first = f"head([label IN [{', '.join(map(quote_text, keys))}] WHERE label IN labels({node})]"
     if what == "label":
         return f"{first} + labels({node}))\n"
     item = f"{node}.{quote(schema.item.key)}"
     title = f"coalesce({node}.{quote(schema.item.title)}, {item})" if schema.item.title else item
-    key_of = ", ".join(f"{quote(label)}: {_text(key)}" for label, key in keys.items())
-    titles, others = (", ".join(map(_text, names)) for names in (TITLE_NAMES, KEY_NAMES))
+    key_of = ", ".join(f"{quote(label)}: {quote_text(key)}" for label, key in keys.items())
+    titles, others = (", ".join(map(quote_text, names)) for names in (TITLE_NAMES, KEY_NAMES))
     return (
         f"CASE WHEN {node}:{quote(schema.item.label)} THEN {title} ELSE head(COLLECT {{ // a title, else the key\n"
         f"    WITH {{{key_of}}}[{first})] AS key\n"
@@ -179,7 +179,7 @@ def _described(schema: GraphSchema, what: str, node: str) -> str:
         "      WHEN name STARTS WITH 'kgplug_' THEN null\n"
         "      WHEN name = key THEN 100\n"
         f"      WHEN {node}[name] IS :: STRING NOT NULL AND trim({node}[name]) <> '' AND (\n"
-        f"        toLower(name) IN [{titles}] OR name =~ {_text(TITLE_PATTERN)})\n"
+        f"        toLower(name) IN [{titles}] OR name =~ {quote_text(TITLE_PATTERN)})\n"
         f"        THEN head([i IN range(0, 99) WHERE [{titles}][i] = toLower(name)] + [99])\n"
         f"      ELSE head([i IN range(0, 99) WHERE [{others}][i] = toLower(name) | 101 + i]) END AS title_rank\n"
         "    WHERE title_rank IS NOT NULL\n"
@@ -188,7 +188,7 @@ def _described(schema: GraphSchema, what: str, node: str) -> str:
     )
 
 
-def _text(text: str) -> str:
+def quote_text(text: str) -> str:
     """Return text as a quoted Cypher string."""
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 

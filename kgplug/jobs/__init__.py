@@ -4,6 +4,7 @@ from kgplug.jobs.data import DEFAULT_FRACTIONS, GraphData, Split, evaluation_of,
 from kgplug.jobs.evaluate import evaluate
 from kgplug.jobs.predict import predict
 from kgplug.jobs.publish import diff, open_run, preview, publish, resume
+from kgplug.jobs.rules import rules
 from kgplug.jobs.train import train
 from kgplug.jobs.tune import tune
 
@@ -20,6 +21,7 @@ __all__ = [
     "publish",
     "read",
     "resume",
+    "rules",
     "train",
     "tune",
 ]

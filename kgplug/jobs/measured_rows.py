@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from kgplug.data.interactions import Interactions
     from kgplug.data.knowledge_graph import KnowledgeGraph
-    from kgplug.embeddings.model import EmbeddingModel
+    from kgplug.embeddings.link_predictor import LinkPredictor
     from kgplug.recommenders.base import Recommender
 
 TEST_ROWS, GONE = "test rows", "gone"
@@ -305,12 +305,11 @@ class TestTriples(TestRows):
     def measure(self, run: MeasuredRun, k: tuple[int, ...], beyond: bool) -> pd.DataFrame:
         import pandas as pd
 
-        from kgplug.embeddings.health import model_findings
         from kgplug.evaluation.health import no_better_than_guesses
         from kgplug.evaluation.link_prediction import count_untrained, evaluate_link_prediction
 
         del k, beyond
-        model = cast("EmbeddingModel", models.load(run.run_dir))
+        model = cast("LinkPredictor", models.load(run.run_dir))
         triples, test = self._numbered(model.vocabulary), self.test_rows(run)
         metrics: dict[str, float] = evaluate_link_prediction(model, triples[test], known=triples[run.knows])
         learnt = replace(model.vocabulary, triples=triples[run.knows & (run.sets == TRAINING)])
@@ -318,7 +317,7 @@ class TestTriples(TestRows):
         metrics[TEST_ROWS], metrics[GONE] = int(test.sum()), run.gone
         table = pd.DataFrame([metrics], index=[run.run_dir.name])
         guesses = no_better_than_guesses(metrics["MRR"], 2 * int(test.sum()), len(model.entity_keys))
-        found = list(dict.fromkeys([*model_findings(model), *([] if guesses is None else [guesses])]))
+        found = list(dict.fromkeys([*model.findings(), *([] if guesses is None else [guesses])]))
         table.attrs["health"] = {run.run_dir.name: found} if found else {}
         return table
 

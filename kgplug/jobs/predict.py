@@ -18,7 +18,7 @@ from kgplug.renamed import renamed
 
 if TYPE_CHECKING:
     from kgplug.data.publication import Predictions
-    from kgplug.embeddings.model import EmbeddingModel
+    from kgplug.embeddings.link_predictor import LinkPredictor
     from kgplug.embeddings.prediction import Question
 
 
@@ -57,7 +57,7 @@ def predict(
     refuse_other_graph(graph_identity(graph.connection, None), run_dir, content)
     if Kind(content["kind"]).gives_lists:
         raise UsageError(f"{content['model']} is a recommender. Only an embedding, such as TransE, predicts links.")
-    model = cast("EmbeddingModel", models.load(run_dir))
+    model = cast("LinkPredictor", models.load(run_dir))
     ends: dict[str, Any] = {"head_label": head_label, "tail_label": tail_label, "head": head, "tail": tail}
     try:
         known = graph.read_knowledge(GraphSchema.model_validate(content["schema"]), progress=progress)

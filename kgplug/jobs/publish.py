@@ -30,7 +30,7 @@ from kgplug.renamed import renamed
 from kgplug.training.runs import Runs
 
 if TYPE_CHECKING:
-    from kgplug.embeddings.model import EmbeddingModel
+    from kgplug.embeddings.link_predictor import LinkPredictor
     from kgplug.graph.publishing.preview import Preview
     from kgplug.graph.publishing.report import PublishReport
     from kgplug.recommenders.base import Recommender
@@ -78,9 +78,7 @@ def preview(
     return graph.preview(model, options, details=details, progress=progress)
 
 
-def open_run(
-    graph: Graph, run_dir: Path, *, force: bool = False
-) -> tuple[Recommender | EmbeddingModel, dict[str, Any]]:
+def open_run(graph: Graph, run_dir: Path, *, force: bool = False) -> tuple[Recommender | LinkPredictor, dict[str, Any]]:
     """Return a run's model, and the facts about the run that the graph's catalogue keeps.
 
     Args:

@@ -64,7 +64,7 @@ class EntityArrays:
     """Erases an entity from a saved embedding's arrays. Arrays with "entity" in their name have one row per entity."""
 
     def without(self, arrays: dict[str, np.ndarray], entity: int, n_entities: int) -> dict[str, np.ndarray]:
-        """Return the arrays with an entity erased: its vectors are set to zero, and its triples become self-loops.
+        """Return the arrays with an entity erased: its vectors are zero, its triples self-loops, its rules gone.
 
         Args:
             arrays: arrays of the run, by name.
@@ -75,6 +75,8 @@ class EntityArrays:
         for name, array in kept.items():
             if name == "graph.triples":
                 kept[name] = with_loops(array, entity)
+            elif name == "rules.facts":  # columns 1 and 3 are entities
+                kept[name] = array[(array[:, [1, 3]] != entity).all(axis=1)]
             elif name.endswith(".sources"):  # entity indices: where messages along triples start
                 targets = kept[name.removesuffix("sources") + "targets"]
                 touched = (array == entity) | (targets == entity)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -72,6 +72,31 @@ def floats_per_triple(module: ERModel[Any, Any, Any]) -> int:
     """Estimate the floats that PyKEEN holds to score one triple: three times those of the largest vector or matrix."""
     parts = [*module.entity_representations, *module.relation_representations]
     return 3 * max(int(np.prod(part.shape)) for part in parts)
+
+
+@torch.no_grad()
+def pair_scores(
+    module: ERModel[Any, Any, Any], relation: int, heads: np.ndarray, tails: np.ndarray, *, block_floats: int
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Score every head with every tail in blocks. Arguments and results are those of `LinkPredictor.pair_scores`."""
+    n, scored, cost = module.num_entities, all_scores(module), floats_per_triple(module)
+    # Score all entities as tails if that costs no more than scoring the wanted ones alone.
+    at_once = scored.floats_per_score == 1 and n <= min(block_floats, cost * len(tails))
+    columns = len(tails) if at_once else max(1, min(len(tails), block_floats // cost))
+    for some_heads in _blocks(heads, max(1, block_floats // (n if at_once else cost * columns))):
+        entities = torch.from_numpy(some_heads).to(module.device)
+        relations = torch.full_like(entities, relation)
+        for some_tails in _blocks(tails, columns):
+            if at_once:
+                scores = scored.tails(entities, relations).float().cpu().numpy()[:, some_tails]
+            else:
+                queries, candidates = torch.stack([entities, relations], dim=1), torch.from_numpy(some_tails)
+                scores = module.predict_t(queries, tails=candidates.to(module.device)).float().cpu().numpy().copy()
+            yield some_heads, some_tails, scores
+
+
+def _blocks(numbers: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    return (numbers[start : start + size] for start in range(0, len(numbers), size))
 
 
 def _own_way(module: ERModel[Any, Any, Any], floats_per_score: int) -> AllScores:

@@ -1,0 +1,1 @@
+"""Rules that are mined from triples, and the links that they predict."""

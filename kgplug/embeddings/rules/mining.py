@@ -1,0 +1,190 @@
+"""Mine rules from triples: count exactly or, on large graphs, on a sample."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from kgplug.embeddings.rules.edges import Edges, Pairs
+from kgplug.embeddings.rules.mining_kernels import count_conditions, count_paths, count_steps
+from kgplug.embeddings.rules.rule_set import NONE, RuleSet
+from kgplug.progress import Progress
+from kgplug.progress import bar as progress_bar
+
+_COUNTS = 50_000_000  # counts of paths held at a time: 400 MB with the list of those that are not zero
+_BINS = 1000  # bins of confidence, to find the threshold that leaves at most `max_rules`
+
+
+def mine(
+    edges: Edges,
+    *,
+    min_support: int,
+    min_confidence: float,
+    pc: float,
+    max_rules: int,
+    max_steps: float,
+    seed: int,
+    progress: bool | None = None,
+) -> tuple[RuleSet, float]:
+    """Mine all rules of length 1 and 2 (`RuleSet`).
+
+    The body of a path rule is the number of pairs (X, Y) that its path connects, and its support the number of those
+    that the relation connects as well. The body of a fact rule is the number of entities X that meet its condition. The
+    confidence is support / (body + pc), Laplace-corrected as in AnyBURL (Meilicke et al., IJCAI 2019).
+
+    Args:
+        edges: The graph.
+        min_support, min_confidence: Minimum of a rule.
+        pc: Number added to the body in the confidence.
+        max_rules: Maximum number of fact rules. Those with the highest confidence are kept, to a thousandth.
+        max_steps: Number of edges to follow for each of the two kinds. If a graph needs more, a random sample of
+            starts is used for those steps that need most, and their supports and bodies are estimates.
+        seed: Seed of the sample.
+        progress: Show a bar; None shows it on a terminal.
+
+    Returns:
+        (rules, share): the rules, and the share of the edges to follow that were followed; 1 if all counts are exact.
+    """
+    thresholds = {"min_support": min_support, "min_confidence": min_confidence, "pc": pc}
+    with progress_bar(3 * edges.n_steps, what="Mining rules", unit="step", progress=progress) as bar:
+        paths, of_paths = _paths(edges, **thresholds, max_steps=max_steps, seed=seed, bar=bar)
+        facts, of_facts = _facts(edges, **thresholds, max_rules=max_rules, max_steps=max_steps, seed=seed, bar=bar)
+    return RuleSet(paths, facts), min(of_paths, of_facts)
+
+
+def _paths(
+    edges: Edges, *, min_support: int, min_confidence: float, pc: float, max_steps: float, seed: int, bar: Progress
+) -> tuple[np.ndarray, float]:
+    """Return `RuleSet.paths`, and the share of edges that were followed."""
+    pairs, n_steps, n_relations = Pairs.of_edges(edges), edges.n_steps, edges.n_relations
+    costs = _sums(edges.degrees[edges.ends], edges.bounds)  # (n_segments,), edges to follow from the middle of paths
+    chosen, share = _samples(edges, costs, max_steps, seed)
+    step_sizes = np.bincount(edges.steps, np.diff(edges.bounds), minlength=n_steps).astype(np.int64)
+    width = max(1, _COUNTS // n_steps)
+    found: list[np.ndarray] = []
+    for lowest in range(0, n_relations, width):
+        n = min(width, n_relations - lowest)
+        of_steps = np.zeros((n, n_steps), dtype=np.int32)
+        count_steps(pairs, lowest, of_steps)
+        heads, last = np.nonzero(of_steps >= min_support)
+        none = np.full_like(last, NONE)
+        found.append(np.column_stack([heads + lowest, last, none, of_steps[heads, last], step_sizes[last]]))
+        support = np.zeros(n_steps * n, dtype=np.int32)
+        cells = np.empty(n_steps * n, dtype=np.int32)
+        for step in range(n_steps):
+            starts = edges.by_step[edges.step_bounds[step] : edges.step_bounds[step + 1]]
+            sample, bodies = chosen[step], np.zeros(n_steps, dtype=np.int64)
+            touched = cells[: count_paths(edges, pairs, starts[sample], lowest, bodies, support, cells)]
+            enough = np.sort(touched[support[touched] >= min_support])
+            last, heads = np.divmod(enough, n)
+            scale = len(starts) / max(1, len(sample))
+            counts = np.rint(np.stack([support[enough], bodies[last]], axis=1) * scale).astype(np.int64)
+            found.append(np.column_stack([heads + lowest, np.full_like(last, step), last, counts]))
+            support[touched] = 0
+            bar.update(n / n_relations)
+    rules = np.concatenate(found) if found else np.empty((0, 5), dtype=np.int64)
+    rules = rules[rules[:, 3] >= min_confidence * (rules[:, 4] + pc)]
+    return rules[np.argsort(rules[:, 0], kind="stable")], share
+
+
+def _facts(
+    edges: Edges,
+    *,
+    min_support: int,
+    min_confidence: float,
+    pc: float,
+    max_rules: int,
+    max_steps: float,
+    seed: int,
+    bar: Progress,
+) -> tuple[np.ndarray, float]:
+    """Return `RuleSet.facts`, and the share of edges that were followed."""
+    sizes, n_segments = edges.sizes, len(edges.steps)
+    chosen, share = _samples(edges, edges.degrees[edges.starts], max_steps, seed)
+    counts, touched = np.zeros(len(sizes), dtype=np.int32), np.empty(len(sizes), dtype=np.int64)
+    used = np.zeros(len(edges.segments) - 1, dtype=bool)
+    histogram = np.zeros(_BINS, dtype=np.int64)
+
+    def count(threshold: float, found: np.ndarray) -> int:
+        n_found = 0
+        for step in range(edges.n_steps):
+            starts = edges.by_step[edges.step_bounds[step] : edges.step_bounds[step + 1]]  # entities X with the step
+            inverse = (step + edges.n_relations) % edges.n_steps
+            targets = edges.by_step[edges.step_bounds[inverse] : edges.step_bounds[inverse + 1]]
+            sample = starts[chosen[step]]
+            used[edges.starts[sample]] = True
+            n_found = count_conditions(
+                edges, targets[sizes[targets] >= min_support], used, sizes, counts, touched,
+                len(starts) / max(1, len(sample)), min_support, threshold, pc, histogram, found, n_found,
+            )  # fmt: skip
+            used[edges.starts[sample]] = False
+            bar.update(1)
+        return n_found
+
+    none = np.empty((0, 3), dtype=np.int32)
+    n_rules = count(min_confidence, none)
+    if n_rules > max_rules:
+        at_least = np.cumsum(histogram[::-1])[::-1]  # (n_bins,), number of rules from each bin on
+        fitting = np.flatnonzero(at_least <= max_rules)
+        min_confidence = max(min_confidence, float(fitting[0] if len(fitting) else _BINS - 1) / _BINS)
+    found = np.empty((min(n_rules, max_rules), 3), dtype=np.int32)
+    found = found[: count(min_confidence, found)]
+    target, condition, support = found.T
+    to_any = condition >= n_segments
+    segment = np.where(to_any, 0, condition)
+    rules = np.stack([
+        edges.inverse(edges.steps[target]),
+        edges.starts[target],
+        np.where(to_any, condition - n_segments, edges.inverse(edges.steps[segment])),
+        np.where(to_any, NONE, edges.starts[segment]),
+        support,
+        sizes[condition],
+    ], axis=1)  # fmt: skip
+    return rules.astype(np.int32), share
+
+
+def _samples(edges: Edges, costs: np.ndarray, max_steps: float, seed: int) -> tuple[list[np.ndarray], float]:
+    """Choose, for each step, the segments to start from, so that the total cost is at most `max_steps`.
+
+    The steps that cost most are limited to the same cost each. Their segments are chosen at random.
+
+    Args:
+        edges: The graph.
+        costs: int64 (n_segments,), cost of each segment.
+        max_steps: Maximum total cost.
+        seed: Seed of the sample.
+
+    Returns:
+        (chosen, share): for each step, int64 (n,), positions among the step's segments, ascending; and the share of the
+        total cost that they have.
+    """
+    in_order = costs[edges.by_step]
+    limit = _limit(_sums(in_order, edges.step_bounds), max_steps)
+    chosen: list[np.ndarray] = []
+    spent = 0
+    for step in range(edges.n_steps):
+        of_step = in_order[edges.step_bounds[step] : edges.step_bounds[step + 1]]
+        picked = np.arange(len(of_step))
+        if of_step.sum() > limit:
+            order = np.random.default_rng([seed, step]).permutation(len(of_step))
+            picked = np.sort(order[np.cumsum(of_step[order]) <= limit])
+        chosen.append(picked)
+        spent += int(of_step[picked].sum())
+    return chosen, spent / max(1, int(costs.sum()))
+
+
+def _limit(totals: np.ndarray, budget: float) -> float:
+    """Return the limit with which the totals, each cut to the limit, add up to the budget; inf if all fit."""
+    if totals.sum() <= budget:
+        return math.inf
+    ascending = np.sort(totals)
+    left = len(ascending) - np.arange(len(ascending))
+    limits = (budget - (np.cumsum(ascending) - ascending)) / left  # if all smaller totals are kept whole
+    return float(limits[np.argmax(limits < ascending)])
+
+
+def _sums(values: np.ndarray, bounds: np.ndarray) -> np.ndarray:
+    """Return the sum of each slice values[bounds[i] : bounds[i + 1]], int64 (n,)."""
+    sums = np.concatenate([[0], np.cumsum(values, dtype=np.int64)])
+    return sums[bounds[1:]] - sums[bounds[:-1]]

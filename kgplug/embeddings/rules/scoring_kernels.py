@@ -1,0 +1,223 @@
+"""Compiled loops (numba) that find the rules about an entity, and the entities that they predict."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numba
+import numpy as np
+
+from kgplug.embeddings.rules.edges import Edges
+
+ABOUT_START, ABOUT_END = -1, -2  # in place of a segment: the fact rule is about the query's entity, or predicts others
+
+
+class RuleTables(NamedTuple):
+    """Rules, arranged to find those that fit a query. A rule's number is its position: first paths, then facts.
+
+    Attributes:
+        strengths: float32 (n_rules,), strength of each rule as evidence.
+        places: int32 (n_rules,), place of each rule if all are sorted by strength; the strongest has place 0.
+        path_bounds: int64 (n_relations + 1,), the path rules of relation h are those from path_bounds[h] on.
+        first, second: int32 (n_paths,), steps of the body; the second is -1 if there is none.
+        targets, conditions: int32 (n_facts,), the conditions (`Edges.sizes`) that a fact rule connects.
+        target_bounds: int64 (n_segments + 1,), the fact rules of a target are those from target_bounds[target] on.
+        by_condition: int32 (n_facts,), the fact rules sorted by condition, then by the target's step.
+        condition_bounds: int64 (n_conditions + 1,), slices of `by_condition`.
+        target_steps: int32 (n_facts,), the target's step of the rules in `by_condition`.
+    """
+
+    strengths: np.ndarray
+    places: np.ndarray
+    path_bounds: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
+    targets: np.ndarray
+    conditions: np.ndarray
+    target_bounds: np.ndarray
+    by_condition: np.ndarray
+    condition_bounds: np.ndarray
+    target_steps: np.ndarray
+
+
+@numba.njit(cache=True, nogil=True)
+def score_queries(
+    edges: Edges, rules: RuleTables, entities: np.ndarray, steps: np.ndarray, ways: np.ndarray, scores: np.ndarray
+) -> None:
+    """Add up, for each query and each entity, the strengths of the rules that predict the entity, strongest first.
+
+    Args:
+        edges: The graph.
+        rules: The rules.
+        entities, steps: int64 (b,), queries: which entities does this step lead to from this entity?
+        ways: float64 (b, n_ways, 4), ways to add up, for each query: the discount, and the weights of paths of one
+            step, of paths of two steps and of facts.
+        scores: float32 (b, n_ways, n_entities), raised in origin.
+    """
+    n_entities, n_ways, n_paths = len(edges.segments) - 1, ways.shape[1], len(rules.first)
+    numbers, origins = np.empty(1024, dtype=np.int64), np.empty(1024, dtype=np.int64)
+    seen, stamp = np.zeros(n_entities, dtype=np.int64), 0
+    found, times = np.empty(n_entities, dtype=np.int32), np.ones(n_entities, dtype=np.int32)
+    factors = np.empty((n_ways, n_entities), dtype=np.float64)
+    for i in range(len(entities)):
+        n = _fitting(edges, rules, entities[i], steps[i], numbers, origins)
+        if n > len(numbers):
+            numbers, origins = np.empty(2 * n, dtype=np.int64), np.empty(2 * n, dtype=np.int64)
+            n = _fitting(edges, rules, entities[i], steps[i], numbers, origins)
+        factors[:] = 1.0
+        order = np.argsort(rules.places[numbers[:n]])
+        for place in range(n):
+            stamp += 1
+            rule, origin = int(numbers[order[place]]), int(origins[order[place]])
+            kind = 3 if rule >= n_paths else 1 if rules.second[rule] < 0 else 2
+            n_found = _predicted(edges, rules, entities[i], steps[i], rule, origin, seen, stamp, found, times)
+            for way in range(n_ways):
+                discount, strength = ways[i, way, 0], rules.strengths[rule] * ways[i, way, kind]
+                for k in range(n_found):
+                    y = found[k]
+                    power = np.sqrt(times[y]) if kind == 2 else 1.0
+                    scores[i, way, y] += strength * factors[way, y] * power
+                    factors[way, y] *= discount
+
+
+@numba.njit(cache=True, nogil=True)
+def rules_for(edges: Edges, rules: RuleTables, entity: int, step: int, other: int) -> np.ndarray:
+    """Return the numbers of the rules by which a step leads from an entity to another, strongest first: int64 (n,)."""
+    n_entities = len(edges.segments) - 1
+    numbers, origins = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+    n = _fitting(edges, rules, entity, step, numbers, origins)
+    numbers, origins = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)
+    _fitting(edges, rules, entity, step, numbers, origins)
+    seen, found = np.zeros(n_entities, dtype=np.int64), np.empty(n_entities, dtype=np.int32)
+    times = np.empty(n_entities, dtype=np.int32)
+    kept, n_kept = np.empty(n, dtype=np.int64), 0
+    order = np.argsort(rules.places[numbers])
+    for place in range(n):
+        rule, origin = int(numbers[order[place]]), int(origins[order[place]])
+        n_found = _predicted(edges, rules, entity, step, rule, origin, seen, place + 1, found, times)
+        for k in range(n_found):
+            if found[k] == other:
+                kept[n_kept] = rule
+                n_kept += 1
+    return kept[:n_kept]
+
+
+@numba.njit(cache=True, nogil=True)
+def _fitting(edges: Edges, rules: RuleTables, entity: int, step: int, numbers: np.ndarray, origins: np.ndarray) -> int:
+    """Find the rules that may answer a query.
+
+    Args:
+        edges, rules: The graph and the rules.
+        entity, step: The query.
+        numbers: int64 (m,), output: numbers of the rules.
+        origins: int64 (m,), output: for a path, the segment where it starts; for facts, ABOUT_START or ABOUT_END.
+
+    Returns:
+        The number of rules. If it is more than m, the output is incomplete.
+    """
+    n_relations, n_segments, n_paths, n = edges.n_relations, len(edges.steps), len(rules.first), 0
+    first, last = edges.segments[entity], edges.segments[entity + 1]
+    forward = step < n_relations
+    inverse = step + n_relations if forward else step - n_relations
+    relation = step if forward else inverse
+    for rule in range(rules.path_bounds[relation], rules.path_bounds[relation + 1]):
+        start = rules.first[rule]
+        if not forward:
+            start = _turned(rules.first[rule] if rules.second[rule] < 0 else rules.second[rule], n_relations)
+        origin = first + np.searchsorted(edges.steps[first:last], start)
+        if origin < last and edges.steps[origin] == start:
+            if n < len(numbers):
+                numbers[n], origins[n] = rule, origin
+            n += 1
+    for segment in range(first, last):
+        for edge in range(edges.bounds[segment], edges.bounds[segment + 1] + 1):
+            to_any = edge == edges.bounds[segment + 1]
+            condition = n_segments + edges.steps[segment] if to_any else np.int64(edges.reverse[edge])
+            low, high = rules.condition_bounds[condition], rules.condition_bounds[condition + 1]
+            i = low + np.searchsorted(rules.target_steps[low:high], inverse)
+            while i < high and rules.target_steps[i] == inverse:
+                if n < len(numbers):
+                    numbers[n], origins[n] = n_paths + rules.by_condition[i], ABOUT_START
+                n += 1
+                i += 1
+    segment = first + np.searchsorted(edges.steps[first:last], step)
+    if segment < last and edges.steps[segment] == step:
+        for rule in range(rules.target_bounds[segment], rules.target_bounds[segment + 1]):
+            if n < len(numbers):
+                numbers[n], origins[n] = n_paths + rule, ABOUT_END
+            n += 1
+    return n
+
+
+@numba.njit(cache=True, nogil=True)
+def _predicted(
+    edges: Edges,
+    rules: RuleTables,
+    entity: int,
+    step: int,
+    number: int,
+    origin: int,
+    seen: np.ndarray,
+    stamp: int,
+    found: np.ndarray,
+    times: np.ndarray,
+) -> int:
+    """Find the entities that a rule predicts for a query.
+
+    Args:
+        edges, rules: The graph and the rules.
+        entity, step: The query.
+        number, origin: The rule and its origin, as `_fitting` returns them.
+        seen: int64 (n_entities,), work space: `stamp` where an entity was found.
+        stamp: A number that was not used before.
+        found: int32 (n_entities,), output: the entities, each once.
+        times: int32 (n_entities,), output: for a path of two steps, the number of paths to each found entity.
+
+    Returns:
+        The number of entities.
+    """
+    n_segments, n_paths, n = len(edges.steps), len(rules.first), 0
+    if origin == ABOUT_START:
+        found[0] = edges.starts[rules.targets[number - n_paths]]
+        return 1
+    if origin == ABOUT_END:
+        condition = rules.conditions[number - n_paths]
+        if condition < n_segments:
+            for edge in range(edges.bounds[condition], edges.bounds[condition + 1]):
+                if edges.ends[edge] != entity:
+                    found[n] = edges.ends[edge]
+                    n += 1
+            return n
+        body_step = condition - n_segments
+        for i in range(edges.step_bounds[body_step], edges.step_bounds[body_step + 1]):
+            start = edges.starts[edges.by_step[i]]
+            if start != entity:
+                found[n] = start
+                n += 1
+        return n
+    second = rules.second[number]
+    if second >= 0 and step >= edges.n_relations:
+        second = _turned(rules.first[number], edges.n_relations)
+    for edge in range(edges.bounds[origin], edges.bounds[origin + 1]):
+        middle = edges.ends[edge]
+        if second < 0:
+            found[n] = middle
+            n += 1
+            continue
+        first, last = edges.segments[middle], edges.segments[middle + 1]
+        segment = first + np.searchsorted(edges.steps[first:last], second)
+        if segment < last and edges.steps[segment] == second:
+            for other in range(edges.bounds[segment], edges.bounds[segment + 1]):
+                y = edges.ends[other]
+                if seen[y] == stamp:
+                    times[y] += 1
+                elif y != entity:
+                    seen[y], times[y] = stamp, 1
+                    found[n] = y
+                    n += 1
+    return n
+
+
+@numba.njit(cache=True, nogil=True)
+def _turned(step: int, n_relations: int) -> int:
+    return step - n_relations if step >= n_relations else step + n_relations

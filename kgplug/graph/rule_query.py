@@ -1,0 +1,50 @@
+"""A plain Cypher query that applies mined rules: it finds the missing relationships that they predict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kgplug.data.publication import PathRule
+from kgplug.errors import UsageError
+from kgplug.graph.queries import quote, quote_text
+
+
+def rule_query(rules: Sequence[PathRule]) -> str:
+    """Return a query that applies rules of one relation to the graph as it is now.
+
+    It returns one row per missing relationship, most confident first: the nodes `head` and `tail`, the `confidence` of
+    the best rule that predicts it, this `rule` as text, and `n_rules`, the number of rules that predict it. Its
+    parameter is $k, the maximum number of rows.
+
+    Args:
+        rules: Rules that conclude the same relation.
+
+    Raises:
+        UsageError: there is no rule.
+    """
+    if not rules:
+        raise UsageError("There is no rule without constants to apply. Train with a lower min_confidence.")
+    parts = "\n  UNION ALL\n".join(_part(rule) for rule in rules)
+    return (
+        "// Missing relationships that mined rules predict. Parameter: $k, the maximum number of rows.\n"
+        f"CALL {{\n{parts}\n}}\n"
+        "WITH head, tail, confidence, rule ORDER BY confidence DESC\n"
+        "WITH head, tail, collect({confidence: confidence, rule: rule}) AS found\n"
+        "RETURN head, tail, found[0].confidence AS confidence, found[0].rule AS rule, size(found) AS n_rules\n"
+        "ORDER BY confidence DESC, n_rules DESC LIMIT $k"
+    )
+
+
+def _part(rule: PathRule) -> str:
+    """Return the part of the query that applies one rule."""
+    ends = ["(x)", *["(z)"] * (len(rule.body) - 1), "(y)"]
+    path = ends[0]
+    for (relation, forward), end in zip(rule.body, ends[1:], strict=True):
+        arrow = f"-[:{quote(relation)}]-"
+        path += f"{arrow}>{end}" if forward else f"<{arrow}{end}"
+    different = "x <> y" if len(rule.body) == 1 else "x <> y AND x <> z AND y <> z"
+    return (
+        f"  MATCH {path}\n"
+        f"  WHERE {different} AND NOT EXISTS {{ (x)-[:{quote(rule.relation)}]->(y) }}\n"
+        f"  RETURN DISTINCT x AS head, y AS tail, {rule.confidence:.6f} AS confidence, {quote_text(rule.rule)} AS rule"
+    )
