@@ -27,6 +27,12 @@ class KGNNLSConfig(KGCNConfig):
     tuning: ClassVar[Space] = {**KGCNConfig.tuning, "ls_weight": Range(0.1, 1.0, log=True)}
 
     ls_weight: float = Field(0.5, gt=0, description="weight of label smoothness")
+    n_layers: int = Field(
+        2,
+        ge=1,
+        description="number of propagation steps (H); with 1, labels only reach items that are linked to each other",
+    )
+    neighbours: int = Field(4, ge=1, description="number of sampled neighbours per entity (K)")
 
 
 class KGNNLS(KGCN):
