@@ -78,6 +78,7 @@ RECOMMENDERS: dict[str, Recommends] = {
     "KGAT": Recommends("kgat:KGAT", BOTH, "Wang et al., KDD 2019", "attention over a graph of likes and triples"),
     "KGIN": Recommends("kgin:KGIN", BOTH, "Wang et al., WWW 2021", "why users like items: mixtures of relations"),
     "CKE": Recommends("cke:CKE", BOTH, "Zhang et al., KDD 2016", "likes and TransR in one vector; fast ranking"),
+    "CFKG": Recommends("cfkg:CFKG", BOTH, "Ai et al., Algorithms 2018", "likes as triples of any embedding"),
     "LibFM": Recommends("libfm:LibFM", BOTH, "Rendle, TIST 2012", "a factorisation machine over pre-trained vectors"),
     "Wide&Deep": Recommends(
         "wide_deep:WideDeep", BOTH, "Cheng et al., DLRS 2016", "a linear model and an MLP over pre-trained vectors"

@@ -28,6 +28,10 @@ SETTINGS: dict[str, dict] = {
     "CKE": {**QUICK, "epochs": 60, "l2": 0.01, "side": False},
     "KGAT": {**QUICK, "side": False},
     "KGIN": {**QUICK, "side": False},
+    "CFKG": {
+        "embedding": "DistMult",
+        "embedding_settings": {**VECTORS["embedding_settings"], "epochs": 60, "batch_size": 32},
+    },
     "LibFM": {**QUICK, "epochs": 60, "l2": 0.03, **VECTORS},
     "Wide&Deep": {**QUICK, "epochs": 60, **PRETRAINED},
     "PER": {"embedding_dim": 4},

@@ -77,11 +77,12 @@ class _RelationalMean(torch.autograd.Function):
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None]:
         x, relations, grad = (part.detach().contiguous().numpy() for part in (*ctx.saved_tensors, grads[0]))
         to_x, to_relations = np.zeros_like(x), np.zeros_like(relations)
+        starts, along, sources = ctx.edges
         both = (
-            lambda: _gradient_of_vectors(relations, *ctx.edges, grad, to_x),
-            lambda: _gradient_of_relations(x, *ctx.edges, grad, to_relations),
+            lambda: _gradient_of_vectors(relations, starts, along, sources, grad, to_x),
+            lambda: _gradient_of_relations(x, starts, along, sources, grad, to_relations),
         )
-        share(lambda fill: fill(), both, threads=_threads(int(ctx.edges[0][-1]) * x.shape[1]))
+        share(lambda fill: fill(), both, threads=_threads(int(starts[-1]) * x.shape[1]))
         return torch.from_numpy(to_x), torch.from_numpy(to_relations), None
 
 

@@ -98,4 +98,5 @@ def projected_ends(
     place = torch.from_numpy(places.reshape(3, n)).to(device)
     penalty = row_penalty(e, entity_of[place], n) + row_penalty(r, relation_of, n)
     of_relations = functional.embedding(relation_of, functional.normalize(r) if normalize else r)
-    return ProjectedEnds(*functional.embedding(place, projected).unbind(), of_relations, penalty)
+    heads, tails, corrupt = functional.embedding(place, projected).unbind()
+    return ProjectedEnds(heads, tails, corrupt, of_relations, penalty)
