@@ -94,7 +94,6 @@ class KGAT(PropagatedRecommender, TrainedRecommender):
     def _settle(self) -> None:
         self.network.eval()
         self.factors = self.trained_factors().averaged(self.liked)
-        del self._triples
 
 
 class KGATTask:
