@@ -352,8 +352,16 @@ class EmbeddingModel:
         return scores_of(self.module, self._checked(triples))
 
     @torch.no_grad()
-    def score_tails(self, heads: np.ndarray, relation: int) -> np.ndarray:
-        """Score every entity as the tail of (head, relation): int64 (n,) → float32 (n, n_entities).
+    def score_tails(self, heads: np.ndarray, relation: int, *, tails: slice = slice(None)) -> np.ndarray:
+        """Score a range of entities as the tail of (head, relation).
+
+        Args:
+            heads: Entities, int64 (n,).
+            relation: Relation of all triples.
+            tails: Range of the tails; by default, all entities.
+
+        Returns:
+            Scores, higher is more plausible, float32 (n, number of tails).
 
         Raises:
             UsageError: An index is out of range.
@@ -361,7 +369,7 @@ class EmbeddingModel:
         from kgplug.embeddings.parts.all_entities import tail_scores
 
         pairs = self._checked(np.stack([heads, np.full(len(heads), relation), heads], axis=1))
-        return tail_scores(self.module, pairs[:, :2])
+        return tail_scores(self.module, pairs[:, :2], tails)
 
     def ranks(self, triples: np.ndarray, known: np.ndarray) -> np.ndarray:
         """Rank the true head and the true tail of each triple among all entities.

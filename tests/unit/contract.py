@@ -30,7 +30,8 @@ SETTINGS: dict[str, dict] = {
     "KGIN": {**QUICK, "side": False, "dropout": 0.0},
     "CFKG": {
         "embedding": "DistMult",
-        "embedding_settings": {**VECTORS["embedding_settings"], "epochs": 60, "batch_size": 32},
+        "epochs": 60,
+        "embedding_settings": {"embedding_dim": 8, "batch_size": 32, "learning_rate": 0.05, "device": "cpu"},
     },
     "LibFM": {**QUICK, "epochs": 60, "l2": 0.03, **VECTORS},
     "Wide&Deep": {**QUICK, "epochs": 60, **PRETRAINED},

@@ -22,12 +22,12 @@ from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 
 pytestmark = pytest.mark.training
 
-QUICK = {"embedding_dim": 4, "epochs": 20, "batch_size": 4, "learning_rate": 0.05, "device": "cpu"}
+QUICK = {"embedding_dim": 4, "batch_size": 4, "learning_rate": 0.05, "device": "cpu"}
 
 
-def _fitted(embedding: str, **settings: object) -> CFKG:
+def _fitted(embedding: str, *, epochs: int = 20, **settings: object) -> CFKG:
     interactions, knowledge = tiny()
-    model = CFKG(embedding=embedding, embedding_settings={**QUICK, **settings})
+    model = CFKG(embedding=embedding, embedding_settings={**QUICK, **settings}, epochs=epochs)
     return model.fit(interactions, knowledge, progress=False)
 
 
@@ -73,9 +73,9 @@ def test_the_embedding_learns_likes_as_one_more_relation_and_all_facts(monkeypat
 def test_the_auc_of_validation_likes_is_measured_and_its_best_epoch_kept() -> None:
     train, valid, _ = directors_and_fans(fans=6)[0].split((0.6, 0.3, 0.1), seed=0, by="row")
     knowledge = directors_and_fans(fans=6)[1]
-    settings = {**QUICK, "embedding_dim": 8, "batch_size": 64, "epochs": 30, "patience": 3}
+    settings = {**QUICK, "embedding_dim": 8, "batch_size": 64}
     seen: list[float] = []
-    model = CFKG(embedding_settings=settings).fit(
+    model = CFKG(embedding_settings=settings, epochs=30, patience=3).fit(
         train, knowledge, valid=valid, progress=False, on_epoch=lambda _, metric: seen.append(metric)
     )
     assert model.history["validation"] == seen and len(seen) == model.history["best_epoch"] + 4 < 30
@@ -97,7 +97,7 @@ def test_the_auc_of_labelled_triples_needs_no_recommender() -> None:
     assert found == pytest.approx(max(model.history["validation"]), abs=1e-6)
 
 
-PLANTED = {"embedding_dim": 16, "epochs": 100, "batch_size": 64, "learning_rate": 0.02, "device": "cpu"}
+PLANTED = {"embedding_dim": 16, "batch_size": 64, "learning_rate": 0.02, "device": "cpu"}
 
 
 def test_it_finds_the_director_through_the_graph_and_not_without_it() -> None:
@@ -112,9 +112,7 @@ def test_it_finds_the_director_through_the_graph_and_not_without_it() -> None:
 
 def test_new_users_get_scores_by_ridge_regression_on_those_of_the_training_users() -> None:
     interactions: Interactions = directors_and_fans(fans=6)[0]
-    model = CFKG(embedding_settings={**QUICK, "epochs": 5}).fit(
-        interactions, directors_and_fans(fans=6)[1], progress=False
-    )
+    model = CFKG(embedding_settings=QUICK, epochs=5).fit(interactions, directors_and_fans(fans=6)[1], progress=False)
     known, items = model.liked.toarray(), model.item_vectors().astype(np.float64)
     x = known @ items / np.sqrt(known.sum(axis=1, keepdims=True))
     y = model._score_block(np.arange(len(known))).astype(np.float64)
@@ -146,3 +144,16 @@ def test_an_unknown_embedding_or_setting_is_refused_at_once() -> None:
         CFKG(embedding="TransQ")
     with pytest.raises(UsageError, match='Unknown setting of TransE "dims"'):
         CFKG(embedding_settings={"dims": 3})
+    with pytest.raises(UsageError, match="epochs is a setting of CFKG itself"):
+        CFKG(embedding_settings={"epochs": 3})
+
+
+def test_without_a_validation_set_a_tenth_of_the_rows_finds_the_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kgplug.recommenders.models.cfkg.CHOOSING_FROM", 100)
+    interactions, knowledge = directors_and_fans(fans=6)[:2]
+    model = CFKG(embedding_settings={**QUICK, "batch_size": 64}, patience=2).fit(
+        interactions, knowledge, progress=False
+    )
+    assert model.config.epochs == len(model.history["losses"]) < 100
+    given = CFKG(embedding_settings=QUICK, epochs=3).fit(interactions, knowledge, progress=False)
+    assert len(given.history["losses"]) == 3

@@ -69,13 +69,14 @@ def scores_of(module: ERModel[Any, Any, Any], triples: np.ndarray) -> np.ndarray
 
 
 @torch.no_grad()
-def tail_scores(module: ERModel[Any, Any, Any], pairs: np.ndarray) -> np.ndarray:
-    """Score every entity as tail of (head, relation): int64 (n, 2) → float32 (n, n_entities)."""
-    scores, found = all_scores(module), np.empty((len(pairs), module.num_entities), dtype=np.float32)
+def tail_scores(module: ERModel[Any, Any, Any], pairs: np.ndarray, tails: slice) -> np.ndarray:
+    """Score a range of entities as tail of (head, relation): int64 (n, 2) → float32 (n, number of tails)."""
+    n_tails = len(range(*tails.indices(module.num_entities)))
+    scores, found = all_scores(module), np.empty((len(pairs), n_tails), dtype=np.float32)
     rows = max(1, BLOCK_FLOATS // (module.num_entities * scores.floats_per_score))
     for start in range(0, len(pairs), rows):
         heads, relations = torch.from_numpy(pairs[start : start + rows].T.copy()).to(module.device)
-        found[start : start + rows] = scores.tails(heads, relations).float().cpu().numpy()
+        found[start : start + rows] = scores.tails(heads, relations)[:, tails].float().cpu().numpy()
     return found
 
 

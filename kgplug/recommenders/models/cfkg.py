@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +17,16 @@ from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.embeddings.catalogue import embedding_name
 from kgplug.embeddings.model import EmbeddingModel
 from kgplug.embeddings.validation import LabelledTriples
+from kgplug.errors import UsageError
 from kgplug.recommenders.base import Recommender
 from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.recommenders.click_through.collaborative_graph import CollaborativeTriples
 from kgplug.recommenders.click_through.pairs import ClickThroughData
 from kgplug.recommenders.new_users import FoldIn
+from kgplug.recommenders.parts.grid import CHOOSING, CHOOSING_FROM
 from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import ModelConfig
 
-_DEFAULTS: dict[str, Any] = {
-    "negative_sampling": "typed",  # a like is compared with likes of other items, not of persons
-    "epochs": 100,
-    "patience": 10,
-}
 _NODES = "nodes"
 
 
@@ -37,9 +35,10 @@ class CFKGConfig(ModelConfig):
 
     embedding: str = Field("TransE", description="PyKEEN model to train on likes and triples")
     embedding_settings: dict[str, JsonValue] = Field(
-        {},
-        description='settings of that PyKEEN model; negative_sampling="typed", epochs=100 and patience=10 if not set',
+        {}, description='settings of that PyKEEN model; negative_sampling is "typed" unless it is set'
     )
+    epochs: int = Field(100, ge=1, description="maximum number of epochs")
+    patience: int = Field(10, ge=1, description="stop after this many epochs without a better validation metric")
 
 
 class CFKG(Recommender):
@@ -61,12 +60,29 @@ class CFKG(Recommender):
 
     def __init__(self, **settings: object) -> None:
         super().__init__(**settings)
+        for name in ("epochs", "patience"):
+            if name in self.config.embedding_settings:
+                raise UsageError(f"CFKG: embedding_settings: {name} is a setting of CFKG itself. Pass {name}=….")
         self.embedding = self._untrained()
 
     def _untrained(self) -> EmbeddingModel:
-        return EmbeddingModel(embedding_name(self.config.embedding), **_DEFAULTS | dict(self.config.embedding_settings))
+        return EmbeddingModel(embedding_name(self.config.embedding), **self._embedding_settings)
+
+    @property
+    def _embedding_settings(self) -> dict[str, Any]:
+        own = {"epochs": self.config.epochs, "patience": self.config.patience}
+        return {"negative_sampling": "typed", **self.config.embedding_settings, **own}
 
     def _fit(self, data: TrainingData) -> None:
+        enough = int(data.interactions.is_like.sum()) >= CHOOSING_FROM
+        if data.valid is None and "epochs" not in self._given.model_fields_set and enough:
+            learnt, valid = data.interactions.split(CHOOSING, seed=data.seed, by="row")
+            self._train(replace(data, interactions=learnt, valid=valid, checkpoint=None))
+            self.config = self.config.model_copy(update={"epochs": self.history["best_epoch"] + 1})
+        self._train(data)
+
+    def _train(self, data: TrainingData) -> None:
+        """Train the embedding, until the AUC of the validation pairs no longer improves if there are any."""
         graph = CollaborativeTriples.build(data)
         self.embedding = self._untrained()
         labels = np.full(graph.n_nodes, "", dtype=object)
@@ -96,12 +112,13 @@ class CFKG(Recommender):
 
     def _scores_of(self, users: np.ndarray) -> np.ndarray:
         """Return the embedding's score of (user, likes, item) for all items: int64 (b,) → float32 (b, n_items)."""
-        first = len(self.user_keys)
-        return self.embedding.score_tails(users, self._likes_relation)[:, first : first + len(self.item_keys)]
+        likes = len(self.embedding.relations) - 1
+        return self.embedding.score_tails(users, likes, tails=self._items)
 
     @property
-    def _likes_relation(self) -> int:
-        return len(self.embedding.relations) - 1
+    def _items(self) -> slice:
+        """The entities that are items."""
+        return slice(len(self.user_keys), len(self.user_keys) + len(self.item_keys))
 
     def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
         return self._score_by_blocks(users, items)
@@ -113,8 +130,7 @@ class CFKG(Recommender):
         return self._fold_in.vectors(likes, items)
 
     def item_vectors(self) -> np.ndarray:
-        first = len(self.user_keys)
-        return self.embedding.entity_vectors()[first : first + len(self.item_keys)]
+        return self.embedding.entity_vectors()[self._items]
 
     def user_vectors(self) -> np.ndarray:
         return self.embedding.entity_vectors()[: len(self.user_keys)]
@@ -132,7 +148,7 @@ class CFKG(Recommender):
         content = {
             "kind": Kind.EMBEDDING,
             "model": embedding_name(self.config.embedding),
-            "settings": _DEFAULTS | dict(self.config.embedding_settings),
+            "settings": self._embedding_settings,
             "entity_keys": list(range(n_nodes)),
             "entity_labels": [""] * n_nodes,
             "relations": [str(relation) for relation in range(n_relations)],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -55,7 +56,8 @@ class KGATConfig(KnowledgeConfig):
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:
-        return super().suited_to(size) | cls.batches_suited_to(size)
+        learnt = replace(size, n_triples=size.n_triples + size.n_likes)  # TransR also learns the likes
+        return super().suited_to(size) | cls.batches_suited_to(learnt)
 
 
 class KGAT(PropagatedRecommender, TrainedRecommender):
