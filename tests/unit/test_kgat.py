@@ -14,6 +14,7 @@ from kgplug.recommenders.models.kgat import KGAT, KGATTask
 from kgplug.recommenders.parts.layers import LEAK
 from kgplug.recommenders.parts.translations import Triples
 from kgplug.recommenders.training_data import TrainingData
+from kgplug.training.config import DataSize
 from tests.unit.literal_collaborative import doubles, literal_triples, same_gradients
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
 from tests.unit.stirred import stir
@@ -176,6 +177,11 @@ def test_it_finds_the_director_better_through_the_graph() -> None:
     untold = KGAT(**PLANTED).fit(interactions, shuffled(knowledge), progress=False)
     assert unseen_share(told, director, fan) > 0.35  # by chance: 0.03
     assert unseen_share(told, director, fan) > 1.4 * unseen_share(untold, director, fan)
+
+
+def test_on_small_data_an_epoch_has_16_steps_of_each_kind() -> None:
+    config = KGAT().config.suited(DataSize(n_users=100, n_items=100, n_likes=3200, n_triples=1600))
+    assert (config.batch_size, config.kge_batch_size) == (400, 300)  # 6,400 pairs; 4,800 triples with the likes
 
 
 def test_items_without_an_entity_and_a_graph_without_triples_are_no_obstacle() -> None:
