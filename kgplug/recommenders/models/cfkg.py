@@ -21,11 +21,12 @@ from kgplug.errors import UsageError
 from kgplug.recommenders.base import Recommender
 from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.recommenders.click_through.collaborative_graph import CollaborativeTriples
+from kgplug.recommenders.click_through.config import PATIENCE_OF_FEW
 from kgplug.recommenders.click_through.pairs import ClickThroughData
 from kgplug.recommenders.new_users import FoldIn
 from kgplug.recommenders.parts.grid import CHOOSING, CHOOSING_FROM
 from kgplug.recommenders.training_data import TrainingData
-from kgplug.training.config import ModelConfig
+from kgplug.training.config import DataSize, ModelConfig
 
 _NODES = "nodes"
 
@@ -39,6 +40,10 @@ class CFKGConfig(ModelConfig):
     )
     epochs: int = Field(100, ge=1, description="maximum number of epochs")
     patience: int = Field(10, ge=1, description="stop after this many epochs without a better validation metric")
+
+    @classmethod
+    def suited_to(cls, size: DataSize) -> dict[str, float]:
+        return {"patience": PATIENCE_OF_FEW} if size.has_very_few_likes else {}
 
 
 class CFKG(Recommender):
