@@ -21,8 +21,9 @@ import torch
 
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
-from kgplug.recommenders.click_through.pairs import recommender as trained
+from kgplug.recommenders.click_through import recommender as trained
 from kgplug.recommenders.models.mkr import TripleBatch
+from kgplug.recommenders.parts.translations import Triples
 from kgplug.training.loop import _run_epoch, _threads, _weights
 
 SEED = 0
@@ -72,10 +73,10 @@ class Runner:
         for batch in self.task.batches(self.epoch, np.random.default_rng([SEED, self.epoch])):
             self.task.step(batch)
             ended = time.perf_counter()
-            of_graph = isinstance(batch, TripleBatch)
+            of_graph = isinstance(batch, (TripleBatch, Triples))
             if of_graph == (task == "kg"):
                 seconds.append(ended - began)
-                rows = max(rows, len(batch.heads) if isinstance(batch, TripleBatch) else 0)
+                rows = max(rows, len(batch.heads) if of_graph else 0)
             began = ended
         self.epoch += 1
         return seconds, rows or self.model.config.batch_size

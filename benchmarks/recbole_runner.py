@@ -23,6 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import recbole_stand_ins
 import torch
 from recbole.config import Config
 from recbole.data import create_dataset, data_preparation
@@ -52,6 +53,7 @@ class Runner:
         self.config = Config(model=self._name, dataset="ml", config_dict=settings["config"])
         init_seed(self.config["seed"], self.config["reproducibility"])
         init_logger(self.config)
+        recbole_stand_ins.install()
         torch.set_num_threads(settings["threads"])  # RecBole does not set the number of threads
         self.dataset = create_dataset(self.config)
         self.data = data_preparation(self.config, self.dataset)[0]

@@ -25,7 +25,7 @@ from kgplug.embeddings.config import embedding_config
 from kgplug.embeddings.export import entity_vectors, real_numbers
 from kgplug.embeddings.health import model_findings
 from kgplug.embeddings.link_predictor import LinkPredictor, PairScores
-from kgplug.embeddings.validation import Validation, validation_triples
+from kgplug.embeddings.validation import LabelledTriples, Validation, validation_triples
 from kgplug.errors import DataError, RunError, TrainingError, UsageError, unknown_name
 from kgplug.renamed import renamed
 from kgplug.training.config import DataSize
@@ -67,7 +67,7 @@ class EmbeddingModel(LinkPredictor):
         self,
         knowledge: KnowledgeGraph,
         *,
-        valid: KnowledgeGraph | np.ndarray | None = None,
+        valid: KnowledgeGraph | np.ndarray | LabelledTriples | None = None,
         seed: int = 0,
         progress: bool | None = None,
         checkpoint: Path | None = None,
@@ -80,8 +80,8 @@ class EmbeddingModel(LinkPredictor):
         Args:
             knowledge: Training triples.
             valid: Validation triples: a graph, or int64 (n, 3) with `knowledge`'s indices. Training stops early when
-                the filtered mean reciprocal rank of at most 300 of them no longer improves. If omitted, all epochs are
-                trained.
+                the filtered mean reciprocal rank of at most 300 of them no longer improves, or for `LabelledTriples`
+                their AUC. If omitted, all epochs are trained.
             seed: Seed of the training. The same seed, data and settings give the same model (bit by bit on one CPU).
             progress: Show a bar; None shows it on a terminal.
             checkpoint: File to write from time to time, and to continue from if it exists; see
@@ -137,7 +137,7 @@ class EmbeddingModel(LinkPredictor):
     def _train_once(
         self,
         knowledge: KnowledgeGraph,
-        valid: KnowledgeGraph | np.ndarray | None,
+        valid: KnowledgeGraph | np.ndarray | LabelledTriples | None,
         start: EmbeddingModel | None,
         freeze: bool,
         checkpoint: Path | None,
@@ -155,8 +155,8 @@ class EmbeddingModel(LinkPredictor):
 
         with building(self.name, self.config):
             self._module = self._build(knowledge.triples).to(choose_device(self.config.device))
-            held_out = None
-            if valid is not None:
+            held_out = valid if isinstance(valid, LabelledTriples) else None
+            if valid is not None and not isinstance(valid, LabelledTriples):
                 floats = all_scores(self._module).floats_per_score
                 held_out = validation_triples(valid, knowledge, floats_per_score=floats, seed=self.seed)
             task = self._task(knowledge, held_out, start, freeze)
@@ -168,20 +168,24 @@ class EmbeddingModel(LinkPredictor):
             patience=self.config.patience,
             seed=self.seed,
             description=self.name,
-            fingerprint=fingerprint(knowledge.fingerprint, identity, np.empty(0) if held_out is None else held_out),
+            fingerprint=fingerprint(knowledge.fingerprint, identity, *_arrays_of(held_out)),
             checkpoint=checkpoint,
             progress=progress,
             on_epoch=on_epoch,
         )
 
     def _task(
-        self, knowledge: KnowledgeGraph, held_out: np.ndarray | None, start: EmbeddingModel | None, freeze: bool
+        self,
+        knowledge: KnowledgeGraph,
+        held_out: np.ndarray | LabelledTriples | None,
+        start: EmbeddingModel | None,
+        freeze: bool,
     ) -> TripleTask:
         """Return the `TripleTask` for the training loop.
 
         Args:
             knowledge: Training triples.
-            held_out: Validation triples, int64 (n, 3), or None.
+            held_out: Validation triples, int64 (n, 3) or with labels, or None.
             start, freeze: As in `fit`.
         """
         from kgplug.embeddings.training import TripleTask
@@ -190,7 +194,7 @@ class EmbeddingModel(LinkPredictor):
         if start is not None:
             known = self._take_over(start, positives)
             frozen = known if freeze else None
-        validation = None if held_out is None else Validation(held_out, knowledge.triples)
+        validation = Validation(held_out, knowledge.triples) if isinstance(held_out, np.ndarray) else held_out
         return TripleTask(self.module, self.config, positives, validation=validation, frozen=frozen)
 
     def _take_over(self, earlier: EmbeddingModel, positives: np.ndarray) -> CarriedOver:
@@ -302,6 +306,26 @@ class EmbeddingModel(LinkPredictor):
 
         return scores_of(self.module, self._checked(triples))
 
+    @torch.no_grad()
+    def score_tails(self, heads: np.ndarray, relation: int, *, tails: slice = slice(None)) -> np.ndarray:
+        """Score a range of entities as the tail of (head, relation).
+
+        Args:
+            heads: Entities, int64 (n,).
+            relation: Relation of all triples.
+            tails: Range of the tails; by default, all entities.
+
+        Returns:
+            Scores, higher is more plausible, float32 (n, number of tails).
+
+        Raises:
+            UsageError: An index is out of range.
+        """
+        from kgplug.embeddings.parts.all_entities import tail_scores
+
+        pairs = self._checked(np.stack([heads, np.full(len(heads), relation), heads], axis=1))
+        return tail_scores(self.module, pairs[:, :2], tails)
+
     def ranks(self, triples: np.ndarray, known: np.ndarray) -> np.ndarray:
         from kgplug.embeddings.parts.all_entities import ranks_of
 
@@ -379,11 +403,13 @@ class EmbeddingModel(LinkPredictor):
             memory: Hash and set (training, validation or test) of each triple of the split.
             facts: Further facts to save, as values that JSON can hold.
         """
-        arrays = {f"module.{name}": tensor.cpu().numpy() for name, tensor in self.module.state_dict().items()}
-        if self._graph_triples is not None:
-            arrays["graph.triples"] = self._graph_triples
-        arrays |= {} if memory is None else memory.to_arrays()
+        arrays = self.arrays() | ({} if memory is None else memory.to_arrays())
         write_artefact(Path(run_dir), arrays, {**self._content(), **facts})
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return the trained weights, and the training triples of a graph network, as arrays by name."""
+        arrays = {f"module.{name}": tensor.cpu().numpy() for name, tensor in self.module.state_dict().items()}
+        return arrays if self._graph_triples is None else arrays | {"graph.triples": self._graph_triples}
 
     @classmethod
     def restored(cls, run_dir: Path, arrays: dict[str, np.ndarray], content: dict[str, Any]) -> Self:
@@ -408,3 +434,10 @@ class EmbeddingModel(LinkPredictor):
             raise RunError(f"{run_dir}: its arrays do not fit {model.name} ({error}). Train again.") from error
         model._forget_cached()
         return model
+
+
+def _arrays_of(held_out: np.ndarray | LabelledTriples | None) -> tuple[np.ndarray, ...]:
+    """Return the arrays of validation triples, for a fingerprint."""
+    if isinstance(held_out, LabelledTriples):
+        return tuple(held_out)
+    return (np.empty(0) if held_out is None else held_out,)

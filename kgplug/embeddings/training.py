@@ -17,12 +17,13 @@ from pykeen.models import ERModel
 from pykeen.nn.representation import Embedding
 from pykeen.regularizers import Regularizer
 
+from kgplug.data.ranking.auc import auc
 from kgplug.embeddings.config import EmbeddingConfig
-from kgplug.embeddings.parts.all_entities import ranks_of
+from kgplug.embeddings.parts.all_entities import ranks_of, scores_of
 from kgplug.embeddings.parts.frozen import CarriedOver, Frozen
 from kgplug.embeddings.parts.negatives import corrupter
 from kgplug.embeddings.parts.translational import TransH, Translational, weight_of
-from kgplug.embeddings.validation import Validation
+from kgplug.embeddings.validation import LabelledTriples, Validation
 from kgplug.errors import UsageError
 from kgplug.training.adam import Adam, Optimizer
 from kgplug.training.row_adam import RowAdam, put_rows
@@ -107,7 +108,8 @@ class TripleTask:
         config: The model's settings.
         positives: int64 (n, 3), the training triples. If the module has inverse relations, relation r of the graph is
             2r here, and its inverse is 2r + 1.
-        validation: Triples to rank after each epoch, in the knowledge graph's indices; None: no validation.
+        validation: Triples to rank or to tell apart after each epoch, in the knowledge graph's indices; None: no
+            validation.
         frozen: Rows of the module's tables that training leaves unchanged; None: all rows are trained. If rows are
             frozen, all weights outside of the entity and relation tables also stay unchanged.
 
@@ -121,7 +123,7 @@ class TripleTask:
         config: EmbeddingConfig,
         positives: np.ndarray,
         *,
-        validation: Validation | None,
+        validation: Validation | LabelledTriples | None,
         frozen: CarriedOver | None = None,
     ) -> None:
         self.module: torch.nn.Module = module
@@ -240,16 +242,18 @@ class TripleTask:
         return values
 
     def validate(self) -> float | None:
-        """Bring all rows of the tables up to date (`_take_rows`), then rank the validation triples.
+        """Bring all rows of the tables up to date (`_take_rows`), then score the validation triples.
 
         Returns:
-            Their filtered mean reciprocal rank; None without validation triples.
+            Their filtered mean reciprocal rank, or their AUC if they are labelled; None without validation triples.
         """
         all_rows = torch.arange(self.model.num_entities, device=self.device)
         for table in self.tables:
             self._take_rows(table, all_rows)
         if self.validation is None:
             return None
+        if isinstance(self.validation, LabelledTriples):
+            return auc(self.validation.labels, scores_of(self.model, self.validation.triples))
         return float((1 / ranks_of(self.model, *self.validation)).mean())
 
 

@@ -26,6 +26,18 @@ class Validation(NamedTuple):
     known: np.ndarray
 
 
+class LabelledTriples(NamedTuple):
+    """Triples to tell apart after each epoch; the metric is their AUC.
+
+    Attributes:
+        triples: int64 (n, 3), in the indices of the training graph.
+        labels: bool (n,), whether each triple is true; some are and some are not.
+    """
+
+    triples: np.ndarray
+    labels: np.ndarray
+
+
 def validation_triples(
     valid: KnowledgeGraph | np.ndarray,
     knowledge: KnowledgeGraph,

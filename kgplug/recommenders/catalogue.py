@@ -65,6 +65,9 @@ RECOMMENDERS: dict[str, Recommends] = {
         "mkr_attention:MKRAttention", BOTH, "kgplug, on Wang et al., WWW 2019", "MKR with attention, gates and counts"
     ),
     "KGCN": Recommends("kgcn:KGCN", BOTH, "Wang et al., WWW 2019", "a view of the graph for each user"),
+    "KGNN-LS": Recommends(
+        "kgnn_ls:KGNNLS", BOTH, "Wang et al., KDD 2019", "KGCN that learns its attention from the labels of neighbours"
+    ),
     "HiddenEdgeGCN": Recommends(
         "hidden_edge_gcn:HiddenEdgeGCN",
         BOTH,
@@ -72,7 +75,10 @@ RECOMMENDERS: dict[str, Recommends] = {
         "sparse likes plus a graph",
     ),
     "LightGCN": Recommends("lightgcn:LightGCN", LIKES, "He et al., SIGIR 2020", "graph of likes; strong on any data"),
+    "KGAT": Recommends("kgat:KGAT", BOTH, "Wang et al., KDD 2019", "attention over a graph of likes and triples"),
+    "KGIN": Recommends("kgin:KGIN", BOTH, "Wang et al., WWW 2021", "why users like items: mixtures of relations"),
     "CKE": Recommends("cke:CKE", BOTH, "Zhang et al., KDD 2016", "likes and TransR in one vector; fast ranking"),
+    "CFKG": Recommends("cfkg:CFKG", BOTH, "Ai et al., Algorithms 2018", "likes as triples of any embedding"),
     "LibFM": Recommends("libfm:LibFM", BOTH, "Rendle, TIST 2012", "a factorisation machine over pre-trained vectors"),
     "Wide&Deep": Recommends(
         "wide_deep:WideDeep", BOTH, "Cheng et al., DLRS 2016", "a linear model and an MLP over pre-trained vectors"

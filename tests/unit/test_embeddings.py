@@ -38,6 +38,11 @@ def test_every_model_of_the_catalogue_trains_scores_and_exports(name: str, knowl
     assert vectors.dtype == np.float32 and len(vectors) == knowledge.n_entities and np.isfinite(vectors).all()
     assert vectors.std(axis=0).max() > 0
     assert scores.shape == (7,) and scores.dtype == np.float32 and np.isfinite(scores).all()
+    heads, relation, tails = knowledge.triples[:7, 0], int(knowledge.triples[0, 1]), range(3, 9)
+    asked = [(head, relation, tail) for head in heads for tail in tails]
+    found = model.score_tails(heads, relation, tails=slice(3, 9))
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found.ravel(), model.score_triples(np.array(asked)), atol=1e-4, rtol=1e-3)
     assert set(model.relation_vectors()) >= set(EMBEDDINGS[name].relation_parts)
     assert all(len(part) == knowledge.n_relations for part in model.relation_vectors().values())
 

@@ -13,15 +13,19 @@ import kgplug
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.recommenders.base import Recommender
-from kgplug.recommenders.click_through.propagation import Propagation
+from kgplug.recommenders.parts import relational_mean
+from kgplug.recommenders.parts.sparse_product import SparseProduct
 from kgplug.training import row_adam
 from kgplug.training.row_adam import RowAdam
+from kgplug.training.tensors import csr_tensor
 from tests.unit import contract
 from tests.unit.contract import SETTINGS
 
 pytestmark = pytest.mark.training
 
-WRITTEN_TWICE = ["MKR", "MKR-rated", "KGCN", "CKE", "MF", "BPR", "RippleNet", "RKGE", "LightGCN", "HiddenEdgeGCN"]
+WRITTEN_TWICE = [
+    "MKR", "MKR-rated", "KGCN", "CKE", "MF", "BPR", "RippleNet", "RKGE", "LightGCN", "HiddenEdgeGCN", "KGAT", "KGIN",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +42,7 @@ def knowledge() -> KnowledgeGraph:
 def in_torch(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Take the ways of a GPU; yields which were taken."""
     taken: list[str] = []
-    prepare = Propagation.__init__
+    prepare = SparseProduct.__init__
 
     @torch.no_grad()
     def step_rows(self: RowAdam, table: torch.Tensor, rows: torch.Tensor, grad: torch.Tensor) -> None:
@@ -47,14 +51,15 @@ def in_torch(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         state["step"] += 1
         row_adam._adam_rows_of_tensors(table, state["moments"], state["steps"], rows, grad, self.settings)
 
-    def propagation(self: Propagation, *arguments: Any, **options: Any) -> None:
+    def product(self: SparseProduct, *arguments: Any, **options: Any) -> None:
         taken.append("graph")
         prepare(self, *arguments, **options)
-        parts = (torch.from_numpy(x) for x in (self._matrix.indptr, self._matrix.indices, self._matrix.data))
-        self._matrix = torch.sparse_csr_tensor(*parts, size=self._matrix.shape, check_invariants=False)
+        cpu = torch.device("cpu")
+        self.matrix, self._transposed = (csr_tensor(matrix, cpu) for matrix in (self.matrix, self._transposed))
 
     monkeypatch.setattr(RowAdam, "step_rows", step_rows)
-    monkeypatch.setattr(Propagation, "__init__", propagation)
+    monkeypatch.setattr(SparseProduct, "__init__", product)
+    monkeypatch.setattr(relational_mean, "on_cpu", lambda *_: taken.append("relations"))
     yield taken
 
 

@@ -142,9 +142,9 @@ def test_a_step_predicts_hidden_likes_only_and_its_graph_holds_none_of_them() ->
         graphs.add(batch.graph)
     pairs = np.concatenate(asked)
     assert 0.3 < len(pairs) / len(interactions) < 0.7 and len(graphs) == 1
-    matrix = graphs.pop()._matrix
+    matrix = graphs.pop().matrix
     assert (matrix[pairs[:, 0], model._nodes[pairs[:, 1]]] == 0).all()
-    whole = task.edges.whole()._matrix
+    whole = task.edges.whole().matrix
     assert (whole[pairs[:, 0], model._nodes[pairs[:, 1]]] > 0).all()
 
 
@@ -153,7 +153,7 @@ def test_an_edge_of_the_graph_counts_once_whatever_relations_two_entities_have()
     likes = Interactions.from_arrays(np.arange(1), np.arange(2), np.array([0]), np.array([0]))
     triples = KnowledgeGraph.from_dataframe(frame).triples
     edges = CollaborativeGraph(likes, np.array([0, 1]), triples, n_entities=2, knowledge_weight=0.5, device=CPU)
-    matrix = edges.without(np.array([True]))._matrix.toarray()
+    matrix = edges.without(np.array([True])).matrix.toarray()
     assert matrix[1, 2] == pytest.approx(1.0) and np.count_nonzero(matrix) == 2  # no loop, normalised to 1
 
 

@@ -164,8 +164,8 @@ def test_an_epoch_asks_for_hidden_likes_only_with_neighbours_of_its_own() -> Non
         pairs = [(b.pairs.users[b.pairs.labels == 1], b.pairs.items[b.pairs.labels == 1]) for b in batches]
         users, items = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
         assert 0.3 < len(users) / len(interactions) < 0.7
-        assert all((batch.graph._matrix[users, nodes[items]] == 0).all() for batch in batches)
-        assert (model._whole_graph._matrix[users, nodes[items]] > 0).all()
+        assert all((batch.graph.matrix[users, nodes[items]] == 0).all() for batch in batches)
+        assert (model._whole_graph.matrix[users, nodes[items]] > 0).all()
     assert (drawn[0] != drawn[1]).any()
     again = MKRAttention(**{**SMALL, "epochs": 1, "neighbours": 1}).fit(interactions, knowledge, progress=False)
     assert np.array_equal(again.item_vectors(), model.item_vectors())  # so those for scoring are always the same

@@ -60,7 +60,7 @@ def fitted(name: str, data: Data) -> Recommender:
     settings: dict[str, Any] = dict(SETTINGS[name])
     if "epochs" in settings:
         settings["epochs"] = 3
-    if "embedding_settings" in settings:
+    if name in PRETRAINED:
         settings["embedding_settings"] = {**settings["embedding_settings"], "epochs": 3, "device": "cpu"}
     model = kgplug.create(name, **settings)
     assert isinstance(model, Recommender)

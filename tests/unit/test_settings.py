@@ -20,6 +20,7 @@ SWITCHED_ON = {  # other settings are read only with these
     "MKR-rated": {"kge_interval": 1},
     "MKR-attention": {"gates": False},
     "SemanticCF": {"compare": "relations"},
+    "CFKG": {"embedding_settings": {"embedding_dim": 4, "device": "cpu"}},  # its epochs are a setting of its own
 }
 
 

@@ -68,6 +68,18 @@ def scores_of(module: ERModel[Any, Any, Any], triples: np.ndarray) -> np.ndarray
     return torch.cat(scores).float().cpu().numpy() if scores else np.empty(0, dtype=np.float32)
 
 
+@torch.no_grad()
+def tail_scores(module: ERModel[Any, Any, Any], pairs: np.ndarray, tails: slice) -> np.ndarray:
+    """Score a range of entities as tail of (head, relation): int64 (n, 2) → float32 (n, number of tails)."""
+    n_tails = len(range(*tails.indices(module.num_entities)))
+    scores, found = all_scores(module), np.empty((len(pairs), n_tails), dtype=np.float32)
+    rows = max(1, BLOCK_FLOATS // (module.num_entities * scores.floats_per_score))
+    for start in range(0, len(pairs), rows):
+        heads, relations = torch.from_numpy(pairs[start : start + rows].T.copy()).to(module.device)
+        found[start : start + rows] = scores.tails(heads, relations)[:, tails].float().cpu().numpy()
+    return found
+
+
 def floats_per_triple(module: ERModel[Any, Any, Any]) -> int:
     """Estimate the floats that PyKEEN holds to score one triple: three times those of the largest vector or matrix."""
     parts = [*module.entity_representations, *module.relation_representations]

@@ -1,4 +1,4 @@
-"""The collaborative knowledge graph: users, entities, likes and triples. Likes can be hidden."""
+"""The collaborative knowledge graph: users, entities, likes and triples, as edges or as triples."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from kgplug.data.interactions import Interactions
-from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs
+from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs, own_rows
 from kgplug.recommenders.click_through.propagation import Propagation
+from kgplug.recommenders.training_data import TrainingData
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,3 +86,49 @@ class CollaborativeGraph:
         graph = self.without(hidden)
         for pairs in data.epoch(rng, batch_size, rows=np.flatnonzero(hidden)):
             yield HiddenBatch(pairs, graph)
+
+
+@dataclass(frozen=True, eq=False)
+class CollaborativeTriples:
+    """The collaborative knowledge graph as triples: each like is a triple of one more relation, the last.
+
+    Nodes are the users, then the items, then all other entities.
+
+    Attributes:
+        likes: Likes as triples of a user, the relation `n_relations` - 1 and an item, int64 (n, 3).
+        knowledge: Triples between items and other entities, int64 (m, 3).
+        n_users, n_items, n_nodes: Numbers of users, items and all nodes.
+        n_relations: Number of relations.
+    """
+
+    likes: np.ndarray
+    knowledge: np.ndarray
+    n_users: int
+    n_items: int
+    n_nodes: int
+    n_relations: int
+
+    @classmethod
+    def build(cls, data: TrainingData) -> CollaborativeTriples:
+        """Return the graph of the training likes and all triples. Items without an entity have only their likes."""
+        likes, graph = data.interactions.likes(), data.graph
+        n_entities, item_entities = own_rows(data.linked, graph.n_entities)
+        first_item, n_items = likes.n_users, likes.n_items
+        nodes = np.full(n_entities, -1, dtype=np.int64)
+        nodes[item_entities] = first_item + np.arange(n_items)
+        nodes[nodes < 0] = first_item + n_items + np.arange(n_entities - n_items)
+        liked = np.full(len(likes), graph.n_relations)
+        head, relation, tail = graph.triples.T
+        return cls(
+            np.stack([likes.users, liked, first_item + likes.items], axis=1),
+            np.stack([nodes[head], relation, nodes[tail]], axis=1),
+            likes.n_users,
+            n_items,
+            likes.n_users + n_entities,
+            graph.n_relations + 1,
+        )
+
+    @property
+    def triples(self) -> np.ndarray:
+        """All triples, likes first, int64 (n + m, 3)."""
+        return np.concatenate([self.likes, self.knowledge])

@@ -47,6 +47,22 @@ class Pairs:
         return np.flatnonzero(np.isin(self.users[:n], self.users[n:])), negatives
 
 
+@dataclass(frozen=True, eq=False)
+class Comparisons:
+    """Users, with an item that they like and an item that they do not like: int64 (n,) each."""
+
+    users: np.ndarray
+    liked: np.ndarray
+    others: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def pairs(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the compared pairs of a user and an item, first all liked ones, int64 (2n,) each."""
+        return np.tile(self.users, 2), np.concatenate([self.liked, self.others])
+
+
 class ClickThroughData:
     """Training likes with negatives redrawn each epoch, and fixed validation pairs.
 
@@ -109,6 +125,31 @@ class ClickThroughData:
         for start in range(0, len(users), step):
             chosen = slice(start, start + step)
             yield _with_negatives(users[chosen], items[chosen], negatives[chosen])
+
+    def comparisons(self, rng: np.random.Generator, batch_size: int) -> Iterator[Comparisons]:
+        """Yield batches of the likes, each with a new negative of its user; likes without a negative are left out.
+
+        Args:
+            rng: Random generator.
+            batch_size: Maximum number of pairs, likes and negatives together.
+        """
+        users, items, negatives = self.drawn(rng)
+        some = negatives >= 0
+        users, items, negatives = users[some], items[some], negatives[some]
+        step = max(1, batch_size // 2)
+        for start in range(0, len(users), step):
+            chosen = slice(start, start + step)
+            yield Comparisons(users[chosen], items[chosen], negatives[chosen])
+
+    def comparison_loss(self, logits: torch.Tensor, batch: Comparisons) -> torch.Tensor:
+        """Return the mean of −log σ(s_ui − s_uj) over comparisons, with the side term: a scalar (BPR).
+
+        Args:
+            logits: The model's logits of `batch.pairs()` without the side term, (2n,).
+            batch: The comparisons.
+        """
+        liked, others = self.with_side(logits, *batch.pairs()).chunk(2)
+        return functional.softplus(others - liked).mean()
 
     def with_side(self, logits: torch.Tensor, users: np.ndarray, items: np.ndarray) -> torch.Tensor:
         """Return the model's logits of training pairs (n,) plus those of the side term, if there is one."""

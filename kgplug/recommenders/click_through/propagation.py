@@ -11,13 +11,11 @@ from scipy import sparse
 
 from kgplug.recommenders.click_through.factors import FactorRecommender, Factors
 from kgplug.recommenders.click_through.pairs import ClickThroughData
-from kgplug.training.tensors import csr_tensor, tensor_of
+from kgplug.recommenders.parts.sparse_product import SparseProduct
 
 
 class Propagation:
     """Multiplies by D^-½ A D^-½. A is the weighted adjacency matrix of an undirected graph, and D holds its row sums.
-
-    On the CPU it uses scipy, which is faster there than torch and DGL; on other devices torch.
 
     Args:
         left, right: Nodes at the ends of each edge, int64 (m,); an edge given twice counts twice.
@@ -36,36 +34,20 @@ class Propagation:
         degrees = np.asarray(adjacency.sum(axis=1)).ravel()
         scale = np.divide(1.0, np.sqrt(degrees), out=np.zeros_like(degrees), where=degrees > 0).astype(np.float32)
         adjacency.data *= np.repeat(scale, np.diff(adjacency.indptr)) * scale[adjacency.indices]
-        self._matrix: Any = adjacency
-        if device.type != "cpu":
-            self._matrix = csr_tensor(adjacency, device)
+        self._product = SparseProduct(adjacency, symmetric=True, device=device)
 
-    def multiply(self, x: torch.Tensor) -> torch.Tensor:
-        """Return D^-½ A D^-½ x without a gradient: (n_nodes, d) → (n_nodes, d)."""
-        if isinstance(self._matrix, torch.Tensor):
-            return self._matrix @ x
-        return tensor_of(self._matrix @ x.detach().numpy())
+    @property
+    def matrix(self) -> Any:
+        """D^-½ A D^-½, (n_nodes, n_nodes): CSR on the CPU, a sparse tensor on other devices."""
+        return self._product.matrix
 
     def mean_of_layers(self, x: torch.Tensor, n_layers: int) -> torch.Tensor:
         """Return the mean of x and its first `n_layers` propagations (LightGCN eqs. 3–4, 6): (n_nodes, d)."""
         total = x
         for _ in range(n_layers):
-            x = _Multiply.apply(x, self)  # type: ignore[assignment]
+            x = self._product.multiply(x)
             total = total + x
         return total / (n_layers + 1)
-
-
-class _Multiply(torch.autograd.Function):
-    """`Propagation.multiply` with its gradient: the same product, because the matrix is symmetric."""
-
-    @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, propagation: Propagation) -> torch.Tensor:
-        ctx.propagation = propagation
-        return propagation.multiply(x)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None]:
-        return ctx.propagation.multiply(grads[0].contiguous()), None
 
 
 class PropagatedRecommender(FactorRecommender):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -15,6 +14,7 @@ from torch.nn import functional
 from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.recommenders.click_through.config import ClickThroughConfig
 from kgplug.recommenders.click_through.factors import FactorRecommender, Factors
+from kgplug.recommenders.click_through.pairs import Comparisons
 from kgplug.recommenders.click_through.recommender import TrainedRecommender
 from kgplug.recommenders.click_through.tasks import ClickThroughTask, PairNetwork
 from kgplug.recommenders.parts.compiled_steps import lookup_all, lookup_weights, pair_dots
@@ -30,15 +30,6 @@ class BPRConfig(ClickThroughConfig):
     tuning: ClassVar[Space] = {**TrainedConfig.tuning, "l2": Range(1e-4, 1e-1, log=True)}
 
     l2: float = Field(3e-2, ge=0, description="weight of the squared norms of the batch's vectors")
-
-
-@dataclass(frozen=True, eq=False)
-class Comparisons:
-    """Users, with an item that they like and an item that they do not like: int64 (n,) each."""
-
-    users: np.ndarray
-    liked: np.ndarray
-    others: np.ndarray
 
 
 class BPRNetwork(PairNetwork):
@@ -77,20 +68,12 @@ class BPRTask(ClickThroughTask):
     def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[Comparisons]:  # type: ignore[override]
         """Yield the likes of one epoch with new negatives, `batch_size` / 2 comparisons per step."""
         del epoch
-        users, items, negatives = self.data.drawn(rng)
-        some = negatives >= 0
-        users, items, negatives = users[some], items[some], negatives[some]
-        rows = max(1, self.config.batch_size // 2)
-        for start in range(0, len(users), rows):
-            chosen = slice(start, start + rows)
-            yield Comparisons(users[chosen], items[chosen], negatives[chosen])
+        return self.data.comparisons(rng, self.config.batch_size)
 
     def loss(self, batch: Comparisons) -> torch.Tensor:  # type: ignore[override]
         """Return mean −log σ(s_ui − s_uj) + l2 · mean squared norm of the vectors and bias of a pair, a scalar."""
-        users, items = np.tile(batch.users, 2), np.concatenate([batch.liked, batch.others])
-        logits, rows = self.module(users, items)
-        liked, others = self.data.with_side(logits, users, items).chunk(2)
-        return functional.softplus(others - liked).mean() + self.config.l2 * rows
+        logits, rows = self.module(*batch.pairs())
+        return self.data.comparison_loss(logits, batch) + self.config.l2 * rows
 
 
 class BPR(FactorRecommender, TrainedRecommender):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -20,7 +19,8 @@ from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs, own
 from kgplug.recommenders.click_through.recommender import TrainedRecommender
 from kgplug.recommenders.click_through.tasks import ClickThroughTask, PairNetwork
 from kgplug.recommenders.parts.compiled_steps import lookup_all, lookup_weights, pair_dots
-from kgplug.recommenders.parts.layers import distinct, lookup, normal_table, row_penalty
+from kgplug.recommenders.parts.layers import distinct, normal_table
+from kgplug.recommenders.parts.translations import Triples, projected_ends, triple_batches
 from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import DataSize, Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
@@ -57,19 +57,6 @@ class CKEConfig(KnowledgeConfig):
         sparse = {"l2": 1e-1, "side": True, "learning_rate": 2e-2, "patience": 20}
         settings = cls.patience_suited_to(size) | cls.batches_suited_to(size)
         return settings | (sparse if size.is_sparse else {})
-
-
-@dataclass(frozen=True, eq=False)
-class Triples:
-    """Triples of one step, and a corrupt tail for each triple: arrays int64 (n,)."""
-
-    heads: np.ndarray
-    relations: np.ndarray
-    tails: np.ndarray
-    corrupt: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.heads)
 
 
 class CKENetwork(PairNetwork):
@@ -122,27 +109,10 @@ class CKENetwork(PairNetwork):
 
         t' is the corrupt tail, and M_r the projection of relation r.
         d(h, r, t) = ‖norm(h M_r) + norm(r) − norm(t M_r)‖², where norm(x) = x / ‖x‖. The terms have length one, so the
-        difference is 2 (norm(h M_r) + norm(r)) · (norm(t M_r) − norm(t' M_r)). An entity is projected once for each of
-        its relations; all entities of one relation are projected together.
+        difference is 2 (norm(h M_r) + norm(r)) · (norm(t M_r) − norm(t' M_r)).
         """
-        n, dim = len(triples), self.users.shape[1]
-        r_rows, (relation_of,) = distinct(triples.relations, device=self.device)
-        relations = lookup(self.relations, r_rows)  # (m_r, d)
-        matrices = lookup(self.projections, r_rows).view(-1, dim, dim)
-        ends = np.stack([triples.heads, triples.tails, triples.corrupt])  # (3, n)
-        size = len(self.entities)
-        codes, places = np.unique(triples.relations * size + ends, return_inverse=True)
-        by_relation, entities = np.divmod(codes, size)
-        e_rows, (entity_of,) = distinct(entities, device=self.device)
-        e = lookup(self.entities, e_rows)
-        sizes = np.bincount(by_relation)
-        blocks = functional.embedding(entity_of, e).split(sizes[sizes > 0].tolist())
-        projected = torch.cat([block @ matrix for block, matrix in zip(blocks, matrices, strict=True)])
-        place = torch.from_numpy(places.reshape(3, n)).to(self.device)
-        head, tail, corrupt = functional.embedding(place, functional.normalize(projected)).unbind()  # (n, d) each
-        translated = head + functional.embedding(relation_of, functional.normalize(relations))
-        penalty = row_penalty(e, entity_of[place], n) + row_penalty(relations, relation_of, n)
-        return 2 * (translated * (tail - corrupt)).sum(1), penalty
+        ends = projected_ends(self.entities, self.relations, self.projections, triples, normalize=True)
+        return 2 * ((ends.heads + ends.relations) * (ends.tails - ends.corrupt)).sum(1), ends.penalty
 
 
 class CKETask(ClickThroughTask):
@@ -170,13 +140,7 @@ class CKETask(ClickThroughTask):
 
     def _endless_triples(self, rng: np.random.Generator) -> Iterator[Triples]:
         while True:
-            order = rng.permutation(len(self._triples))
-            corrupt = self._corrupter.draw(order, rng)
-            for start in range(0, len(order), self.config.kge_batch_size):
-                rows, tails = (part[start : start + self.config.kge_batch_size] for part in (order, corrupt))
-                rows, tails = rows[tails >= 0], tails[tails >= 0]
-                head, relation, tail = np.ascontiguousarray(self._triples[rows].T)
-                yield Triples(head, relation, tail, tails)
+            yield from triple_batches(self._triples, self._corrupter, self.config.kge_batch_size, rng)
 
     def loss(self, batch: tuple[Pairs, Triples | None]) -> torch.Tensor:  # type: ignore[override]
         """Return the loss of likes + kge_weight · mean −log σ(d' − d) + l2 · mean ‖vectors‖², a scalar.

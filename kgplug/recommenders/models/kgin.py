@@ -1,0 +1,138 @@
+"""KGIN: users like items for intents, which are mixtures of the knowledge graph's relations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from kgplug.recommenders.catalogue import RECOMMENDERS
+from kgplug.recommenders.click_through.collaborative_graph import CollaborativeTriples
+from kgplug.recommenders.click_through.config import KnowledgeConfig
+from kgplug.recommenders.click_through.factors import Factors
+from kgplug.recommenders.click_through.pairs import ClickThroughData, Comparisons
+from kgplug.recommenders.click_through.propagation import PropagatedRecommender
+from kgplug.recommenders.click_through.recommender import TrainedRecommender
+from kgplug.recommenders.click_through.tasks import GradientTask
+from kgplug.recommenders.models._kgin_network import KGINNetwork, dependence
+from kgplug.recommenders.parts.compiled_steps import pair_dots
+from kgplug.recommenders.training_data import TrainingData
+from kgplug.training.adam import Adam
+from kgplug.training.config import DataSize, Range, Space, TrainedConfig
+from kgplug.training.device import choose_device
+from kgplug.training.tensors import tensor_of
+
+
+class KGINConfig(KnowledgeConfig):
+    """Settings of KGIN.
+
+    In the paper: 64 dimensions, 3 layers, 4 intents, batches of 1,024 likes, learning rate 1e-4, l2 1e-5, independence
+    weight 1e-4.
+    """
+
+    tuning: ClassVar[Space] = {
+        **TrainedConfig.tuning,
+        "l2": Range(1e-4, 1e-1, log=True),
+        "n_layers": (1, 2, 3),
+        "intents": (1, 2, 4, 8),
+        "dropout": Range(0.0, 0.5),
+    }
+
+    batch_size: int = Field(4096, ge=1, description="number of pairs per step: likes and negatives")
+    n_layers: int = Field(2, ge=1, description="number of propagation steps; the result is the sum over all of them")
+    intents: int = Field(4, ge=1, description="number of intents")
+    independence: Literal["distance", "cosine", "mi"] = Field(
+        "distance",
+        description='how the dependence of intents is measured: "distance" correlation, squared "cosine", or mutual '
+        'information ("mi")',
+    )
+    independence_weight: float = Field(1e-4, ge=0, description="weight of the dependence of intents")
+    temperature: float = Field(0.2, gt=0, description='divides the cosines in independence="mi"')
+    residual: bool = Field(
+        True, description="whether the mean of the liked items is added to a user's message, as in the authors' code"
+    )
+    l2: float = Field(2e-2, ge=0, description="weight of the squared norms of the batch's vectors before propagation")
+    learning_rate: float = Field(5e-3, gt=0, description="learning rate of Adam")
+    dropout: float = Field(0.1, ge=0, lt=1, description="fraction of each layer's output that is dropped in training")
+    patience: int = Field(10, ge=1, description="stop after this many epochs without a better validation metric")
+
+    @classmethod
+    def suited_to(cls, size: DataSize) -> dict[str, float]:
+        return super().suited_to(size) | cls.batches_suited_to(size)
+
+
+class KGIN(PropagatedRecommender, TrainedRecommender):
+    """KGIN (X. Wang et al., WWW 2021, "Learning Intents behind Interactions with Knowledge Graph for Recommendation").
+
+    An intent is a mixture of relation vectors, e_p = Σ_r softmax_r(w_rp) e_r. In each layer a user's vector becomes
+    Σ_p β(u, p) e_p ∘ mean of the liked items' vectors, with β = softmax_p(e_p · u), and an entity's vector the mean of
+    e_r ∘ v over its neighbours v. The score is the product of the sums over all layers, learnt by BPR, so it is not a
+    probability; a penalty keeps the intents apart.
+
+    As in the authors' code, each layer's output is scaled to length one, and a relation and its inverse have a vector
+    each. Unlike there, the intents whose attention β is computed are the e_p, and the penalty compares these, as in the
+    paper; all edges are used in each step (the code draws half of them). `residual=False` gives the paper's user
+    message. The side term, where it is on, is not in the paper. The authors' training stops on the test set; here the
+    validation set decides.
+    """
+
+    name = "KGIN"
+    inputs = RECOMMENDERS["KGIN"].inputs
+    config_class = KGINConfig
+    config: KGINConfig
+    network: KGINNetwork
+    scores_are_probabilities = False
+
+    def _task(self, data: TrainingData) -> KGINTask:
+        device = choose_device(self.config.device)
+        generator = torch.Generator().manual_seed(data.seed)
+        self.network = KGINNetwork(self.config, CollaborativeTriples.build(data), generator, device).to(device)
+        return KGINTask(self, self._click_through(data))
+
+    @torch.no_grad()
+    def trained_factors(self) -> Factors:
+        network = self.network
+        return Factors.without_bias(*(part.cpu().numpy() for part in network(network.intent_vectors())))
+
+    def _settle(self) -> None:
+        self.network.eval()
+        self.factors = self.trained_factors().averaged(self.liked)
+
+
+class KGINTask(GradientTask):
+    """Trains KGIN. Each step propagates the vectors of all users and entities once."""
+
+    def __init__(self, model: KGIN, data: ClickThroughData) -> None:
+        self.model, self.module, self.data, self.config = model, model.network, data, model.config
+        self.optimizers = (Adam(self.module.parameters(), lr=self.config.learning_rate),)
+
+    @property
+    def step_floats(self) -> int:
+        """Number of floats in the largest tensor of a step."""
+        return max(self.module.users.numel(), self.module.entities.numel())
+
+    def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[Comparisons]:
+        """Yield the likes of one epoch with new negatives."""
+        del epoch
+        return self.data.comparisons(rng, self.config.batch_size)
+
+    def loss(self, batch: Comparisons) -> torch.Tensor:
+        """Return mean −log σ(s_ui − s_uj) + independence_weight · dependence + l2 · mean squared norm, a scalar.
+
+        The norms are those of a comparison's unpropagated vectors.
+        """
+        network, config = self.module, self.config
+        intents = network.intent_vectors()
+        u, v = network(intents)
+        users, items = (tensor_of(part).to(u.device) for part in batch.pairs())
+        loss = self.data.comparison_loss(pair_dots(u, users, v, items), batch)
+        loss = loss + config.independence_weight * dependence(intents, config.independence, config.temperature)
+        norms = [table.square().sum(1) for table in (network.users, network.entities[: network.n_items])]
+        return loss + config.l2 * (norms[0][users].mean() + norms[1][items].mean())
+
+    def validate(self) -> float | None:
+        """Return the AUC of the validation pairs."""
+        return self.model.validation_auc(self.data)

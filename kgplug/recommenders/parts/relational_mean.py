@@ -1,0 +1,153 @@
+"""Means over the neighbours in a knowledge graph, each multiplied by the vector of its relation: KGIN's messages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+import torch
+from torch.autograd.function import once_differentiable
+
+from kgplug.data.ranking.threads import share, share_rows
+from kgplug.recommenders.parts.compiled_steps import on_cpu
+from kgplug.training.tensors import tensor_of
+
+_SHARED_FROM = 1_500_000  # multiplications; with fewer, a second thread is not faster (two cores)
+
+
+class RelationalMean:
+    """The edges of a graph, over which it averages r ∘ x of each entity's neighbours.
+
+    Every triple is an edge in both directions. From tail to head it has its relation, from head to tail the inverse
+    relation, whose number is higher by `n_relations`.
+
+    Args:
+        triples: Head, relation and tail, int64 (n, 3).
+        n_entities, n_relations: Numbers of entities and relations.
+        device: Device of the means.
+    """
+
+    def __init__(self, triples: np.ndarray, *, n_entities: int, n_relations: int, device: torch.device) -> None:
+        head, relation, tail = triples.T
+        into, relations = np.concatenate([head, tail]), np.concatenate([relation, relation + n_relations])
+        order = np.lexsort((relations, into))
+        self._degrees: np.ndarray = np.bincount(into, minlength=n_entities)
+        self._starts = np.concatenate([[0], np.cumsum(self._degrees)])
+        edges = into, relations, np.concatenate([tail, head])
+        self._edges = tuple(tensor_of(part[order]).to(device) for part in edges)
+
+    def of_first(self, n: int, x: torch.Tensor, relations: torch.Tensor) -> torch.Tensor:
+        """Return the means of the first n entities; zeros for an entity without neighbours.
+
+        Args:
+            n: Number of entities to compute.
+            x: Vectors of all entities, (n_entities, d).
+            relations: Vectors of the relations, then of their inverses, (2 · n_relations, d).
+
+        Returns:
+            Mean of relations[r] ∘ x[v] over the edges (i, r, v) of each entity i, (n, d).
+        """
+        if on_cpu(x, relations):
+            edges = self._starts[: n + 1], *(part.numpy() for part in self._edges[1:])
+            return _RelationalMean.apply(x, relations, edges)  # type: ignore[return-value]
+        into, along, sources = (part[: int(self._starts[n])] for part in self._edges)
+        sums = x.new_zeros(n, x.shape[1]).index_add(0, into, x[sources] * relations[along])
+        return sums / tensor_of(self._degrees[:n]).to(x.device).clamp(min=1)[:, None]
+
+
+class _RelationalMean(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x: torch.Tensor, relations: torch.Tensor, edges: tuple[np.ndarray, np.ndarray, np.ndarray]
+    ) -> torch.Tensor:
+        ctx.save_for_backward(x, relations)
+        ctx.edges = starts, along, sources = edges
+        vectors, of_relations = (part.detach().contiguous().numpy() for part in (x, relations))
+        means = np.empty((len(starts) - 1, vectors.shape[1]), dtype=np.float32)
+
+        def fill(part: slice) -> None:
+            _means(vectors, of_relations, starts[part.start : part.stop + 1], along, sources, means[part])
+
+        share_rows(fill, len(means), threads=_threads(int(starts[-1]) * vectors.shape[1]))
+        return torch.from_numpy(means)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None]:
+        x, relations, grad = (part.detach().contiguous().numpy() for part in (*ctx.saved_tensors, grads[0]))
+        to_x, to_relations = np.zeros_like(x), np.zeros_like(relations)
+        starts, along, sources = ctx.edges
+        both = (
+            lambda: _gradient_of_vectors(relations, starts, along, sources, grad, to_x),
+            lambda: _gradient_of_relations(x, starts, along, sources, grad, to_relations),
+        )
+        share(lambda fill: fill(), both, threads=_threads(int(starts[-1]) * x.shape[1]))
+        return torch.from_numpy(to_x), torch.from_numpy(to_relations), None
+
+
+def _threads(multiplications: int) -> int:
+    return torch.get_num_threads() if multiplications > _SHARED_FROM else 1
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"contract"})
+def _means(
+    x: np.ndarray, relations: np.ndarray, starts: np.ndarray, along: np.ndarray, sources: np.ndarray, means: np.ndarray
+) -> None:
+    """Fill `means`, float32 (n, d). The edges of entity i are those from starts[i] to starts[i + 1] - 1."""
+    n, d = means.shape
+    for i in range(n):
+        total = means[i]
+        total[:] = 0
+        for edge in range(starts[i], starts[i + 1]):
+            vector, r = x[sources[edge]], relations[along[edge]]
+            for j in range(d):
+                total[j] += r[j] * vector[j]
+        if starts[i + 1] > starts[i]:
+            share = np.float32(1) / np.float32(starts[i + 1] - starts[i])
+            for j in range(d):
+                total[j] *= share
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"contract"})
+def _gradient_of_vectors(
+    relations: np.ndarray,
+    starts: np.ndarray,
+    along: np.ndarray,
+    sources: np.ndarray,
+    grad: np.ndarray,
+    to_x: np.ndarray,
+) -> None:
+    """Add the gradient of `x` in `_means` to `to_x`, float32 (m, d). `grad` is the gradient of `means`, (n, d)."""
+    n, d = grad.shape
+    scaled = np.empty(d, dtype=np.float32)
+    for i in range(n):
+        share = np.float32(1) / np.float32(max(1, starts[i + 1] - starts[i]))
+        for j in range(d):
+            scaled[j] = share * grad[i, j]
+        for edge in range(starts[i], starts[i + 1]):
+            change, r = to_x[sources[edge]], relations[along[edge]]
+            for j in range(d):
+                change[j] += r[j] * scaled[j]
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"contract"})
+def _gradient_of_relations(
+    x: np.ndarray,
+    starts: np.ndarray,
+    along: np.ndarray,
+    sources: np.ndarray,
+    grad: np.ndarray,
+    to_relations: np.ndarray,
+) -> None:
+    """Add the gradient of `relations` in `_means` to `to_relations`. `grad` is the gradient of `means`, (n, d)."""
+    n, d = grad.shape
+    scaled = np.empty(d, dtype=np.float32)
+    for i in range(n):
+        share = np.float32(1) / np.float32(max(1, starts[i + 1] - starts[i]))
+        for j in range(d):
+            scaled[j] = share * grad[i, j]
+        for edge in range(starts[i], starts[i + 1]):
+            change, vector = to_relations[along[edge]], x[sources[edge]]
+            for j in range(d):
+                change[j] += vector[j] * scaled[j]
