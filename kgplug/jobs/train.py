@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import time
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -244,7 +245,8 @@ def _metrics_of_new_users(model: Model, sets: Sets, split: Split, seed: int) -> 
         found = auc(pairs.labels, score_pairs(scoring, pairs))
     except TrainingError:  # a score is NaN; the run is saved all the same
         return {}
-    return {VALIDATED_BY[model.kind].validation_name: round(found, 4)}
+    # It is NaN if users who have feedback on every item leave no negatives.
+    return {} if math.isnan(found) else {VALIDATED_BY[model.kind].validation_name: round(found, 4)}
 
 
 def _find(runs: Runs, key: str, graph: GraphIdentity) -> Path | None:
