@@ -179,7 +179,7 @@ def _predicted(
     n_segments, n_paths, n = len(edges.steps), len(rules.first), 0
     if origin == ABOUT_START:
         found[0] = edges.starts[rules.targets[number - n_paths]]
-        return 1
+        return 0 if found[0] == entity else 1
     if origin == ABOUT_END:
         condition = rules.conditions[number - n_paths]
         if condition < n_segments:
