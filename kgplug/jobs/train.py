@@ -213,9 +213,11 @@ def _checkpoints(runs: Runs, asked: str, key: str) -> tuple[Path, list[Path]]:
 
 
 def _earlier(run_dir: Path, name: str) -> tuple[EmbeddingModel, dict[str, Any]]:
-    """Return the model and content of a run to continue from; UsageError if it is not an embedding."""
+    """Return the model and content of a run to continue from; UsageError unless both are embeddings."""
     from kgplug.embeddings.model import EmbeddingModel
 
+    if not issubclass(models.class_of(name), EmbeddingModel):
+        raise UsageError(f"{name} cannot continue from a run; only embeddings can. Train it without --from.")
     arrays, content = read_artefact(run_dir)
     model = models.restored(run_dir, arrays, content)
     if not isinstance(model, EmbeddingModel):
