@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from kgplug.data.interactions import Interactions
 from kgplug.recommenders.click_through.pairs import Comparisons
 from kgplug.recommenders.models.kgat import KGAT, KGATTask
 from kgplug.recommenders.parts.layers import LEAK
@@ -163,6 +164,15 @@ def test_dropout_is_for_training_only() -> None:
     assert task.bpr_loss(BATCH).item() != task.bpr_loss(BATCH).item()
     task.module.eval()
     assert task.bpr_loss(BATCH).item() == task.bpr_loss(BATCH).item()
+
+
+def test_triples_without_a_corrupt_tail_are_no_obstacle_even_if_they_fill_a_batch() -> None:
+    interactions, knowledge = tiny()
+    users, items = np.indices((3, 5)).reshape(2, -1)
+    all_liked = Interactions.from_arrays(np.arange(3), interactions.item_keys, users, items)
+    for likes, batch_size in ((interactions, 1), (all_liked, 100)):
+        model = KGAT(**{**SMALL, "kge_batch_size": batch_size}).fit(likes, knowledge, progress=False)
+        assert np.isfinite(model.history["losses"]).all()
 
 
 PLANTED = {
