@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,17 @@ class TrainingData:
         """The triples, for models that need them; `fit` has checked that they were given."""
         assert self.knowledge is not None
         return self.knowledge
+
+    def to_find_epochs(self, fractions: tuple[float, float]) -> TrainingData:
+        """Return these data with a part of the rows as validation set, and with a checkpoint file of its own.
+
+        Args:
+            fractions: Fractions of the rows to train on and to validate on.
+        """
+        learnt, valid = self.interactions.split(fractions, seed=self.seed, by="row")
+        file = self.checkpoint
+        own_file = None if file is None else file.with_name(f"{file.stem}-epochs{file.suffix}")
+        return replace(self, interactions=learnt, valid=valid, checkpoint=own_file)
 
     @property
     def linked(self) -> np.ndarray:

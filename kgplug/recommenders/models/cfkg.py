@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +80,7 @@ class CFKG(Recommender):
     def _fit(self, data: TrainingData) -> None:
         enough = int(data.interactions.is_like.sum()) >= CHOOSING_FROM
         if data.valid is None and "epochs" not in self._given.model_fields_set and enough:
-            learnt, valid = data.interactions.split(CHOOSING, seed=data.seed, by="row")
-            self._train(replace(data, interactions=learnt, valid=valid, checkpoint=None))
+            self._train(data.to_find_epochs(CHOOSING))
             self.config = self.config.model_copy(update={"epochs": self.history["best_epoch"] + 1})
         self._train(data)
 
@@ -98,15 +96,17 @@ class CFKG(Recommender):
             likes = np.full(len(pairs), graph.n_relations - 1)
             triples = np.stack([pairs.users, likes, graph.n_users + pairs.items], axis=1)
             valid = LabelledTriples(triples, pairs.labels > 0)
-        self.embedding.fit(
-            knowledge,
-            valid=valid,
-            seed=data.seed,
-            progress=data.progress,
-            checkpoint=data.checkpoint,
-            on_epoch=data.on_epoch,
-        )
-        self.history = self.embedding.history
+        try:
+            self.embedding.fit(
+                knowledge,
+                valid=valid,
+                seed=data.seed,
+                progress=data.progress,
+                checkpoint=data.checkpoint,
+                on_epoch=data.on_epoch,
+            )
+        finally:
+            self.history = self.embedding.history
 
     def _score_block(self, users: np.ndarray) -> np.ndarray:
         scores = self._scores_of(users)
