@@ -48,15 +48,16 @@ class TrainingData:
         assert self.knowledge is not None
         return self.knowledge
 
-    def to_find_epochs(self, fractions: tuple[float, float]) -> TrainingData:
-        """Return these data with a part of the rows as validation set, and with a checkpoint file of its own.
+    def divided(self, fractions: tuple[float, float], purpose: str) -> TrainingData:
+        """Return these data with a part of the training rows as validation set, and with a checkpoint of their own.
 
         Args:
             fractions: Fractions of the rows to train on and to validate on.
+            purpose: Word in the name of the checkpoint's file.
         """
         learnt, valid = self.interactions.split(fractions, seed=self.seed, by="row")
         file = self.checkpoint
-        own_file = None if file is None else file.with_name(f"{file.stem}-epochs{file.suffix}")
+        own_file = None if file is None else file.with_name(f"{file.stem}-{purpose}{file.suffix}")
         return replace(self, interactions=learnt, valid=valid, checkpoint=own_file)
 
     @property

@@ -67,7 +67,7 @@ class TrainedRecommender(LogitRecommender):
     def _chosen_on_a_part(self, data: TrainingData) -> dict[str, Any]:
         """Train on 90 % of the rows, and return the settings and number of epochs that are best on the other 10 %."""
         config = self.config
-        changes = self._train_chosen(data.to_find_epochs(CHOOSING), title=f"{self.name}, how many epochs")
+        changes = self._train_chosen(data.divided(CHOOSING, "epochs"), title=f"{self.name}, how many epochs")
         self.config = config  # if memory ran out, the full training finds its own batch size
         return {**changes, "epochs": self.history["best_epoch"] + 1}
 

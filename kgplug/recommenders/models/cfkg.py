@@ -31,7 +31,7 @@ _NODES = "nodes"
 
 
 class CFKGConfig(ModelConfig):
-    """Settings of CFKG. The paper scores by TransE."""
+    """Settings of CFKG."""
 
     embedding: str = Field("TransE", description="PyKEEN model to train on likes and triples")
     embedding_settings: dict[str, JsonValue] = Field(
@@ -50,9 +50,10 @@ class CFKG(Recommender):
     Recommendation", Algorithms 11(9), 2018).
 
     A like is a triple (user, likes, item) next to the triples of the graph, and score(u, i) is the embedding's score of
-    such a triple. The paper's embedding is TransE with a softmax loss; here it is any PyKEEN model, with kgplug's
-    settings for it. The AUC of validation likes decides when training stops. New users get scores by a linear map from
-    the vectors of their likes, fitted to the scores of the training users, because most embeddings have no other way.
+    such a triple. The paper learns (h + r) · t by a softmax loss; here the embedding is any PyKEEN model with kgplug's
+    settings for it, by default TransE, −‖h + r − t‖. The AUC of validation likes decides when training stops. New users
+    get scores by a linear map from the vectors of their likes, fitted to the scores of the training users, because most
+    embeddings have no other way.
     """
 
     name = "CFKG"
@@ -80,7 +81,7 @@ class CFKG(Recommender):
     def _fit(self, data: TrainingData) -> None:
         enough = int(data.interactions.is_like.sum()) >= CHOOSING_FROM
         if data.valid is None and "epochs" not in self._given.model_fields_set and enough:
-            self._train(data.to_find_epochs(CHOOSING))
+            self._train(data.divided(CHOOSING, "epochs"))
             self.config = self.config.model_copy(update={"epochs": self.history["best_epoch"] + 1})
         self._train(data)
 
