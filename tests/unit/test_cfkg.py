@@ -113,7 +113,10 @@ def test_it_finds_the_director_through_the_graph_and_not_without_it() -> None:
     assert untold < 0.6 * told
 
 
-def test_new_users_get_scores_by_ridge_regression_on_those_of_the_training_users() -> None:
+def test_new_users_get_scores_by_ridge_regression_on_those_of_the_training_users(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("kgplug.recommenders.new_users._USERS_AT_ONCE", 7)
     interactions: Interactions = directors_and_fans(fans=6)[0]
     model = CFKG(embedding_settings=QUICK, epochs=5).fit(interactions, directors_and_fans(fans=6)[1], progress=False)
     known, items = model.liked.toarray(), model.item_vectors().astype(np.float64)
@@ -129,6 +132,16 @@ def test_new_users_get_scores_by_ridge_regression_on_those_of_the_training_users
     expected = (new @ items / np.sqrt(3) - x.mean(axis=0)) @ weights + y.mean(axis=0)
     np.testing.assert_allclose(model._score_new_users(sparse.csr_matrix(new)), expected, atol=1e-4)
     np.testing.assert_allclose(model._score_new_users(sparse.csr_matrix(0 * new))[0], y.mean(axis=0), atol=1e-4)
+
+
+def test_a_training_user_without_likes_gets_the_mean_scores_of_the_others() -> None:
+    interactions, knowledge = tiny()
+    with_one_more = Interactions.from_arrays(
+        np.arange(5), interactions.item_keys, interactions.users, interactions.items
+    )
+    model = CFKG(embedding_settings=QUICK, epochs=5).fit(with_one_more, knowledge, progress=False)
+    scores = model._score_block(np.arange(5))
+    np.testing.assert_allclose(scores[4], scores[:4].mean(axis=0), atol=1e-5)
 
 
 @pytest.mark.parametrize("embedding", ["RotatE", "CompGCN", "SimplE"])
