@@ -25,7 +25,7 @@ from kgplug.embeddings.config import embedding_config
 from kgplug.embeddings.export import entity_vectors, real_numbers
 from kgplug.embeddings.health import model_findings
 from kgplug.embeddings.link_predictor import LinkPredictor, PairScores
-from kgplug.embeddings.validation import LabelledTriples, Validation, validation_triples
+from kgplug.embeddings.validation import LabelledTriples, Validation, labelled_triples, validation_triples
 from kgplug.errors import DataError, RunError, TrainingError, UsageError, unknown_name
 from kgplug.renamed import renamed
 from kgplug.training.config import DataSize
@@ -96,7 +96,8 @@ class EmbeddingModel(LinkPredictor):
             The model itself.
 
         Raises:
-            UsageError: `start` cannot be continued by this model, or `freeze` leaves nothing to train.
+            UsageError: `start` cannot be continued by this model; `freeze` leaves nothing to train; or
+                `LabelledTriples` do not fit `knowledge`.
             DataError: There is no triple, or there are fewer than two entities.
             TrainingError: The loss is not finite, or memory is short.
         """
@@ -155,8 +156,10 @@ class EmbeddingModel(LinkPredictor):
 
         with building(self.name, self.config):
             self._module = self._build(knowledge.triples).to(choose_device(self.config.device))
-            held_out = valid if isinstance(valid, LabelledTriples) else None
-            if valid is not None and not isinstance(valid, LabelledTriples):
+            held_out = None
+            if isinstance(valid, LabelledTriples):
+                held_out = labelled_triples(valid, knowledge)
+            elif valid is not None:
                 floats = all_scores(self._module).floats_per_score
                 held_out = validation_triples(valid, knowledge, floats_per_score=floats, seed=self.seed)
             task = self._task(knowledge, held_out, start, freeze)

@@ -69,7 +69,7 @@ class BatchLoss:
         """Return the scores of the true triples, (b, 1), and of their corruptions, (b, negatives)."""
         if isinstance(self.model, Translational):
             scores = self.model.score_batch(batch.triples, batch.others, batch.n_tails)  # (b, 1 + negatives)
-            return scores[:, :1], scores[:, 1:]
+            return scores[:, :1], scores[:, 1:].contiguous()  # PyKEEN's pointwise losses flatten them by `view`
         return self._scores_by_row(batch) if self.matrices else self._scores_at_once(batch)
 
     def _scores_at_once(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:

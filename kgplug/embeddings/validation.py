@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kgplug.data.knowledge_graph import KnowledgeGraph
-from kgplug.errors import DataError
+from kgplug.errors import DataError, UsageError
 
 MAX_TRIPLES = 300  # maximum number of triples ranked after each epoch
 MAX_FLOATS = 2_000_000_000  # maximum number of floats computed to rank them; if 300 triples need more, fewer are ranked
@@ -36,6 +36,32 @@ class LabelledTriples(NamedTuple):
 
     triples: np.ndarray
     labels: np.ndarray
+
+
+def labelled_triples(valid: LabelledTriples, knowledge: KnowledgeGraph) -> LabelledTriples:
+    """Return the labelled triples as int64 (n, 3) and bool (n,).
+
+    Raises:
+        UsageError: An array has another shape or type, an index is not in `knowledge`, or all labels are equal.
+    """
+    triples, labels = np.asarray(valid.triples), np.asarray(valid.labels)
+    sizes = knowledge.n_entities, knowledge.n_relations, knowledge.n_entities
+    if (
+        triples.shape != (len(triples), 3)
+        or not np.issubdtype(triples.dtype, np.integer)
+        or (triples < 0).any()
+        or (triples >= sizes).any()
+    ):
+        raise UsageError(
+            f"LabelledTriples: triples must be integers (n, 3), with entities below {sizes[0]:,} and relations below "
+            f"{sizes[1]:,}; found {triples.dtype} {triples.shape}, or an index that is not in the training graph."
+        )
+    if labels.dtype != bool or labels.shape != (len(triples),) or labels.all() or not labels.any():
+        raise UsageError(
+            f"LabelledTriples: labels must be bool ({len(triples)},), some true and some false; found {labels.dtype} "
+            f"{labels.shape}, {np.count_nonzero(labels):,} of them true."
+        )
+    return LabelledTriples(triples.astype(np.int64), labels)
 
 
 def validation_triples(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,18 @@ class TrainingData:
         """The triples, for models that need them; `fit` has checked that they were given."""
         assert self.knowledge is not None
         return self.knowledge
+
+    def divided(self, fractions: tuple[float, float], purpose: str) -> TrainingData:
+        """Return these data with a part of the training rows as validation set, and with a checkpoint of their own.
+
+        Args:
+            fractions: Fractions of the rows to train on and to validate on.
+            purpose: Word in the name of the checkpoint's file.
+        """
+        learnt, valid = self.interactions.split(fractions, seed=self.seed, by="row")
+        file = self.checkpoint
+        own_file = None if file is None else file.with_name(f"{file.stem}-{purpose}{file.suffix}")
+        return replace(self, interactions=learnt, valid=valid, checkpoint=own_file)
 
     @property
     def linked(self) -> np.ndarray:

@@ -27,7 +27,7 @@ SETTINGS: dict[str, dict] = {
     # Comparisons say nothing of a constant in the side term, so rounding moves it: two machines would differ in it.
     "CKE": {**QUICK, "epochs": 60, "l2": 0.01, "side": False},
     "KGAT": {**QUICK, "side": False, "dropout": 0.0},  # a GPU drops other values
-    "KGIN": {**QUICK, "side": False, "dropout": 0.0},
+    "KGIN": {**QUICK, "epochs": 60, "l2": 0.01, "side": False, "dropout": 0.0},
     "CFKG": {
         "embedding": "DistMult",
         "epochs": 60,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from scipy import sparse
 
 import kgplug
@@ -14,8 +16,9 @@ from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.ranking.auc import auc
 from kgplug.data.sampling import negative_sampler
 from kgplug.embeddings.model import EmbeddingModel
+from kgplug.embeddings.training import TripleTask
 from kgplug.embeddings.validation import LabelledTriples
-from kgplug.errors import UsageError
+from kgplug.errors import TrainingError, UsageError
 from kgplug.recommenders.models.cfkg import CFKG
 from tests.unit.literal_collaborative import literal_triples
 from tests.unit.planted import directors_and_fans, shuffled, tiny, unseen_share
@@ -110,7 +113,10 @@ def test_it_finds_the_director_through_the_graph_and_not_without_it() -> None:
     assert untold < 0.6 * told
 
 
-def test_new_users_get_scores_by_ridge_regression_on_those_of_the_training_users() -> None:
+def test_new_users_get_scores_by_ridge_regression_on_those_of_the_training_users(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("kgplug.recommenders.new_users._USERS_AT_ONCE", 7)
     interactions: Interactions = directors_and_fans(fans=6)[0]
     model = CFKG(embedding_settings=QUICK, epochs=5).fit(interactions, directors_and_fans(fans=6)[1], progress=False)
     known, items = model.liked.toarray(), model.item_vectors().astype(np.float64)
@@ -126,6 +132,16 @@ def test_new_users_get_scores_by_ridge_regression_on_those_of_the_training_users
     expected = (new @ items / np.sqrt(3) - x.mean(axis=0)) @ weights + y.mean(axis=0)
     np.testing.assert_allclose(model._score_new_users(sparse.csr_matrix(new)), expected, atol=1e-4)
     np.testing.assert_allclose(model._score_new_users(sparse.csr_matrix(0 * new))[0], y.mean(axis=0), atol=1e-4)
+
+
+def test_a_training_user_without_likes_gets_the_mean_scores_of_the_others() -> None:
+    interactions, knowledge = tiny()
+    with_one_more = Interactions.from_arrays(
+        np.arange(5), interactions.item_keys, interactions.users, interactions.items
+    )
+    model = CFKG(embedding_settings=QUICK, epochs=5).fit(with_one_more, knowledge, progress=False)
+    scores = model._score_block(np.arange(5))
+    np.testing.assert_allclose(scores[4], scores[:4].mean(axis=0), atol=1e-5)
 
 
 @pytest.mark.parametrize("embedding", ["RotatE", "CompGCN", "SimplE"])
@@ -157,3 +173,52 @@ def test_without_a_validation_set_a_tenth_of_the_rows_finds_the_epochs(monkeypat
     assert model.config.epochs == len(model.history["losses"]) < 100
     given = CFKG(embedding_settings=QUICK, epochs=3).fit(interactions, knowledge, progress=False)
     assert len(given.history["losses"]) == 3
+
+
+@pytest.mark.parametrize("killed_in", ["the search for the number of epochs", "the training on all rows"])
+def test_a_killed_training_continues_where_it_was(
+    killed_in: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kgplug.recommenders.models.cfkg.CHOOSING_FROM", 100)
+    interactions, knowledge = directors_and_fans(fans=6)[:2]
+    settings: dict[str, Any] = {"embedding_settings": {**QUICK, "batch_size": 64}, "patience": 2}
+    drawn, begun = TripleTask.batches, list[int]()
+
+    def counted(self: TripleTask, epoch: int, rng: np.random.Generator) -> object:
+        begun.append(epoch)
+        if len(begun) == stop_at:
+            raise KeyboardInterrupt
+        return drawn(self, epoch, rng)
+
+    monkeypatch.setattr(TripleTask, "batches", counted)
+    monkeypatch.setenv("KGPLUG_CHECKPOINT_S", "0")
+    stop_at = -1
+    whole = CFKG(**settings).fit(interactions, knowledge, progress=False)
+    needed = list(begun)
+    second_half = needed.index(0, 1)
+    begun.clear()
+    stop_at = 3 if killed_in.startswith("the search") else second_half + 2
+    with pytest.raises(KeyboardInterrupt):
+        CFKG(**settings).fit(interactions, knowledge, checkpoint=tmp_path / "run.safetensors", progress=False)
+    assert begun == needed[:stop_at]
+    begun.pop()  # this epoch was not finished
+    stop_at = -1
+    again = CFKG(**settings).fit(interactions, knowledge, checkpoint=tmp_path / "run.safetensors", progress=False)
+    assert begun == needed
+    np.testing.assert_array_equal(again.item_vectors(), whole.item_vectors())
+
+
+def test_after_a_loss_of_nan_the_history_is_that_of_the_weights_that_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = TripleTask.batches
+
+    def broken(self: TripleTask, epoch: int, rng: np.random.Generator) -> object:
+        if epoch == 3:
+            with torch.no_grad():
+                next(self.module.parameters()).fill_(float("nan"))
+        return drawn(self, epoch, rng)
+
+    monkeypatch.setattr(TripleTask, "batches", broken)
+    model = CFKG(embedding_settings=QUICK, epochs=10)
+    with pytest.raises(TrainingError, match="became nan in epoch 4"):
+        model.fit(*tiny(), progress=False)
+    assert len(model.history["losses"]) == 3 and np.isfinite(model.item_vectors()).all()

@@ -15,6 +15,7 @@ from kgplug.embeddings.config import EmbeddingConfig
 from kgplug.embeddings.model import EmbeddingModel
 from kgplug.embeddings.parts.all_entities import all_scores
 from kgplug.embeddings.parts.negatives import other_entities
+from kgplug.embeddings.validation import LabelledTriples
 from kgplug.errors import DataError, TrainingError, UsageError
 from kgplug.training.config import DataSize
 from tests.unit.film_families import SMALL, families
@@ -66,6 +67,32 @@ def test_small_graphs_are_learnt_in_small_steps_unless_a_size_is_set(knowledge: 
 def test_another_loss_has_its_own_settings() -> None:
     assert EmbeddingModel("TransE").config.loss_settings == {"margin": 0.5}
     assert EmbeddingModel("TransE", loss="NSSA").config.loss_settings == {}
+
+
+@pytest.mark.parametrize("loss", ["softplus", "mse", "pointwisehinge", "NSSA", "crossentropy"])
+def test_a_translational_model_trains_with_losses_by_triple_and_by_pair(loss: str, knowledge: KnowledgeGraph) -> None:
+    model = EmbeddingModel("TransE", **{**SMALL, "epochs": 2}, loss=loss).fit(knowledge, progress=False)
+    assert np.isfinite(model.history["losses"]).all()
+
+
+@pytest.mark.parametrize(
+    ("triples", "labels", "found"),
+    [
+        ([[0, 0, 1], [0, 0, 2]], [True, True], r"labels must be bool \(2,\), .* 2 of them true"),
+        ([[0, 0, 1], [0, 0, 2]], [1, 0], r"found int64 \(2,\)"),
+        ([[0, 0, 1], [0, 0, 2]], [True, False, False], r"found bool \(3,\)"),
+        ([[0, 0, 1], [0, 0, 999]], [True, False], r"triples must be integers \(n, 3\)"),
+        ([[0, 0, 1], [0, -1, 1]], [True, False], r"triples must be integers \(n, 3\)"),
+        ([[0, 0], [0, 1]], [True, False], r"found int64 \(2, 2\)"),
+        ([[0.0, 0.0, 1.0], [0.0, 0.0, 2.0]], [True, False], r"found float64 \(2, 3\)"),
+    ],
+)
+def test_labelled_triples_that_do_not_fit_are_refused(
+    triples: list, labels: list, found: str, knowledge: KnowledgeGraph
+) -> None:
+    labelled = LabelledTriples(np.array(triples), np.array(labels))
+    with pytest.raises(UsageError, match=found):
+        EmbeddingModel("TransE", **SMALL).fit(knowledge, valid=labelled, progress=False)
 
 
 @pytest.mark.parametrize("name", ["TransE", "TransH", "TransR", "RotatE", "DistMult"])

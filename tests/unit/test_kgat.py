@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from kgplug.data.interactions import Interactions
 from kgplug.recommenders.click_through.pairs import Comparisons
 from kgplug.recommenders.models.kgat import KGAT, KGATTask
 from kgplug.recommenders.parts.layers import LEAK
@@ -163,6 +164,28 @@ def test_dropout_is_for_training_only() -> None:
     assert task.bpr_loss(BATCH).item() != task.bpr_loss(BATCH).item()
     task.module.eval()
     assert task.bpr_loss(BATCH).item() == task.bpr_loss(BATCH).item()
+
+
+def test_bpr_trains_nodes_and_layers_and_transr_trains_nodes_relations_and_projections() -> None:
+    _, task = _stirred()
+    triples = Triples(np.array([0, 4, 5]), np.array([3, 0, 1]), np.array([4, 9, 10]), np.array([6, 8, 9]))
+    changed = []
+    for batch in (BATCH, triples):
+        before = {name: parameter.detach().clone() for name, parameter in task.module.named_parameters()}
+        task.step(batch)
+        changed.append({name for name, now in task.module.named_parameters() if not torch.equal(now, before[name])})
+    layers = {name for name in before if "_layers." in name}
+    assert len(layers) == 8  # two layers, each with two weights and two biases
+    assert changed == [{"nodes", *layers}, {"nodes", "relations", "projections"}]
+
+
+def test_triples_without_a_corrupt_tail_are_no_obstacle_even_if_they_fill_a_batch() -> None:
+    interactions, knowledge = tiny()
+    users, items = np.indices((3, 5)).reshape(2, -1)
+    all_liked = Interactions.from_arrays(np.arange(3), interactions.item_keys, users, items)
+    for likes, batch_size in ((interactions, 1), (all_liked, 100)):
+        model = KGAT(**{**SMALL, "kge_batch_size": batch_size}).fit(likes, knowledge, progress=False)
+        assert np.isfinite(model.history["losses"]).all()
 
 
 PLANTED = {

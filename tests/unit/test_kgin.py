@@ -164,6 +164,12 @@ def test_dropout_is_for_training_only() -> None:
     assert task.loss(BATCH).item() == task.loss(BATCH).item()
 
 
+def test_vectors_that_are_dropped_whole_have_finite_gradients_through_many_layers() -> None:
+    interactions, knowledge = tiny()
+    model = KGIN(**{**SMALL, "epochs": 30, "n_layers": 5, "dropout": 0.8}).fit(interactions, knowledge, progress=False)
+    assert np.isfinite(model.history["losses"]).all() and len(model.history["losses"]) == 30
+
+
 PLANTED = {
     "embedding_dim": 16, "epochs": 60, "batch_size": 256, "learning_rate": 0.02, "l2": 1e-3, "side": False,
     "device": "cpu",

@@ -66,12 +66,8 @@ class TrainedRecommender(LogitRecommender):
 
     def _chosen_on_a_part(self, data: TrainingData) -> dict[str, Any]:
         """Train on 90 % of the rows, and return the settings and number of epochs that are best on the other 10 %."""
-        config, file = self.config, data.checkpoint
-        learnt, valid = data.interactions.split(CHOOSING, seed=data.seed, by="row")
-        own_file = None if file is None else file.with_name(f"{file.stem}-epochs{file.suffix}")
-        changes = self._train_chosen(
-            replace(data, interactions=learnt, valid=valid, checkpoint=own_file), title=f"{self.name}, how many epochs"
-        )
+        config = self.config
+        changes = self._train_chosen(data.divided(CHOOSING, "epochs"), title=f"{self.name}, how many epochs")
         self.config = config  # if memory ran out, the full training finds its own batch size
         return {**changes, "epochs": self.history["best_epoch"] + 1}
 

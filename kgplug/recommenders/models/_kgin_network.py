@@ -16,6 +16,7 @@ from kgplug.recommenders.parts.relational_mean import RelationalMean
 from kgplug.recommenders.parts.sparse_product import SparseProduct
 
 _SMALLEST = 1e-8  # added under square roots, as in the authors' code, so that the gradient is finite at 0
+_SHORTEST = 1e-6  # vectors that are shorter are not scaled to length one: a vector of zeros has a gradient of 1 / this
 
 
 class KGINShape(Protocol):
@@ -83,7 +84,7 @@ class KGINNetwork(nn.Module):
         return users, items
 
     def _finished(self, x: torch.Tensor) -> torch.Tensor:
-        return functional.normalize(functional.dropout(x, self.dropout, training=self.training))
+        return functional.normalize(functional.dropout(x, self.dropout, training=self.training), eps=_SHORTEST)
 
 
 def _means_of_likes(graph: CollaborativeTriples) -> sparse.csr_matrix:

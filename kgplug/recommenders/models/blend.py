@@ -115,11 +115,9 @@ class Blend(Recommender):
         trains_all = not any(run_of(member) for member in listed(self.config.members))
         enough = trains_all and data.interactions.is_like.sum() >= CHOOSING_FROM
         if not self.config.weights and data.valid is None and enough:
-            learnt, valid = data.interactions.split(CHOOSING, seed=data.seed, by="row")
-            file = data.checkpoint
-            own_file = None if file is None else file.with_name(f"{file.stem}-weights{file.suffix}")
-            with self._rows_of(learnt):
-                self._combine(replace(data, interactions=learnt, valid=valid, checkpoint=own_file))
+            part = data.divided(CHOOSING, "weights")
+            with self._rows_of(part.interactions):
+                self._combine(part)
         self._combine(data)
         if data.checkpoint is not None:
             stem, suffix = glob.escape(data.checkpoint.stem), data.checkpoint.suffix

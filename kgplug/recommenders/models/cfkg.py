@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,7 @@ _NODES = "nodes"
 
 
 class CFKGConfig(ModelConfig):
-    """Settings of CFKG. The paper scores by TransE."""
+    """Settings of CFKG."""
 
     embedding: str = Field("TransE", description="PyKEEN model to train on likes and triples")
     embedding_settings: dict[str, JsonValue] = Field(
@@ -51,9 +50,10 @@ class CFKG(Recommender):
     Recommendation", Algorithms 11(9), 2018).
 
     A like is a triple (user, likes, item) next to the triples of the graph, and score(u, i) is the embedding's score of
-    such a triple. The paper's embedding is TransE with a softmax loss; here it is any PyKEEN model, with kgplug's
-    settings for it. The AUC of validation likes decides when training stops. New users get scores by a linear map from
-    the vectors of their likes, fitted to the scores of the training users, because most embeddings have no other way.
+    such a triple. The paper learns (h + r) · t by a softmax loss; here the embedding is any PyKEEN model with kgplug's
+    settings for it, by default TransE, −‖h + r − t‖. The AUC of validation likes decides when training stops. New users
+    get scores by a linear map from the vectors of their likes, fitted to the scores of the training users, because most
+    embeddings have no other way.
     """
 
     name = "CFKG"
@@ -81,8 +81,7 @@ class CFKG(Recommender):
     def _fit(self, data: TrainingData) -> None:
         enough = int(data.interactions.is_like.sum()) >= CHOOSING_FROM
         if data.valid is None and "epochs" not in self._given.model_fields_set and enough:
-            learnt, valid = data.interactions.split(CHOOSING, seed=data.seed, by="row")
-            self._train(replace(data, interactions=learnt, valid=valid, checkpoint=None))
+            self._train(data.divided(CHOOSING, "epochs"))
             self.config = self.config.model_copy(update={"epochs": self.history["best_epoch"] + 1})
         self._train(data)
 
@@ -98,15 +97,17 @@ class CFKG(Recommender):
             likes = np.full(len(pairs), graph.n_relations - 1)
             triples = np.stack([pairs.users, likes, graph.n_users + pairs.items], axis=1)
             valid = LabelledTriples(triples, pairs.labels > 0)
-        self.embedding.fit(
-            knowledge,
-            valid=valid,
-            seed=data.seed,
-            progress=data.progress,
-            checkpoint=data.checkpoint,
-            on_epoch=data.on_epoch,
-        )
-        self.history = self.embedding.history
+        try:
+            self.embedding.fit(
+                knowledge,
+                valid=valid,
+                seed=data.seed,
+                progress=data.progress,
+                checkpoint=data.checkpoint,
+                on_epoch=data.on_epoch,
+            )
+        finally:
+            self.history = self.embedding.history
 
     def _score_block(self, users: np.ndarray) -> np.ndarray:
         scores = self._scores_of(users)

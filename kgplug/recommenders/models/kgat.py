@@ -121,7 +121,7 @@ class KGATTask:
         del epoch
         self.graph = self.module.attentive_graph(self._triples)
         yield from self.data.comparisons(rng, self.config.batch_size)
-        yield from triple_batches(self._triples, self._corrupter, self.config.kge_batch_size, rng)
+        yield from filter(len, triple_batches(self._triples, self._corrupter, self.config.kge_batch_size, rng))
 
     def step(self, batch: Comparisons | Triples) -> torch.Tensor:
         """Do one step of BPR or of TransR, and return its loss."""

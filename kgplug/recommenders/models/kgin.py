@@ -73,10 +73,10 @@ class KGIN(PropagatedRecommender, TrainedRecommender):
     probability; a penalty keeps the intents apart.
 
     As in the authors' code, each layer's output is scaled to length one, and a relation and its inverse have a vector
-    each. Unlike there, the intents whose attention β is computed are the e_p, and the penalty compares these, as in the
-    paper; all edges are used in each step (the code draws half of them). `residual=False` gives the paper's user
-    message. The side term, where it is on, is not in the paper. The authors' training stops on the test set; here the
-    validation set decides.
+    each. Unlike there, and as in the paper, β compares a user's unpropagated vector with the e_p in all layers, and the
+    penalty compares the e_p; all edges are used in each step (the code draws half of them). `residual=False` gives the
+    paper's user message. The side term, where it is on, is not in the paper. The authors' training stops on the test
+    set; here the validation set decides.
     """
 
     name = "KGIN"

@@ -30,7 +30,9 @@ class Triples:
 def triple_batches(
     triples: np.ndarray, corrupter: TailCorrupter, batch_size: int, rng: np.random.Generator
 ) -> Iterator[Triples]:
-    """Yield all triples once, in random order, each with a new corrupt tail; triples without one are left out.
+    """Yield all triples once, in random order, each with a new corrupt tail.
+
+    Triples without a corrupt tail are left out, so a batch can be smaller than `batch_size`, even empty.
 
     Args:
         triples: Head, relation and tail, int64 (n, 3).
