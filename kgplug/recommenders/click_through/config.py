@@ -19,6 +19,13 @@ class ClickThroughConfig(TrainedConfig):
     removed: ClassVar[frozenset[str]] = frozenset({"weight_l2"})  # in old runs of models without dense layers
 
     init_scale: float = Field(0.1, gt=0, description="standard deviation of the initial vectors")
+    negatives_per_like: int = Field(1, ge=1, description="number of negatives that are drawn for each like")
+    negative_popularity: float = Field(
+        0.0,
+        ge=0,
+        description="how much more often popular items are negatives: a chance of (1 + likes) to this power. 0: not "
+        "more often; scores are corrected for it",
+    )
     exclude_low_rated: bool = Field(True, description="whether items that the user rated low are never negatives")
     side: bool = Field(
         False, description="whether to add the side term, a score from counts of likes and shared facts (not in papers)"
@@ -26,6 +33,11 @@ class ClickThroughConfig(TrainedConfig):
     side_learning_rate: float = Field(
         1e-2, gt=0, description="learning rate of the side term; 3e-2 in models with a graph if likes are few"
     )
+
+    @property
+    def pairs_per_step(self) -> int:
+        """Number of likes and negatives in a step."""
+        return self.batch_size * (1 + self.negatives_per_like) // 2
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:

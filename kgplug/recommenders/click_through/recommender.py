@@ -187,9 +187,15 @@ class TrainedRecommender(LogitRecommender):
 
     def _click_through(self, data: TrainingData) -> ClickThroughData:
         """Return the likes to train on, with their sampler of negatives, and the validation pairs."""
-        exclude = self.config.exclude_low_rated
+        config = self.config
         return ClickThroughData(
-            data.interactions, data.valid, seed=data.seed, exclude_low_rated=exclude, side=self.side
+            data.interactions,
+            data.valid,
+            seed=data.seed,
+            exclude_low_rated=config.exclude_low_rated,
+            side=self.side,
+            per_like=config.negatives_per_like,
+            popularity=config.negative_popularity,
         )
 
     @abstractmethod

@@ -156,10 +156,8 @@ class CKETask(ClickThroughTask):
 
     def _likes_loss(self, pairs: Pairs) -> torch.Tensor:
         if self.config.loss == "bce":
-            labels = torch.from_numpy(pairs.labels).to(self.module.device)
             logits, rows = self.module(pairs.users, pairs.items)
-            logits = self.data.with_side(logits + self.module.global_bias, pairs.users, pairs.items)
-            return functional.binary_cross_entropy_with_logits(logits, labels) + self.config.l2 * rows
+            return self.data.log_loss(logits + self.module.global_bias, pairs) + self.config.l2 * rows
         scores, rows = self.module(pairs.users, pairs.items)
         scores = self.data.with_side(scores, pairs.users, pairs.items)
         liked, disliked = (torch.from_numpy(part).to(scores.device) for part in pairs.matched())

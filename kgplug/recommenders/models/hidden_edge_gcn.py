@@ -156,12 +156,11 @@ class HiddenEdgeTask(GradientTask):
         """Return mean BCE + the penalties of `l2`, `entity_l2` and `bias_l2`, a scalar."""
         pairs, network, config = batch.pairs, self.module, self.config
         device, n_users = network.nodes.device, len(self.model.user_keys)
-        users, items, labels = (torch.from_numpy(x).to(device) for x in (pairs.users, pairs.items, pairs.labels))
+        users, items = (torch.from_numpy(x).to(device) for x in (pairs.users, pairs.items))
         u, v = self.model.propagated(batch.graph)
         u, v = functional.embedding(users, u), functional.embedding(items, v)
         bias = network.item_bias[items]
-        logits = self.data.with_side(network.scale * (u * v).sum(1) + bias, pairs.users, pairs.items)
-        loss = functional.binary_cross_entropy_with_logits(logits, labels)
+        loss = self.data.log_loss(network.scale * (u * v).sum(1) + bias, pairs)
         rows = (u.square().sum() + v.square().sum()) / len(users)
         entities = network.nodes[n_users:].square().sum(1).mean()
         return loss + config.l2 * rows + config.entity_l2 * entities + config.bias_l2 * bias.square().mean()

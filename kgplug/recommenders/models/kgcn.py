@@ -314,7 +314,7 @@ class KGCNTask(GradientTask):
     def step_floats(self) -> int:
         """Number of floats in the largest tensor of a step."""
         config = self.config
-        return config.batch_size * config.neighbours**config.n_layers * config.embedding_dim
+        return config.pairs_per_step * config.neighbours**config.n_layers * config.embedding_dim
 
     def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[GraphBatch]:
         """Yield the batches of one epoch, with new neighbours if `resample` is set."""

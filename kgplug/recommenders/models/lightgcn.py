@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from pydantic import Field
 from torch import nn
-from torch.nn import functional
 
 from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.recommenders.click_through.config import ClickThroughConfig
@@ -144,14 +143,13 @@ class LightGCNTask(GradientTask):
     def loss(self, batch: Pairs) -> torch.Tensor:
         """Return mean BCE + l2 · mean squared norm of a pair's biases and unpropagated vectors, a scalar."""
         device, n_users = self.module.nodes.device, len(self.model.user_keys)
-        users, items, labels = (torch.from_numpy(x).to(device) for x in (batch.users, batch.items, batch.labels))
+        users, items = (torch.from_numpy(x).to(device) for x in (batch.users, batch.items))
         u, v = self.model.propagated()
         bias = self.module.bias
         logits = (u[users] * v[items]).sum(1) + bias[users] + bias[n_users + items] + self.module.global_bias
-        logits = self.data.with_side(logits, batch.users, batch.items)
         norms = self.module.nodes.square().sum(1) + bias.square()  # (n_nodes,)
         rows = norms[users].mean() + norms[n_users + items].mean()
-        return functional.binary_cross_entropy_with_logits(logits, labels) + self.config.l2 * rows
+        return self.data.log_loss(logits, batch) + self.config.l2 * rows
 
     def validate(self) -> float | None:
         """Return the AUC of the validation pairs."""

@@ -253,7 +253,7 @@ class MKRTask:
     @property
     def step_floats(self) -> int:
         """Number of floats in the largest tensor of a step."""
-        return self.config.batch_size * self.config.embedding_dim
+        return self.config.pairs_per_step * self.config.embedding_dim
 
     def pairs(self, rng: np.random.Generator) -> Iterator[Any]:
         """Yield the batches of the recommendation steps of one epoch."""
