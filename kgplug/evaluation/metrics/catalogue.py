@@ -16,6 +16,8 @@ SORTED_BY: dict[Kind, Metric[Any]] = {Kind.RECOMMENDER: ranked_lists.NDCG, Kind.
 """For each kind of model, the metric that sorts a table of models."""
 VALIDATED_BY: dict[Kind, Metric[Any]] = {Kind.RECOMMENDER: click_through.AUC, Kind.EMBEDDING: link_prediction.MRR}
 """For each kind of model, the metric that chooses epochs and settings on the validation set."""
+LISTS_VALIDATED_BY = f"{ranked_lists.NDCG.column(10)} (validation)"
+"""Name of the metric that chooses them if a recommender's `goal` is "lists"."""
 _SETS = ("warm ", "valid ")  # prefixes of columns of `evaluate_ctr`: test pairs with a warm item; validation pairs
 
 

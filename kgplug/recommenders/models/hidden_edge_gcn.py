@@ -130,6 +130,8 @@ class HiddenEdgeGCN(PropagatedRecommender, TrainedRecommender):
 
     def _settle(self) -> None:
         self.factors = self.trained_factors().averaged(self.liked)
+
+    def _release(self) -> None:
         del self._graph
 
 

@@ -118,6 +118,8 @@ class LightGCN(PropagatedRecommender, TrainedRecommender):
 
     def _settle(self) -> None:
         self.factors = self.trained_factors().averaged(self.liked)
+
+    def _release(self) -> None:
         del self._graph
 
 

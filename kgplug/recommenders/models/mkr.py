@@ -164,6 +164,10 @@ class MKR(TrainedRecommender):
         average_cold(self._users, self.liked)
         average_cold(self.network.user_bias, self.liked)
 
+    @property
+    def makes_lists_quickly(self) -> bool:
+        return self.config.head == "dot"
+
     def logits(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
         u, i = (tensor_of(x).to(self._users.device) for x in (users, items))
         with torch.no_grad():

@@ -285,4 +285,6 @@ class MKRAttention(PropagatedRecommender, MKR):
 
     def _settle(self) -> None:
         self.factors = self.trained_factors()
+
+    def _release(self) -> None:
         del self.likes_graph, self._whole_graph, self._near, self._neighbours

@@ -78,15 +78,20 @@ class Validation:
             np.concatenate([likes.items, negatives[usable]]),
         )
 
+    def ndcg(self, model: Recommender) -> np.ndarray:
+        """Return the NDCG@10 of each compared user's list, float64 (n,); [0.0] without validation likes."""
+        if not len(self._users):
+            return np.zeros(1)
+        items, _ = model.recommend(self._users, LISTED, only=self._items)
+        return ndcg(list_hits(items, self._likes, self._users, (LISTED,))[0])
+
     def measure(self, model: Recommender) -> Measured:
         """Measure the lists and scores of a trained model. Without validation likes, all models get the same result."""
         if not len(self._users):
             return Measured(np.zeros(1), 0.5)
-        items, _ = model.recommend(self._users, LISTED, only=self._items)
-        hits = list_hits(items, self._likes, self._users, (LISTED,))[0]
         is_like = np.arange(len(self._pairs[0])) < len(self._likes)
         scores = model.score(*self._pairs)
-        return Measured(ndcg(hits), 0.5 if is_like.all() else auc(is_like, scores))
+        return Measured(self.ndcg(model), 0.5 if is_like.all() else auc(is_like, scores))
 
 
 def spread_of_scores(model: Recommender, liked: sparse.csr_matrix, items: np.ndarray | None = None) -> float:
