@@ -109,10 +109,10 @@ def tune(
 
     The first trial uses the default settings. A tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011)
     proposes the settings of the others. Every trial trains with the same seed, and its best weights are measured on
-    the same validation rows. The metric is the filtered MRR for embeddings. For recommenders that are trained for lists
-    (`goal="lists"`), it is the NDCG@10 of at most 2,000 users' lists. For others, it is the AUC of likes against items
-    on which the user has no feedback in the training or validation set. If a training diverges or does
-    not fit into memory, its trial fails; `Tuning.reasons` says why.
+    the same validation rows. The metric is the filtered MRR for embeddings. For recommenders, it is the NDCG@10 of at
+    most 2,000 users' lists; with the fixed setting `goal="clicks"`, it is the AUC of likes against items on which the
+    user has no feedback in the training or validation set. If a training diverges or does not fit into memory, its
+    trial fails; `Tuning.reasons` says why.
 
     After five complete trials, later ones can be pruned (stopped early), from their eleventh epoch on. A trial is
     pruned at an epoch if its best validation metric so far is below those of three quarters of the complete trials
@@ -246,7 +246,7 @@ def _metric_of(
     def scoring(trained: Any) -> Any:
         return trained if profiles is None else by_profile(trained, known)
 
-    if dict(model.config).get("goal") == "lists":
+    if dict(model.config).get("goal") != "clicks":
         validation = Validation(known, valid, seed=seed, items=None)
         return LISTS_VALIDATED_BY, lambda trained: float(validation.ndcg(scoring(trained)).mean())
     pairs = label_pairs(valid, [known, valid], np.random.default_rng(seed))

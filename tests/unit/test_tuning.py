@@ -315,15 +315,25 @@ def test_the_figure_shows_every_trial_and_one_plot_per_setting(parts, tmp_path: 
     figure.savefig(tmp_path / "found.png")
 
 
-@pytest.mark.parametrize("name", ["MKR", "KGCN", "ItemKNN"])
-def test_recommenders_are_searched_by_auc_on_the_validation_set(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "goal", "metric"),
+    [
+        ("MKR", {}, "NDCG@10 (validation)"),
+        ("MKR", {"goal": "clicks"}, "AUC (validation)"),
+        ("KGCN", {}, "NDCG@10 (validation)"),
+        ("ItemKNN", {}, "NDCG@10 (validation)"),
+    ],
+)
+def test_recommenders_are_searched_by_their_goal_on_the_validation_set(
+    name: str, goal: dict[str, str], metric: str, tmp_path: Path
+) -> None:
     likes, graph, _, _ = directors_and_fans()
     train, valid, _ = likes.split((0.8, 0.2, 0.0), seed=0)
-    trained = {} if name == "ItemKNN" else {"epochs": 2, "embedding_dim": 8}
+    trained = {} if name == "ItemKNN" else {"epochs": 2, "embedding_dim": 8, **goal}
     found = tune(
         name, train, graph if trained else None, valid=valid, trials=3, folder=tmp_path, progress=False, **trained
     )
-    assert found.metric == "AUC (validation)" and 0 <= found.best <= 1
+    assert found.metric == metric and 0 <= found.best <= 1
     assert np.isfinite(found.trials["metric"]).all() and "embedding_dim" not in found.searched
     kgplug.create(name, **found.settings)
 

@@ -28,8 +28,7 @@ class ClickThroughConfig(TrainedConfig):
     negative_popularity: float = Field(
         0.0,
         ge=0,
-        description="how much more often popular items are negatives: a chance of (1 + likes) to this power. 0: not "
-        "more often; scores are corrected for it",
+        description="power of (1 + likes) by which popular items are negatives more often; 0: all equally often",
     )
     exclude_low_rated: bool = Field(True, description="whether items that the user rated low are never negatives")
     side: bool = Field(

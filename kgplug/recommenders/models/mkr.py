@@ -36,8 +36,9 @@ class MKRConfig(SlowLayersConfig):
     """Settings of MKR.
 
     Our additions are biases, the offset of the cross & compress units, tanh, a separate learning rate for the layers,
-    `vector_l2` and `orient_items`. The paper's settings (with `head="dot"`, `bias=False`, `activation="relu"`,
-    `offset=0`, `vector_l2=0`, `orient_items=False`, and `layer_learning_rate` equal to `learning_rate`):
+    `vector_l2`, `orient_items`, and several negatives per like. The paper's settings (with `head="dot"`, `bias=False`,
+    `activation="relu"`, `offset=0`, `vector_l2=0`, `orient_items=False`, `negatives_per_like=1`,
+    `negative_popularity=0`, and `layer_learning_rate` equal to `learning_rate`):
 
     | set           | epochs | embedding_dim | low_layers | high_layers | batch_size | l2   | learning_rate | kge_learning_rate | kge_interval |
     |---------------|--------|---------------|------------|-------------|------------|------|---------------|-------------------|--------------|
@@ -57,6 +58,12 @@ class MKRConfig(SlowLayersConfig):
     removed: ClassVar[frozenset[str]] = SlowLayersConfig.removed | {"init_mean"}
 
     batch_size: int = Field(4096, ge=1, description="number of pairs per recommendation step: likes and negatives")
+    negatives_per_like: int = Field(4, ge=1, description="number of negatives that are drawn for each like")
+    negative_popularity: float = Field(
+        0.5,
+        ge=0,
+        description="power of (1 + likes) by which popular items are negatives more often; 0: all equally often",
+    )
     kge_batch_size: int = Field(4096, ge=1, description="number of triples per KG step")
     learning_rate: float = Field(5e-3, gt=0, description="learning rate of the recommendation task")
     kge_learning_rate: float = Field(3e-3, gt=0, description="learning rate of the KG task")
