@@ -28,7 +28,7 @@ class ClickThroughConfig(TrainedConfig):
     negative_popularity: float = Field(
         0.0,
         ge=0,
-        description="power of (1 + likes) by which popular items are negatives more often; 0: all equally often",
+        description="power p: an item is a negative with a chance proportional to (1 + likes)^p",
     )
     exclude_low_rated: bool = Field(True, description="whether items that the user rated low are never negatives")
     side: bool = Field(

@@ -33,7 +33,7 @@ class MFConfig(ClickThroughConfig):
     negative_popularity: float = Field(
         0.5,
         ge=0,
-        description="power of (1 + likes) by which popular items are negatives more often; 0: all equally often",
+        description="power p: an item is a negative with a chance proportional to (1 + likes)^p",
     )
 
     @classmethod

@@ -62,7 +62,7 @@ class MKRConfig(SlowLayersConfig):
     negative_popularity: float = Field(
         0.5,
         ge=0,
-        description="power of (1 + likes) by which popular items are negatives more often; 0: all equally often",
+        description="power p: an item is a negative with a chance proportional to (1 + likes)^p",
     )
     kge_batch_size: int = Field(4096, ge=1, description="number of triples per KG step")
     learning_rate: float = Field(5e-3, gt=0, description="learning rate of the recommendation task")
