@@ -50,9 +50,8 @@ def draw(size: float, seed: int) -> tuple[kgplug.Interactions, kgplug.KnowledgeG
     anywhere = np.minimum(np.searchsorted(overall, rng.random(len(users)) * overall[-1]), n_items - 1)
     items = np.where(rng.random(len(users)) < FROM_FAVOURITES, near, anywhere)
     likes = pd.DataFrame({"user": users, "item": items}).drop_duplicates()
-    known = np.where(
-        rng.random((n_items, 3)) < RANDOM_FACTS, rng.integers(0, n_clusters, (n_items, 3)), cluster[:, None]
-    )
+    wrong, other = rng.random((n_items, 3)) < RANDOM_FACTS, rng.integers(0, n_clusters, (n_items, 3))
+    known = np.where(wrong, other, cluster[:, None])  # the cluster that each of an item's three facts is about
     maker = known[:, 2] * 1_000 + rng.integers(0, IN_CLUSTER // 10, n_items)
     facts = pd.DataFrame(
         {
@@ -75,18 +74,23 @@ def draw(size: float, seed: int) -> tuple[kgplug.Interactions, kgplug.KnowledgeG
 def measure(name: str, data: tuple, settings: dict[str, str], seed: int) -> dict:
     """Train and evaluate one model. Return its metrics, and the seconds and epochs of its training."""
     (train, valid, test), graph = data
-    model = kgplug.create(
-        name, **{key: value for key, value in settings.items() if key in kgplug.create(name).config_class.model_fields}
-    )
+    fields = type(kgplug.create(name).config).model_fields
+    model = kgplug.create(name, **{key: value for key, value in settings.items() if key in fields})
     began = time.perf_counter()
     model.fit(train, graph if model.inputs.triples else None, valid=valid, seed=seed, progress=False)
     seconds = time.perf_counter() - began
     found = kgplug.evaluate(model, train, test, valid=valid, warn=False).iloc[0]
     chosen = next((trial["settings"] for trial in model.tried if trial["chosen"]), {})
     row = {
-        "model": name, "AUC": float(found["AUC"]), "NDCG@10": float(found["NDCG@10"]), "s": seconds,
-        "epochs": len(model.history.get("validation", [])), "chosen": str(chosen), "settings": str(settings), "seed": seed,
-    }  # fmt: skip
+        "model": name,
+        "AUC": float(found["AUC"]),
+        "NDCG@10": float(found["NDCG@10"]),
+        "s": seconds,
+        "epochs": len(model.history.get("validation", [])),
+        "chosen": str(chosen),
+        "settings": str(settings),
+        "seed": seed,
+    }
     print("  " + ", ".join(f"{k} {v:.4f}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()), flush=True)
     return row
 
