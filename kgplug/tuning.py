@@ -22,7 +22,7 @@ from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.values.whole_numbers import is_whole, whole_number
 from kgplug.embeddings.catalogue import EMBEDDINGS
-from kgplug.errors import TrainingError, UsageError, when_interrupted
+from kgplug.errors import DataError, TrainingError, UsageError, when_interrupted
 from kgplug.evaluation.metrics.catalogue import LISTS_VALIDATED_BY, VALIDATED_BY
 from kgplug.plain_text import counted
 from kgplug.progress import bar as progress_bar
@@ -167,6 +167,8 @@ def tune(
     if model.inputs.titles and isinstance(data, Interactions):
         sets.append(data.texts_fingerprint or "")
     identity = [model.name, settings, limit, {key: str(each) for key, each in space.items()}, seed]
+    if model.kind.gives_lists:  # early studies of recommenders measured AUC under the same settings
+        identity.append(metric)
     path = None if folder is None else study_path(folder, model.name, identity, sets)
     with quiet_optuna(), open_study(path, own) as study, when_interrupted(lambda: _kept(study, path)):
         objective = _objective(study, space, own, settings, train, seed=seed)
@@ -238,6 +240,11 @@ def _metric_of(
 
     if not isinstance(data, Interactions) or not isinstance(valid, Interactions):
         raise UsageError(f"{model.name} is a recommender: pass Interactions as data and as valid.")
+    if not valid.is_like.any():
+        raise DataError(
+            f"{model.name}: none of the {len(valid):,} validation rows is a like, so nothing can be measured. Use a "
+            "larger validation set, or lower like_threshold."
+        )
     known = data
     if profiles is not None:
         refuse_seen_users(data, profiles, valid)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from kgplug.data.interactions import Interactions
+from kgplug.data.ranking.threads import row_blocks
 from kgplug.data.values.keys import distinct
 
 MOST_REDRAWS = 10
+DRAWN_AT_ONCE = 4_000_000  # popular members; the temporary arrays of so many take about 150 MB
 
 
 class ComplementSampler:
@@ -67,6 +69,12 @@ class PopularSampler:
 
     def draw(self, groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Draw, for each given group, a member that it does not hold: int64 (n,) → int64 (n,); -1 if there is none."""
+        drawn = np.empty(len(groups), dtype=np.int64)
+        for block in row_blocks(len(groups), DRAWN_AT_ONCE):
+            drawn[block] = self._drawn(groups[block], rng)
+        return drawn
+
+    def _drawn(self, groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         drawn, again = np.empty(len(groups), dtype=np.int64), np.arange(len(groups))
         for _ in range(1 + MOST_REDRAWS):
             places = np.searchsorted(self._ends, rng.random(len(again)), side="right")

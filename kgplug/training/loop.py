@@ -135,7 +135,8 @@ def train(
             the end, so that a call with a higher number continues.
         resumable: Whether the checkpoint outlives this process. If not, an interruption does not wait for the end of
             an epoch.
-        lists: Function that returns the NDCG of the validation users' lists with the module's current weights.
+        lists: Function that returns the NDCG of the validation users' lists with the module's current weights. It is
+            called only if the task has a validation metric.
         progress: Show a bar; None shows it on a terminal.
         on_epoch: Called as on_epoch(epoch, metric) after each validated epoch, with the metric that chooses the best
             epoch; epochs count from 0. It may raise an exception to end the training.
@@ -160,7 +161,7 @@ def train(
                 loss, metric = _run_epoch(task, epoch, seed, best), _validate(task.validate, task, epoch, best)
                 if metric is not None:
                     _check_metric(metric, epoch, task, best)
-                ndcg = None if lists is None else _validate(lists, task, epoch, best)
+                ndcg = None if lists is None or metric is None else _validate(lists, task, epoch, best)
             except TrainingError as error:
                 error.history = history.to_dict() if history.best_epoch >= 0 else None
                 raise

@@ -24,7 +24,7 @@ def sets() -> tuple[Interactions, Interactions]:
     return train, valid
 
 
-@pytest.mark.parametrize("name", ["MF", "LightGCN", "MKR", "HiddenEdgeGCN", "MKR-attention", "CKE", "BPR"])
+@pytest.mark.parametrize("name", ["MF", "LightGCN", "MKR", "HiddenEdgeGCN", "MKR-attention", "CKE", "BPR", "LibFM"])
 def test_the_weights_kept_are_those_of_the_epoch_with_the_best_lists(
     name: str, sets: tuple[Interactions, Interactions]
 ) -> None:
@@ -43,6 +43,18 @@ def test_with_the_goal_clicks_the_best_auc_chooses_and_no_lists_are_made(
     model = MF(goal="clicks", epochs=8).fit(sets[0], valid=sets[1], progress=False)
     assert model.history["lists"] == []
     assert model.history["best_epoch"] == int(np.argmax(model.history["validation"]))
+
+
+@pytest.mark.parametrize("name", ["MF", "LightGCN", "MKR", "MKR-attention", "KGAT"])
+def test_measuring_lists_does_not_change_the_training(name: str, sets: tuple[Interactions, Interactions]) -> None:
+    train, valid = sets
+    train = train.take(train.users != train.users[0])  # this user is cold
+    losses = []
+    for goal in ("lists", "clicks"):
+        model: Any = kgplug.create(name, goal=goal, epochs=4, patience=4)
+        graph = directors_and_fans(fans=6)[1] if model.inputs.triples else None
+        losses.append(model.fit(train, graph, valid=valid, progress=False).history["losses"])
+    assert losses[0] == losses[1] and len(losses[0]) == 4
 
 
 def test_models_that_score_slowly_choose_by_auc(sets: tuple[Interactions, Interactions]) -> None:

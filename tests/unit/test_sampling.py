@@ -9,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kgplug.data import sampling
 from kgplug.data.interactions import Interactions
 from kgplug.data.sampling import ComplementSampler, PopularSampler, TailCorrupter, negative_sampler
 from kgplug.recommenders.click_through.pairs import ClickThroughData
@@ -55,6 +56,21 @@ def test_popular_members_are_drawn_in_proportion_to_their_weights_and_held_ones_
             np.testing.assert_allclose(counts[free] / 40_000, weights[free] / weights[free].sum(), atol=0.01)
     everything = ComplementSampler(np.zeros(5, dtype=np.int64), np.arange(5), n_groups=1, n_members=5)
     assert PopularSampler(everything, weights).draw(np.zeros(3, dtype=np.int64), rng).tolist() == [-1, -1, -1]
+
+
+def test_popular_members_are_drawn_in_blocks(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sampling, "DRAWN_AT_ONCE", 7)
+    held = ComplementSampler(np.array([0, 1, 1]), np.array([0, 1, 2]), n_groups=3, n_members=4)
+    sampler, groups = PopularSampler(held, np.array([8.0, 1.0, 2.0, 4.0])), np.arange(1_000) % 3
+    holds, sizes = held.holds, list[int]()
+
+    def noted(groups: np.ndarray, members: np.ndarray) -> np.ndarray:
+        sizes.append(len(groups))
+        return holds(groups, members)
+
+    monkeypatch.setattr(held, "holds", noted)
+    drawn = sampler.draw(groups, np.random.default_rng(0))
+    assert max(sizes) == 7 and not holds(groups, drawn).any() and set(drawn.tolist()) == {0, 1, 2, 3}
 
 
 @given(

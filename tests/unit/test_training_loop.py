@@ -65,6 +65,13 @@ def test_lists_choose_the_epoch_by_the_mean_of_three_and_training_goes_on_while_
     assert train(SmallTask(figures=[0.5] * 9), epochs=9, lists=lambda: 0.1, **OPTIONS).best_epoch == 0
 
 
+def test_without_a_validation_metric_no_lists_are_measured_and_the_last_weights_are_kept() -> None:
+    task, measured = SmallTask(), iter([0.9, 0.1, 0.1])
+    history = train(task, epochs=3, lists=lambda: next(measured), **OPTIONS)
+    assert (history.best_epoch, history.lists, history.metric) == (2, [], [])
+    assert task.weights()["epochs_seen"] == 3
+
+
 def test_a_training_by_lists_continues_from_its_checkpoint_as_if_uninterrupted(tmp_path: Path) -> None:
     ndcg, figures = [0.1, 0.5, 0.2, 0.3, 0.9, 0.3], [0.5, 0.6, 0.7, 0.6, 0.6, 0.6]
     file = tmp_path / "here.safetensors"

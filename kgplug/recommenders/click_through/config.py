@@ -24,7 +24,9 @@ class ClickThroughConfig(TrainedConfig):
         description='how the validation set chooses epochs and settings: for "lists" by NDCG@10 (models that score all '
         'items slowly: by AUC); for "clicks" by AUC, for good probabilities',
     )
-    negatives_per_like: int = Field(1, ge=1, description="number of negatives that are drawn for each like")
+    negatives_per_like: int = Field(
+        1, ge=1, description="number of negatives per like; a step has batch_size / 2 likes"
+    )
     negative_popularity: float = Field(
         0.0,
         ge=0,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import sparse
@@ -71,9 +72,15 @@ class Validation:
             users = np.sort(rng.choice(users, MOST_USERS, replace=False))
             likes = likes.take(np.isin(likes.users, users))
         self._users, self._likes = users, likes
-        negatives = negative_sampler(train, valid).draw(likes.users, np.random.default_rng([seed, _NEGATIVES_STREAM]))
-        usable = negatives >= 0 if items is None else (negatives >= 0) & items[negatives]
-        self._pairs = (
+        self._rows, self._seed = (train, valid), seed
+
+    @cached_property
+    def _pairs(self) -> tuple[np.ndarray, np.ndarray]:
+        """Users and items of the likes, then of the negatives: int64 (n,) each."""
+        likes, rng = self._likes, np.random.default_rng([self._seed, _NEGATIVES_STREAM])
+        negatives = negative_sampler(*self._rows).draw(likes.users, rng)
+        usable = negatives >= 0 if self._items is None else (negatives >= 0) & self._items[negatives]
+        return (
             np.concatenate([likes.users, likes.users[usable]]),
             np.concatenate([likes.items, negatives[usable]]),
         )
