@@ -32,8 +32,8 @@ MODELS = ("Popularity", "BPR", "MF", "LightGCN", "MKR", "KGCN", "MKR-attention",
 SPLIT = (0.7, 0.1, 0.2)
 
 
-def draw(size: float, seed: int) -> tuple[kgplug.Interactions, kgplug.KnowledgeGraph, np.ndarray]:
-    """Return likes, the graph, and the cluster of each item key, for a share `size` of the full numbers."""
+def draw(size: float, seed: int) -> tuple[kgplug.Interactions, kgplug.KnowledgeGraph]:
+    """Return likes and the graph, for a share `size` of the full numbers."""
     rng = np.random.default_rng(seed)
     n_users, n_items = int(N_USERS * size), int(N_ITEMS * size)
     n_clusters = max(6, n_items // IN_CLUSTER)
@@ -67,7 +67,6 @@ def draw(size: float, seed: int) -> tuple[kgplug.Interactions, kgplug.KnowledgeG
     return (
         kgplug.Interactions.from_dataframe(likes, user="user", item="item"),
         kgplug.KnowledgeGraph.from_dataframe(facts),
-        cluster,
     )
 
 
@@ -107,7 +106,7 @@ def main() -> None:
     arguments = parser.parse_args()
     names = ["Popularity", "BPR", "MKR"] if arguments.quick else arguments.models.split(",")
     settings = dict(pair.split("=", 1) for pair in arguments.settings.split(",") if pair)
-    likes, graph, _ = draw(0.02 if arguments.quick else arguments.size, arguments.seed)
+    likes, graph = draw(0.02 if arguments.quick else arguments.size, arguments.seed)
     data = likes.split(SPLIT, seed=arguments.seed, by="row"), graph
     print(f"{likes.n_users:,} users, {likes.n_items:,} items, {len(likes):,} likes, {graph.n_triples:,} triples")
     try:

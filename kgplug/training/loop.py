@@ -28,7 +28,7 @@ from kgplug.training.device import one_thread
 from kgplug.training.interruption import Interruption
 from kgplug.training.tensors import forked_rng
 
-SMOOTHED = 3  # epochs over whose mean NDCG the best epoch is chosen; that of one epoch depends much on chance
+SMOOTHED = 3  # last epochs whose mean NDCG chooses the best epoch; the NDCG of one epoch depends much on chance
 ONE_THREAD_BELOW = 4_000_000  # `step_floats`; on two cores, KGCN with 1 million is a third slower with two threads
 
 

@@ -9,6 +9,7 @@ import pytest
 
 import kgplug
 from kgplug.data.interactions import Interactions
+from kgplug.errors import UsageError
 from kgplug.evaluation import experiment
 from kgplug.recommenders.models.mf import MF
 from kgplug.recommenders.parts.validation_lists import Validation
@@ -91,6 +92,12 @@ def test_click_through_is_measured_on_models_trained_for_clicks(monkeypatch: pyt
     kgplug.evaluate_ctr("MF", directors_and_fans(fans=6)[0], like_threshold=None, seeds=(0,), epochs=1, goal="lists")
     kgplug.evaluate_ctr("Popularity", directors_and_fans(fans=6)[0], like_threshold=None, seeds=(0,))
     assert goals == ["clicks", "lists", "none"]
+
+
+@pytest.mark.parametrize("name", ["MF", "MKR", "LightGCN"])
+def test_a_power_of_popularity_so_high_that_chances_overflow_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="negative_popularity"):
+        kgplug.create(name, negative_popularity=400)
 
 
 def test_runs_of_earlier_versions_had_one_uniform_negative_and_chose_by_auc() -> None:

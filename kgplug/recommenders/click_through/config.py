@@ -30,6 +30,7 @@ class ClickThroughConfig(TrainedConfig):
     negative_popularity: float = Field(
         0.0,
         ge=0,
+        le=2,
         description="power p: an item is a negative with a chance proportional to (1 + likes)^p",
     )
     exclude_low_rated: bool = Field(True, description="whether items that the user rated low are never negatives")

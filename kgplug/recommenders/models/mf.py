@@ -35,6 +35,7 @@ class MFConfig(ClickThroughConfig):
     negative_popularity: float = Field(
         0.5,
         ge=0,
+        le=2,
         description="power p: an item is a negative with a chance proportional to (1 + likes)^p",
     )
 

@@ -64,6 +64,7 @@ class MKRConfig(SlowLayersConfig):
     negative_popularity: float = Field(
         0.5,
         ge=0,
+        le=2,
         description="power p: an item is a negative with a chance proportional to (1 + likes)^p",
     )
     kge_batch_size: int = Field(4096, ge=1, description="number of triples per KG step")
