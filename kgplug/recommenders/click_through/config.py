@@ -18,6 +18,7 @@ class ClickThroughConfig(TrainedConfig):
 
     removed: ClassVar[frozenset[str]] = frozenset({"weight_l2"})  # in old runs of models without dense layers
 
+    batch_size: int = Field(2048, ge=1, description="twice the number of likes per step")
     init_scale: float = Field(0.1, gt=0, description="standard deviation of the initial vectors")
     goal: Literal["lists", "clicks"] = Field(
         "lists",
