@@ -97,7 +97,7 @@ def run_figure(model: LinkPredictor | Recommender) -> Figure:
     """Draw one trained model: its training curve and, for an embedding, the map of its entities.
 
     Raises:
-        DataError: the model is a recommender that was not trained by gradient descent.
+        DataError: the model has no training curve and no vectors.
     """
     from kgplug.embeddings.model import EmbeddingModel
 

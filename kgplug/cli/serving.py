@@ -128,7 +128,7 @@ def predict(
     schema_file: SchemaFile = None,
     as_json: Json = False,
 ) -> None:
-    """Show the most plausible relationships that are missing in the graph, as scored by an embedding.
+    """Show the most plausible relationships that are missing in the graph, as scored by an embedding or by Rules.
 
     --write replaces the model's earlier PREDICTED edges of that relation between the same labels.
 
@@ -188,7 +188,7 @@ def rules(
 
     if cypher and relation is None:
         raise UsageError("--cypher needs --relation: a query predicts relationships of one type.")
-    found = jobs.rules(open_runs().resolve(run), relation, k=k)
+    found = jobs.rules(resolve_here(open_runs(), [run])[0], relation, k=k)
     if not cypher:
         print_frame(found.to_dataframe(), as_json=as_json, title=f"Rules of run {found.run}")
     elif as_json:

@@ -78,7 +78,8 @@ def evaluate(
             models were fitted on `train`.
         profiles: Profiles of new users, for a split by "new-users": rows of users of whom `train` has none. If given,
             every user is scored as a new one, by the likes of the profile alone, and lists leave out the profile.
-            `profiles, test = kgplug.evaluation.new_users.profile_and_rest(test)` takes them from a test set.
+            `profiles, test = kgplug.evaluation.new_users.profile_and_rest(test)` takes them from a test set. Omit
+            `valid` unless its users also have profiles.
         k: Lengths of the lists.
         seed: Seed of the negatives.
         relevant: Test rows that count as relevant: "likes" or "all".
@@ -118,6 +119,10 @@ def evaluate(
         if each is not None and not isinstance(each, expected):
             raise UsageError(f"evaluate: {what} must be {expected.__name__}; found {type(each).__name__}.")
     sets: Any = (train, test, valid)  # their type was checked above
+    if profiles is not None and valid is not None and not np.isin(sets[2].users, profiles.users).any():
+        raise UsageError(
+            "No user of the validation set has a profile, so this set cannot choose the threshold of ACC. Omit valid."
+        )
     if baseline is not None and baseline not in recommenders:
         raise UsageError(
             f'baseline "{baseline}": expected one of the recommenders ({", ".join(recommenders) or "there is none"}).'

@@ -4,15 +4,15 @@ Users are the units: a user's rows belong together, and another sample of users 
 metric is given as one value per user whose mean is the metric. So list metrics need no preparation, and AUC has the
 values of `kgplug.data.ranking.auc.auc_by_group`.
 
-Interval and p-value come from the same resamples, studentised and symmetric: the interval leaves out 0 if and only if
-p < 0.05 (P. Hall, J. R. Stat. Soc. B 50(1), 1988). Holm's correction is for all comparisons of one table
-(S. Holm, Scand. J. Stat. 6(2), 1979).
+Interval and p-value come from the same resamples, studentised and symmetric: with six users or more, the interval
+leaves out 0 if and only if p < 0.05 (P. Hall, J. R. Stat. Soc. B 50(1), 1988). Holm's correction is for all comparisons
+of one table (S. Holm, Scand. J. Stat. 6(2), 1979).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -23,9 +23,10 @@ from kgplug.errors import UsageError
 from kgplug.plain_text import counted
 
 ALPHA = 0.05  # a difference with a lower corrected p-value counts as more than chance
-_MIN_RESAMPLES, _MAX_RESAMPLES = 10_000, 100_000
-_RESAMPLES_PER_TEST = 100  # so that the lowest possible p-value is still low after Holm's correction
-_MAX_UNITS = 5_000  # more users are put into so many random groups, which are then resampled
+_RESAMPLES = 10_000
+_RESAMPLES_PER_TEST = 50  # of low p-values, so that the lowest possible one is at most 0.02 after Holm's correction
+_FEW = 10  # a p-value is low if fewer of the first resamples reach the observed difference
+_MAX_UNITS = 1_000  # more users are put into so many random groups, which are then resampled
 _BLOCK_CELLS = 4_000_000  # resample × unit counts in memory at a time
 _ROUNDING = 1e-12  # variances and means below this, of values with variance 1, are 0
 
@@ -38,7 +39,8 @@ class Difference:
         metric: Column of the metric, such as "NDCG@10".
         model, baseline: Names of the models.
         difference: The model's metric minus the baseline's.
-        low, high: Ends of the 95 % confidence interval of the difference; NaN with fewer than two users.
+        low, high: Ends of the 95 % confidence interval of the difference: NaN with fewer than two users, infinite with
+            two or three.
         p: Two-sided p-value of no difference; 1 with fewer than two users.
         p_holm: `p` after Holm's correction for all comparisons of the table.
         users: Number of users measured.
@@ -67,11 +69,12 @@ class Difference:
         if self.difference == self.low == self.high == 0:
             return f"{names} and {self.baseline} are equal for each of {self.users:,} users."
         side = "above" if self.difference > 0 else "below" if self.difference < 0 else "level with"
-        low, high = sorted((self.low, self.high) if self.difference >= 0 else (-self.high, -self.low))
+        low, high = (self.low, self.high) if self.difference >= 0 else (-self.high, -self.low)
         verdict = "more than chance" if self.more_than_chance else "may be chance"
         by = f" by {abs(self.difference):.4f}" if self.difference else ""
-        p = f"p {self.p_holm:.2g}" if self.p_holm >= 0.001 else "p < 0.001"
-        return f"{names} is {side} {self.baseline}{by} (95 % interval {low:.4f} to {high:.4f}): {verdict} ({p})."
+        interval = f"{low:.4f} to {high:.4f}" if math.isfinite(low) else "infinite"
+        p = f"corrected p {self.p_holm:.2g}" if self.p_holm >= 0.001 else "corrected p < 0.001"
+        return f"{names} is {side} {self.baseline}{by} (95 % interval {interval}): {verdict} ({p})."
 
 
 def compare_by_user(
@@ -167,16 +170,18 @@ def differences(
             )
     metrics = [str(column) for column in frames[0].columns]
     n_tests = len(metrics) * (len(pairs) if n_pairs is None else n_pairs)
-    apart = np.stack([(values[one] - values[other]).to_numpy(dtype=np.float64) for one, other in pairs], axis=2)
-    apart = apart.transpose(0, 2, 1)  # (users, pairs, metrics)
-    shape = apart.shape[1:]
+    shape = len(pairs), len(metrics)
     mean, low, high, p = (np.full(shape, np.nan) for _ in range(4))
     users = np.zeros(len(metrics), dtype=np.int64)
-    known = np.asarray(np.isfinite(apart).all(axis=1))  # (users, metrics)
+    known = np.logical_and.reduce([np.isfinite(frame.to_numpy(dtype=np.float64)) for frame in frames])
     for together in _equal_columns(known):  # metrics that are known of the same users share their resamples
-        some = apart[known[:, together[0]]][:, :, together]  # (n, pairs, m)
-        users[together] = len(some)
-        found = paired_bootstrap(some.reshape(len(some), len(pairs) * len(together)), n_tests=n_tests, seed=seed)
+        rows = known[:, together[0]]
+        users[together] = n = int(rows.sum())
+        units = [  # one pair at a time, because all users, pairs and metrics may be too much for the memory
+            _grouped((values[one] - values[other]).to_numpy(dtype=np.float64)[np.ix_(rows, together)], seed)
+            for one, other in pairs
+        ]
+        found = _bootstrap(np.concatenate(units, axis=1), n, n_tests=n_tests, seed=seed)
         for whole, part in zip((mean, low, high, p), found, strict=True):
             whole[:, together] = part.reshape(len(pairs), -1)
     corrected = holm(p.ravel(), n_tests=n_tests).reshape(shape)
@@ -199,7 +204,7 @@ def _equal_columns(table: np.ndarray) -> Iterable[list[int]]:
 
 
 def paired_bootstrap(
-    apart: np.ndarray, *, n_tests: int = 1, resamples: int | None = None, seed: int = 0
+    apart: np.ndarray, *, n_tests: int = 1, resamples: int = _RESAMPLES, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return mean, 95 % confidence interval and p-value of the users' differences, for c comparisons at once.
 
@@ -209,66 +214,85 @@ def paired_bootstrap(
     the signs of n differences. A resample whose users all have one difference has an infinite t*, unless this
     difference is the mean.
 
-    More than 5,000 users are put into 5,000 random groups of equal size, give or take one, and groups are resampled.
+    If fewer than 10 resamples reach |t| and the table has many tests, p is computed from more resamples: 50 per test.
+
+    More than 1,000 users are put into 1,000 random groups of equal size, give or take one, and groups are resampled.
 
     Args:
         apart: A user's metric with one model minus that with the other, float64 (n, c).
         n_tests: Number of tests in the table, which need lower p-values to be significant together.
-        resamples: Number of resamples. None: 100 per test in the table, clipped to [10,000, 100,000].
+        resamples: Number of resamples.
         seed: Seed of the groups and resamples.
 
     Returns:
         (mean, low, high, p): float64 (c,) each. With one user, the interval is NaN and p is 1; without users, the mean
-        is also NaN.
+        is also NaN. With two or three users, the interval is infinite.
     """
-    n, c = len(apart), int(apart.shape[1])
-    if n < 2:
-        unknown = np.full(c, np.nan)
-        return np.asarray(apart[0], dtype=np.float64) if n else unknown, unknown, unknown, np.ones(c)
-    rng = np.random.default_rng([seed, 0xB007])
-    mean = np.asarray(apart.mean(axis=0), dtype=np.float64)
-    units = _grouped(apart, rng)
-    n_units = len(units)
-    deviation = units.std(axis=0)
-    varied = deviation > _ROUNDING * np.maximum(np.abs(units).max(axis=0), np.finfo(float).tiny)
-    low, high, p = np.array(mean), np.array(mean), np.zeros(c)
-    p[mean == 0] = 1.0
-    if varied.any():
-        scaled = (units[:, varied] - units[:, varied].mean(axis=0)) / deviation[varied]
-        if resamples is None:
-            resamples = min(max(_RESAMPLES_PER_TEST * n_tests, _MIN_RESAMPLES), _MAX_RESAMPLES)
-        observed = np.abs(mean[varied]) * math.sqrt(n_units) / deviation[varied]
-        drawn, reached = _studentised(scaled, observed, resamples, rng)
-        p[varied] = (1 + reached) / (resamples + 1)
-        place = resamples + 1 - math.ceil(ALPHA * (resamples + 1))  # a higher |t| has p < ALPHA
-        reach = np.partition(drawn, place, axis=0)[place] * deviation[varied] / math.sqrt(n_units)
-        low[varied], high[varied] = mean[varied] - reach, mean[varied] + reach
-    return mean, low, high, np.clip(p, 2.0 ** (1 - n), None)
+    return _bootstrap(_grouped(apart, seed), len(apart), n_tests=n_tests, resamples=resamples, seed=seed)
 
 
-def _grouped(apart: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return the differences of the units that are resampled, float64 (units, c), with the mean of `apart`."""
+def _grouped(apart: np.ndarray, seed: int) -> np.ndarray:
+    """Return the differences of the units that are resampled, float64 (units, c), with the mean of `apart`.
+
+    The units of the same number of users are the same groups of them.
+    """
     n = len(apart)
     if n <= _MAX_UNITS:
         return apart
-    group = rng.permutation(np.arange(n) % _MAX_UNITS)
+    group = np.random.default_rng([seed, 0x6009]).permutation(np.arange(n) % _MAX_UNITS)
     order = np.argsort(group, kind="stable")
     starts = np.searchsorted(group[order], np.arange(_MAX_UNITS))
-    return np.add.reduceat(apart[order], starts, axis=0) * (_MAX_UNITS / n)
+    mean = apart.mean(axis=0)  # subtracted, so that a larger group does not count as a larger difference
+    return mean + np.add.reduceat((apart - mean)[order], starts, axis=0) * (_MAX_UNITS / n)
 
 
-def _studentised(
-    scaled: np.ndarray, observed: np.ndarray, resamples: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return |t*| of each resample, float32 (resamples, c), and how often it is at least `observed`, int64 (c,).
+def _bootstrap(
+    units: np.ndarray, n: int, *, n_tests: int, resamples: int = _RESAMPLES, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return what `paired_bootstrap` returns, from the differences of units.
+
+    Args:
+        units: What `_grouped` returned for n users, float64 (units, c).
+        n: Number of users.
+        n_tests, resamples, seed: As in `paired_bootstrap`.
+    """
+    n_units, c = len(units), int(units.shape[1])
+    unknown = np.full(c, np.nan)
+    if n < 2:
+        return np.asarray(units[0]) if n else unknown, unknown, unknown, np.ones(c)
+    mean, deviation = units.mean(axis=0), units.std(axis=0)
+    varied = deviation > _ROUNDING * np.maximum(np.abs(units).max(axis=0), np.finfo(float).tiny)
+    low, high, p = mean.copy(), mean.copy(), np.zeros(c)
+    p[mean == 0] = 1.0
+    if varied.any():
+        rng = np.random.default_rng([seed, 0xB007])
+        scaled = (units[:, varied] - mean[varied]) / deviation[varied]
+        error = deviation[varied] / math.sqrt(n_units)
+        observed = np.abs(mean[varied]) / error
+        drawn = np.concatenate([t.astype(np.float32) for t in _studentised(scaled, resamples, rng)])
+        reached = (drawn >= observed).sum(axis=0)
+        p[varied] = (1 + reached) / (resamples + 1)
+        place = resamples + 1 - math.ceil(ALPHA * (resamples + 1))  # a higher |t| has p < ALPHA
+        reach = np.partition(drawn, place, axis=0)[place] * error
+        low[varied], high[varied] = mean[varied] - reach, mean[varied] + reach
+        rare, more = reached < _FEW, _RESAMPLES_PER_TEST * n_tests - resamples
+        if rare.any() and more > 0:
+            for t in _studentised(scaled[:, rare], more, rng):
+                reached[rare] += (t >= observed[rare]).sum(axis=0)
+            p[np.flatnonzero(varied)[rare]] = (1 + reached[rare]) / (resamples + more + 1)
+    return mean, low, high, np.clip(p, 2.0 ** (1 - n), None)
+
+
+def _studentised(scaled: np.ndarray, resamples: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Yield |t*| of the resamples in blocks, float64 (b, c).
 
     Args:
         scaled: Differences with mean 0 and variance 1, float64 (n, c).
-        observed: |t| of each comparison, float64 (c,).
+        resamples: Number of resamples in all blocks together.
+        rng: Generator of the resamples.
     """
-    n, c = scaled.shape
+    n = len(scaled)
     powers = np.concatenate([scaled, scaled**2], axis=1) / n
-    drawn, reached = np.empty((resamples, c), dtype=np.float32), np.zeros(c, dtype=np.int64)
     rows = max(1, _BLOCK_CELLS // n)
     for start in range(0, resamples, rows):
         size = min(rows, resamples - start)
@@ -280,9 +304,7 @@ def _studentised(
         with np.errstate(divide="ignore", invalid="ignore"):
             t = np.abs(mean) * math.sqrt(n) / np.sqrt(np.where(flat, 0.0, variance))
         t[flat] = np.where(np.abs(mean[flat]) <= _ROUNDING, 0.0, np.inf)
-        drawn[start : start + size] = t
-        reached += (t >= observed).sum(axis=0)
-    return drawn, reached
+        yield t
 
 
 def holm(p_values: np.ndarray, *, n_tests: int | None = None) -> np.ndarray:

@@ -20,10 +20,15 @@ def rule_query(rules: Sequence[PathRule]) -> str:
         rules: Rules that conclude the same relation.
 
     Raises:
-        UsageError: there is no rule.
+        UsageError: There is no rule, or the rules conclude several relations.
     """
     if not rules:
         raise UsageError("There is no rule without constants to apply. Train with a lower min_confidence.")
+    n_relations = len({rule.relation for rule in rules})
+    if n_relations > 1:
+        raise UsageError(
+            f"A query predicts relationships of one type; these rules conclude {n_relations} types. Give one relation."
+        )
     parts = "\n  UNION ALL\n".join(_part(rule) for rule in rules)
     return (
         "// Missing relationships that mined rules predict. Parameter: $k, the maximum number of rows.\n"

@@ -39,8 +39,8 @@ def train_controls(
 ) -> list[str]:
     """Train the controls of a model, and add their runs to `trained` under the names of their rows.
 
-    The runs are reused, like others. They are kept next to the checkpoints, so no model's
-    name means one of them, and `kgplug erase-user` deletes them.
+    A run with the same data, settings, split and seed is reused. The runs are in the folder of checkpoints, so no
+    model's name means one of them, and `kgplug erase-user` deletes them.
 
     Args:
         model: The untrained model.

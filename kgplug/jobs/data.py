@@ -15,11 +15,13 @@ from kgplug.data.kinds import LIKES_AND_TRIPLES, Kind
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.row_memory import RowMemory
 from kgplug.data.splitting import check_fractions, check_seed
-from kgplug.errors import RunError, UsageError
+from kgplug.data.values.keys import distinct
+from kgplug.errors import DataError, RunError, UsageError
 from kgplug.graph.graph import Graph
 from kgplug.graph.identity import graph_identity
 from kgplug.graph.schema import GraphSchema
 from kgplug.models import Model
+from kgplug.plain_text import counted
 from kgplug.training.runs import EVALUATION
 
 DEFAULT_FRACTIONS = {kind: kind.fractions for kind in Kind}  # fractions of training, validation and test set
@@ -75,10 +77,20 @@ class Split:
         return self.by == "new-users"
 
     def interactions(self, rows: Interactions) -> tuple[Interactions, Interactions | None, Interactions | None]:
-        """Return (train, valid, test); an empty set is None."""
+        """Return (train, valid, test); an empty set is None.
+
+        Raises:
+            DataError: No row is left for the training set.
+        """
         train, valid, test = rows.split(
             self.fractions, seed=self.seed, by=self.by, order=self.order, method=self.method
         )
+        if len(rows) and not len(train):
+            found = f"{counted(len(rows), 'row')} of {counted(len(distinct(rows.users)), 'user')}"
+            raise DataError(
+                f"The split leaves no row for training: there are {found}, and the training set's fraction is "
+                f"{self.fractions[0]:g}. Use a larger first fraction, or add feedback."
+            )
         return train, valid if len(valid) else None, test if len(test) else None
 
     def triples(self, knowledge: KnowledgeGraph) -> tuple[KnowledgeGraph, KnowledgeGraph | None, KnowledgeGraph | None]:

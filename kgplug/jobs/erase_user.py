@@ -46,7 +46,8 @@ class Erasure:
         in_graph: Whether the graph has a node with the user's key.
         runs: Ids of the runs from which the user was removed.
         damaged: Ids of runs that cannot be searched or changed, so they may still have the user.
-        checkpoints: Number of checkpoints of unfinished trainings that were deleted.
+        checkpoints: Number of deleted files and folders of unfinished trainings and of controls
+            (`kgplug compare --controls`).
         elsewhere: Number of runs of other graphs. They are not changed, because there the key may be another user's.
     """
 
@@ -69,7 +70,8 @@ class Erasure:
             f"user removed from {counted(len(self.runs), 'run')} on this machine."
         ]
         if self.checkpoints:
-            lines.append(f"Deleted: {counted(self.checkpoints, 'checkpoint')} of unfinished trainings.")
+            files = counted(self.checkpoints, "file or folder", plural="files or folders")
+            lines.append(f"Deleted: {files} of unfinished trainings and controls.")
         if self.elsewhere:
             were = "was" if self.elsewhere == 1 else "were"
             lines.append(f"{counted(self.elsewhere, 'run')} of other graphs {were} not changed.")

@@ -140,6 +140,11 @@ class TestRows:
             )
         n_test = memory.count(TEST)
         if n_test == 0:
+            if share := run.split.fractions[2]:
+                raise DataError(
+                    f"Run {run.run_dir.name} has no test set: its fraction, {share:g}, gave it no {self.what}, or they "
+                    "were erased. Use a larger last fraction in --split, or add data, and train again."
+                )
             raise DataError(
                 f"Run {run.run_dir.name} was trained without a test set. Train with one, such as --split 0.8,0.1,0.1."
             )

@@ -56,7 +56,7 @@ def predict(
     content = read_content(run_dir)
     refuse_other_graph(graph_identity(graph.connection, None), run_dir, content)
     if Kind(content["kind"]).gives_lists:
-        raise UsageError(f"{content['model']} is a recommender. Only an embedding, such as TransE, predicts links.")
+        raise UsageError(f"{content['model']} is a recommender. Embeddings, such as TransE, and Rules predict links.")
     model = cast("LinkPredictor", models.load(run_dir))
     ends: dict[str, Any] = {"head_label": head_label, "tail_label": tail_label, "head": head, "tail": tail}
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import time
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -212,9 +213,11 @@ def _checkpoints(runs: Runs, asked: str, key: str) -> tuple[Path, list[Path]]:
 
 
 def _earlier(run_dir: Path, name: str) -> tuple[EmbeddingModel, dict[str, Any]]:
-    """Return the model and content of a run to continue from; UsageError if it is not an embedding."""
+    """Return the model and content of a run to continue from; UsageError unless both are embeddings."""
     from kgplug.embeddings.model import EmbeddingModel
 
+    if not issubclass(models.class_of(name), EmbeddingModel):
+        raise UsageError(f"{name} cannot continue from a run; only embeddings can. Train it without --from.")
     arrays, content = read_artefact(run_dir)
     model = models.restored(run_dir, arrays, content)
     if not isinstance(model, EmbeddingModel):
@@ -245,7 +248,8 @@ def _metrics_of_new_users(model: Model, sets: Sets, split: Split, seed: int) -> 
         found = auc(pairs.labels, score_pairs(scoring, pairs))
     except TrainingError:  # a score is NaN; the run is saved all the same
         return {}
-    return {VALIDATED_BY[model.kind].validation_name: round(found, 4)}
+    # It is NaN if users who have feedback on every item leave no negatives.
+    return {} if math.isnan(found) else {VALIDATED_BY[model.kind].validation_name: round(found, 4)}
 
 
 def _find(runs: Runs, key: str, graph: GraphIdentity) -> Path | None:

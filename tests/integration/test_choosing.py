@@ -151,6 +151,9 @@ def test_controls_are_rows_below_their_model_and_not_among_the_runs(films: None)
     assert "NDCG@3: CEASE with" in shown and "its baseline" in shown
     assert {row["model"] for row in json.loads(kgplug("runs", "--json").stdout)} == {"CEASE", "PER"}
     assert len(json.loads(kgplug("runs", "--json").stdout)) == 2
+    assert [*Path("home/runs/.checkpoints").rglob("content*.json")]
+    assert "2 files or folders of unfinished trainings and controls" in kgplug("erase-user", "1").stdout
+    assert not [*Path("home/runs/.checkpoints").iterdir()]
     with pytest.raises(UsageError, match="Omit ItemKNN"):
         kgplug("compare", "CEASE", "ItemKNN", "--controls")
 

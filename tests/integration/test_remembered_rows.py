@@ -207,6 +207,8 @@ def test_a_run_whose_labels_are_gone_is_reported_without_advice_on_kgplug_toml(g
 def test_a_run_without_a_test_set_says_so(graph: Graph, runs: Runs) -> None:
     with pytest.raises(DataError, match="was trained without a test set"):
         jobs.evaluate(graph, [train(graph, runs, split=jobs.Split((1.0, 0.0, 0.0)))])
+    with pytest.raises(DataError, match=r"has no test set: its fraction, 1e-09, gave it no rows, or they were erased"):
+        jobs.evaluate(graph, [train(graph, runs, split=jobs.Split((1 - 1e-9, 0.0, 1e-9)))])
 
 
 def test_embeddings_are_measured_on_the_triples_that_they_remember(graph: Graph, runs: Runs) -> None:

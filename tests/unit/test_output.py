@@ -79,7 +79,7 @@ def test_one_thing_is_counted_in_the_singular() -> None:
     assert repr(triples) == "KnowledgeGraph(2 entities, 1 relation, 1 triple)"
     found = str(Erasure(EraseReport(1, 1, ["v"], "q", (1, []), (1, ["v"])), runs=["a"], elsewhere=1, checkpoints=1))
     assert "1 edge and 1 vector removed" in found and "removed from 1 run on" in found and "1 run of other" in found
-    assert "Deleted: 1 checkpoint of unfinished trainings." in found and "It found 1 edge and 1 vector before" in found
+    assert "1 file or folder of unfinished trainings" in found and "It found 1 edge and 1 vector before" in found
     report = PublishReport("MKR", "mkr-2", lists=1, edges=1, similar=1, similar_edges=1)
     report.vectors_skipped, report.skipped_keys = 1, ["Film 1"]
     assert not re.search(r"\b1 \w+s\b", str(report).partition("\n")[2])

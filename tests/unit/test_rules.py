@@ -61,6 +61,12 @@ def test_the_same_rules_are_found_if_relations_are_counted_in_blocks(monkeypatch
     assert as_dict(mined(triples)[0].paths) == as_dict(whole.paths)
 
 
+def test_a_repeated_triple_counts_once() -> None:
+    triples = random_triples(0)
+    once, twice = mined(triples)[0], mined(np.concatenate([triples, triples]))[0]
+    assert np.array_equal(once.paths, twice.paths) and np.array_equal(once.facts, twice.facts)
+
+
 def test_rules_below_a_minimum_are_left_out_and_the_most_confident_are_kept() -> None:
     triples = random_triples(1)
     rules = mined(triples)[0]
@@ -74,13 +80,18 @@ def test_rules_below_a_minimum_are_left_out_and_the_most_confident_are_kept() ->
     assert (confidences[len(rules.paths) :] > least + 0.001).sum() < 50  # a thousandth, the precision of the threshold
 
 
+def test_the_most_confident_rules_are_kept_even_if_nothing_is_added_to_the_body() -> None:
+    triples = random_triples(1)
+    whole, few = (mined(triples, pc=1e-20, **limit)[0] for limit in ({}, {"max_rules": 300}))
+    sure = [(rules.facts[:, -2] == rules.facts[:, -1]).sum() for rules in (whole, few)]
+    assert 0 < sure[0] < 300 < len(whole.facts) and sure[1] == sure[0]
+
+
 def test_a_sample_is_the_same_for_the_same_seed_and_its_estimates_are_close() -> None:
     rng = np.random.default_rng(0)
     drawn = np.stack([rng.integers(0, 300, 6000), rng.integers(0, 2, 6000), rng.integers(0, 300, 6000)], axis=1)
     half = drawn[: len(drawn) // 2] + np.array([0, 2, 0])  # relations 2 and 3 repeat half of 0 and 1
-    triples = np.unique(
-        np.concatenate([drawn, half + np.array([0, 2, 0])]), axis=0
-    )  # relations 2 and 3 repeat half of 0 and 1
+    triples = np.unique(np.concatenate([drawn, half]), axis=0)
     edges = Edges.of_triples(triples, n_entities=300, n_relations=4)
 
     def sample(seed: int, max_steps: int) -> tuple[RuleSet, float]:
@@ -113,8 +124,6 @@ def test_scores_are_those_of_a_literal_sum_for_every_triple(seed: int) -> None:
         start = [[t for t in triples.tolist() if t[1] == step % N_RELATIONS and t[0] != t[2]], step >= N_RELATIONS]
         of_x = [t[2] if start[1] else t[0] for t in start[0]].count(x) / max(1, len(start[0]))
         for y in range(N_ENTITIES):
-            if x == y:
-                continue
             strengths = strengths_for((x, step, y), triples.tolist(), N_RELATIONS, pc=2.0, **settings)
             of_y = [t[0] if start[1] else t[2] for t in start[0]].count(y) / max(1, len(start[0]))
             for way, each in enumerate(ways):
@@ -253,6 +262,15 @@ def test_a_saved_model_scores_explains_and_predicts_the_same(trained: Rules, tmp
     assert np.array_equal(loaded.score_triples(test.triples), trained.score_triples(test.triples))
     assert np.array_equal(loaded.ranks(test.triples, train.triples), trained.ranks(test.triples, train.triples))
     assert loaded.explain(*test.triples[0].tolist()) == trained.explain(*test.triples[0].tolist())
+
+
+def test_a_second_training_forgets_the_first() -> None:
+    model = Rules().fit(films()[0], valid=films()[1], progress=False)
+    one = KnowledgeGraph.from_dataframe(pd.DataFrame([("a", "r", "b")], columns=["head", "relation", "tail"]))
+    for graph in (one, films()[0]):
+        model.fit(graph, progress=False)
+        new = Rules().fit(graph, progress=False)
+        assert np.array_equal(model._ways, new._ways) and model.history == new.history
 
 
 def test_the_same_seed_gives_the_same_model() -> None:

@@ -76,6 +76,23 @@ def test_many_users_are_resampled_in_groups_with_the_same_interval() -> None:
     assert p == pytest.approx(stats.ttest_1samp(apart[:, 0], 0).pvalue, abs=0.01)
 
 
+def test_groups_of_one_and_two_users_widen_no_interval() -> None:
+    apart = np.random.default_rng(6).normal(0.5, 0.1, (1500, 1))
+    mean, low, high, _ = (float(part[0]) for part in paired_bootstrap(apart))
+    reach = 1.96 * float(apart.std()) / math.sqrt(len(apart))
+    assert (mean, high - low) == pytest.approx((float(apart.mean()), 2 * reach), rel=0.1)
+    assert [float(part[0]) for part in paired_bootstrap(np.full((1500, 1), 0.5))[:3]] == [0.5, 0.5, 0.5]
+
+
+@pytest.mark.parametrize("n_tests", [200, 2_000, 20_000])
+def test_a_large_difference_is_found_among_any_number_of_tests(n_tests: int) -> None:
+    rng = np.random.default_rng(7)
+    apart = np.column_stack([rng.normal(1.0, 1.0, 60), rng.normal(0.0, 1.0, 60)])
+    _, low, high, p = paired_bootstrap(apart, n_tests=n_tests)
+    assert holm(p, n_tests=n_tests)[0] < 0.05 < p[1] and low[0] > 0 and low[1] < 0 < high[1]
+    assert p[1] == paired_bootstrap(apart)[3][1]  # only low p-values need more resamples
+
+
 def test_equal_models_have_a_p_value_of_one() -> None:
     assert [float(part[0]) for part in paired_bootstrap(np.zeros((50, 1)))] == [0, 0, 0, 1]
     frame = _frame(np.random.default_rng(0).random(50))
@@ -93,6 +110,12 @@ def test_a_handful_of_users_proves_nothing() -> None:
     one_of_many = np.zeros((1000, 1))
     one_of_many[7] = 1.0
     assert paired_bootstrap(one_of_many)[3][0] > 0.3
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_two_or_three_users_have_an_infinite_interval(n: int) -> None:
+    (found,) = differences({"A": _frame(np.arange(1.0, n + 1)), "B": _frame(np.zeros(n))}, [("A", "B")])
+    assert (found.low, found.high) == (-math.inf, math.inf) and "(95 % interval infinite): may be chance" in str(found)
 
 
 @pytest.mark.parametrize(("n", "measured"), [(1, "1 user is measured"), (0, "0 users are measured")])
@@ -144,7 +167,8 @@ def test_models_are_compared_with_the_best_or_with_a_baseline() -> None:
     assert marks(found) == {("low", "NDCG@10")}
     low = found[1]
     assert low.difference == pytest.approx(-0.3, abs=0.05) and low.low < low.difference < low.high < 0
-    assert str(low).startswith("NDCG@10: low is below best by 0.") and "): more than chance (p < 0.00" in str(low)
+    assert str(low).startswith("NDCG@10: low is below best by 0.")
+    assert "): more than chance (corrected p < 0.00" in str(low)
     first, second = legend(found, "NDCG@10")
     assert first.startswith("* differs from best by more than chance (paired bootstrap over 60 test users, p < 0.05")
     assert second == "By NDCG@10, best may differ only by chance from: close."

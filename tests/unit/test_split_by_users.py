@@ -14,7 +14,7 @@ import kgplug
 from kgplug import jobs, models
 from kgplug.data.interactions import Interactions
 from kgplug.data.ranking.auc import auc
-from kgplug.errors import UsageError
+from kgplug.errors import DataError, UsageError
 from kgplug.evaluation.ctr import label_pairs
 from kgplug.evaluation.new_users import by_profile, profile_and_rest, with_profiles
 from kgplug.graph.schema import GraphSchema
@@ -113,6 +113,21 @@ def test_a_model_whose_scores_are_not_numbers_becomes_a_run_without_a_metric(
     assert runs.info(jobs.train("Popularity", data, runs, split=NEW, progress=False)).metrics == {}
 
 
+def test_users_who_know_every_item_become_a_run_without_a_metric(tmp_path: Path) -> None:
+    rows = _rows([(user, item) for user in range(20) for item in range(6)])
+    data, runs = jobs.GraphData(GraphSchema(), rows, None), Runs(tmp_path)
+    assert runs.info(jobs.train("Popularity", data, runs, split=NEW, progress=False)).metrics == {}
+
+
+def test_too_few_users_for_a_training_set_are_said_plainly(tmp_path: Path) -> None:
+    data = jobs.GraphData(GraphSchema(), _rows([(3, 0), (3, 1)]), None)
+    split = jobs.Split((0.01, 0.09, 0.9), by="new-users")
+    expected = r"leaves no row for training: there are 2 rows of 1 user, and the training set's fraction is 0\.01\. Use"
+    with pytest.raises(DataError, match=expected):
+        jobs.train("Popularity", data, Runs(tmp_path), split=split, progress=False)
+    assert not Runs(tmp_path).list()
+
+
 def test_signs_of_collapse_are_looked_for_in_lists_by_profile(monkeypatch: pytest.MonkeyPatch) -> None:
     interactions, *_ = directors_and_fans(fans=6)
     train, valid, test = NEW.interactions(interactions)
@@ -203,6 +218,18 @@ def test_users_who_are_not_new_are_refused() -> None:
         kgplug.evaluate(Popularity().fit(seen), seen, rest, profiles=profile)
     with pytest.raises(UsageError, match=r"The test set leaks"):
         kgplug.evaluate(Popularity().fit(train), train, test, profiles=test)
+
+
+def test_validation_users_without_a_profile_are_refused() -> None:
+    train, valid, test = NEW.interactions(two_tastes(n_users=60))
+    assert valid is not None and test is not None
+    profile, rest = profile_and_rest(test)
+    model = Popularity().fit(train)
+    with pytest.raises(UsageError, match=r"No user of the validation set has a profile.* Omit valid\."):
+        kgplug.evaluate(model, train, rest, valid=valid, profiles=profile)
+    more, rest_of_valid = profile_and_rest(valid)
+    both = with_profiles(profile, more)
+    assert kgplug.evaluate(model, train, rest, valid=rest_of_valid, profiles=both, warn=False)["ACC"].notna().all()
 
 
 @pytest.mark.training

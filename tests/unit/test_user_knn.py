@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from kgplug.data.interactions import Interactions
+from kgplug.recommenders.models.item_knn import rows_near, weighted_rows
 from kgplug.recommenders.models.user_knn import UserKNN
 from tests.unit.literal_similarity import literal_similarity, nearest_only
 from tests.unit.planted import directors_and_fans, tiny, unseen_share
@@ -42,3 +44,18 @@ def test_a_single_user_has_no_neighbours_and_gets_a_list() -> None:
     one = Interactions.from_arrays(np.array([7], dtype=object), np.arange(4), np.array([0, 0]), np.array([1, 3]))
     items, scores = UserKNN().fit(one).recommend(np.array([0]), 4)
     assert items.tolist() == [[0, 2, -1, -1]] and (scores[0, :2] == 0).all()
+
+
+@pytest.mark.parametrize("similarity", ["bm25", "tfidf", "cosine"])
+@pytest.mark.parametrize("density", [0.1, 0.5, 0.95])
+def test_each_new_user_is_compared_as_if_added_alone(
+    similarity: str, density: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(3)
+    rows, new = (sparse.csr_matrix((rng.random((n, 12)) < density).astype(np.float32)) for n in (30, 7))
+    monkeypatch.setattr("kgplug.recommenders.models.item_knn._BLOCK_CELLS", 60)  # two new users at a time
+    found = rows_near(new, rows, similarity, 30).toarray()
+    for each, expected in zip(found, new, strict=True):
+        weighted = weighted_rows(sparse.csr_matrix(sparse.vstack([rows, expected])), similarity).toarray()
+        np.testing.assert_allclose(each, weighted[:-1] @ weighted[-1], rtol=1e-5, atol=1e-6)
+    assert rows_near(new[:0], rows, similarity, 5).shape == (0, 30)

@@ -17,5 +17,5 @@ class RulesConfig(ModelConfig):
     max_steps: int = Field(
         2_000_000_000,
         ge=1,
-        description="edges to follow per kind of rule; larger graphs are sampled",
+        description="maximum number of edges to follow per kind of rule; larger graphs are sampled",
     )

@@ -39,13 +39,15 @@ class Edges(NamedTuple):
 
     @classmethod
     def of_triples(cls, triples: np.ndarray, *, n_entities: int, n_relations: int) -> Edges:
-        """Return the edges of triples, int64 (n, 3)."""
+        """Return the edges of triples, int64 (n, 3). Repeated triples count once."""
         heads, relations, tails = triples[triples[:, 0] != triples[:, 2]].T
         n_steps = 2 * n_relations
         start, end = np.concatenate([heads, tails]), np.concatenate([tails, heads])
         keys = start * n_steps + np.concatenate([relations, relations + n_relations])
         order = np.lexsort((end, keys))
         end, keys = end[order], keys[order]
+        new = (np.diff(keys, prepend=-1) != 0) | (np.diff(end, prepend=-1) != 0)
+        end, keys = end[new], keys[new]
         first = np.flatnonzero(np.diff(keys, prepend=-1))
         of_segments = keys[first]
         starts, steps = np.divmod(of_segments, n_steps)

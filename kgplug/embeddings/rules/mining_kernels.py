@@ -160,7 +160,7 @@ def count_conditions(
             confidence = support / (sizes[condition] + pc)
             if confidence < min_confidence:
                 continue
-            histogram[np.int64(confidence * len(histogram))] += 1
+            histogram[min(np.int64(confidence * len(histogram)), len(histogram) - 1)] += 1
             if n_found < len(found):
                 found[n_found, 0], found[n_found, 1], found[n_found, 2] = target, condition, support
             n_found += 1

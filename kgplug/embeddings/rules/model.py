@@ -30,8 +30,8 @@ from kgplug.training.config import make_config, signature
 
 _BLOCK_FLOATS = 4_000_000  # scores held at a time: 16 MB
 _VALIDATED = 2000  # maximum number of validation triples that are ranked
-_PRIOR = 50  # queries that the mean of all counts like, in the choice for a single step
-_HELD_OUT = 0.05  # share of the triples that replaces a missing validation set
+_PRIOR = 50  # weight of the mean of all queries, in the choice for a single step: that of 50 queries
+_HELD_OUT = 0.05  # share of the triples held out if there is no validation set
 
 # The weights are those of paths of one step, of paths of two steps, and of facts.
 _WEIGHTS = ((1.0, 1.0, 1.0), (0.5, 2.0, 1.0), (0.25, 2.0, 1.0))
@@ -99,14 +99,17 @@ class Rules(LinkPredictor):
         """
         del checkpoint, on_epoch
         self._begin(knowledge, whole_number(seed, "seed"))
-        self._scorer = None
+        self._scorer, self._ways = None, np.tile(_DEFAULT_WAY, (2 * len(self.relations), 1))
+        metric: dict[str, float] = {}
         if valid is None:
             train, held_out = knowledge.split((1 - _HELD_OUT, _HELD_OUT), seed=self.seed)
-            metric = self._choose(train, held_out.triples, progress) if train.n_triples and held_out.n_triples else {}
+            if train.n_triples and held_out.n_triples:
+                self._mine(train.triples, progress)
+                metric = self._choose(train, held_out.triples)
             share = self._mine(knowledge.triples, progress)
         else:
             share = self._mine(knowledge.triples, progress)
-            metric = self._choose(knowledge, valid, progress)
+            metric = self._choose(knowledge, valid)
         rules = self.scorer.rules
         self.history = {"paths": len(rules.paths), "facts": len(rules.facts), "share": share, **metric}
         self.health = self.findings()
@@ -116,18 +119,12 @@ class Rules(LinkPredictor):
         """Mine the rules of triples, int64 (n, 3), and return the share of edges that were counted."""
         edges = self._edges(triples)
         rules, share = mine(edges, **_mining(self.config), seed=self.seed, progress=progress)
-        if len(self._ways) == 0:
-            self._ways = np.tile(_DEFAULT_WAY, (edges.n_steps, 1))
         self._triples = triples
         self._scorer = RuleScorer(edges, known_rules(edges, rules), pc=self.config.laplace)
         return share
 
-    def _choose(
-        self, knowledge: KnowledgeGraph, valid: KnowledgeGraph | np.ndarray, progress: bool | None
-    ) -> dict[str, float]:
+    def _choose(self, knowledge: KnowledgeGraph, valid: KnowledgeGraph | np.ndarray) -> dict[str, float]:
         """Choose for each step how strengths are added up, and return {"MRR": …}, that of the validation triples."""
-        if self._scorer is None:
-            self._mine(knowledge.triples, progress)
         triples = validation_triples(valid, knowledge, floats_per_score=1, seed=self.seed, max_triples=_VALIDATED)
         reciprocal = reciprocal_ranks(self.scorer, triples, knowledge.triples, WAYS)
         n = len(self.relations)
@@ -184,14 +181,14 @@ class Rules(LinkPredictor):
             yield (heads, some, scores[:, heads].T) if turned else (some, tails, scores[:, tails])
 
     def reasons(self, relation: int, heads: np.ndarray, tails: np.ndarray) -> np.ndarray:
-        """Return the strongest rule for each link, as text: object (n,)."""
+        """Return the most confident rule for each link, as text: object (n,)."""
         found = [self.explain(int(head), relation, int(tail), k=1) for head, tail in zip(heads, tails, strict=True)]
         reasons = np.empty(len(found), dtype=object)
         reasons[:] = [str(each[0]) if each else "" for each in found]
         return reasons
 
     def explain(self, head: int, relation: int, tail: int, *, k: int = 5) -> list[Reason]:
-        """Return the rules that predict a triple, strongest first.
+        """Return the rules that predict a triple, most confident first.
 
         Args:
             head, relation, tail: The triple, as indices.

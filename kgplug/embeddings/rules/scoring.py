@@ -90,9 +90,9 @@ def _tables(edges: Edges, rules: RuleSet, confidences: np.ndarray) -> RuleTables
     places = np.empty(len(rules), dtype=np.int32)
     places[np.argsort(-confidences, kind="stable")] = np.arange(len(rules), dtype=np.int32)
     facts = rules.facts.astype(np.int64)
-    targets = edges.segments_of(facts[:, CONSTANT], edges.inverse(facts[:, STEP]))
-    conditions = _conditions(edges, facts)
     steps = edges.inverse(facts[:, STEP])
+    targets = edges.segments_of(facts[:, CONSTANT], steps)
+    conditions = _conditions(edges, facts)
     by_condition = np.lexsort((steps, conditions))
     return RuleTables(
         strengths=-np.log1p(-np.minimum(confidences, _SURE)).astype(np.float32),

@@ -9,7 +9,7 @@ import numpy as np
 
 from kgplug.embeddings.rules.edges import Edges
 
-ABOUT_START, ABOUT_END = -1, -2  # in place of a segment: the fact rule is about the query's entity, or predicts others
+ABOUT_START, ABOUT_END = -1, -2  # in place of a segment: the X of a fact rule is the query's entity, or its answer
 
 
 class RuleTables(NamedTuple):
@@ -52,7 +52,7 @@ def score_queries(
         entities, steps: int64 (b,), queries: which entities does this step lead to from this entity?
         ways: float64 (b, n_ways, 4), ways to add up, for each query: the discount, and the weights of paths of one
             step, of paths of two steps and of facts.
-        scores: float32 (b, n_ways, n_entities), raised in origin.
+        scores: float32 (b, n_ways, n_entities), raised in place.
     """
     n_entities, n_ways, n_paths = len(edges.segments) - 1, ways.shape[1], len(rules.first)
     numbers, origins = np.empty(1024, dtype=np.int64), np.empty(1024, dtype=np.int64)
@@ -179,7 +179,7 @@ def _predicted(
     n_segments, n_paths, n = len(edges.steps), len(rules.first), 0
     if origin == ABOUT_START:
         found[0] = edges.starts[rules.targets[number - n_paths]]
-        return 1
+        return 0 if found[0] == entity else 1
     if origin == ABOUT_END:
         condition = rules.conditions[number - n_paths]
         if condition < n_segments:

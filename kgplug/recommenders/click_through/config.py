@@ -18,15 +18,14 @@ class ClickThroughConfig(TrainedConfig):
 
     removed: ClassVar[frozenset[str]] = frozenset({"weight_l2"})  # in old runs of models without dense layers
 
+    batch_size: int = Field(2048, ge=1, description="twice the number of likes per step")
     init_scale: float = Field(0.1, gt=0, description="standard deviation of the initial vectors")
     goal: Literal["lists", "clicks"] = Field(
         "lists",
         description='how the validation set chooses epochs and settings: for "lists" by NDCG@10 (models that score all '
         'items slowly: by AUC); for "clicks" by AUC, for good probabilities',
     )
-    negatives_per_like: int = Field(
-        1, ge=1, description="number of negatives per like; a step has batch_size / 2 likes"
-    )
+    negatives_per_like: int = Field(1, ge=1, description="number of negatives that are drawn for each like")
     negative_popularity: float = Field(
         0.0,
         ge=0,

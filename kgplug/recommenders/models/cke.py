@@ -38,7 +38,7 @@ class CKEConfig(KnowledgeConfig):
         "kge_weight": Range(1e-2, 1.0, log=True),
     }
 
-    batch_size: int = Field(4096, ge=1, description="number of pairs per step: likes and negatives")
+    batch_size: int = Field(4096, ge=1, description="twice the number of likes per step")
     kge_batch_size: int = Field(2048, ge=1, description="number of triples per step")
     kge_weight: float = Field(1.0, ge=0, description="weight of the KG loss; 0: no KG")
     l2: float = Field(3e-2, ge=0, description="weight of the squared norms of the batch's vectors; 0.1 on sparse data")

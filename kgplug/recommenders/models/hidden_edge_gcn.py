@@ -41,7 +41,11 @@ class HiddenEdgeGCNConfig(ClickThroughConfig):
     grid: ClassVar[Grid] = {**ClickThroughConfig.grid, "knowledge_weight": (0.5, 0.0)}
     old_names: ClassVar[Mapping[str, str]] = {"layers": "n_layers"}
 
-    batch_size: int = Field(65536, ge=1, description="number of pairs per step: likes and negatives")
+    batch_size: int = Field(65536, ge=1, description="twice the number of likes per step")
+    negatives_per_like: int = Field(4, ge=1, description="number of negatives that are drawn for each like")
+    negative_popularity: float = Field(
+        0.5, ge=0, le=2, description="power p: an item is a negative with a chance proportional to (1 + likes)^p"
+    )
     epochs: int = Field(600, ge=1, description="maximum number of epochs; each hides some likes and predicts them")
     patience: int = Field(30, ge=1, description="stop after this many epochs without a better validation metric")
     learning_rate: float = Field(3e-3, gt=0, description="learning rate of Adam; 0.01 on sparse data")

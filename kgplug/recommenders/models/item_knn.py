@@ -8,12 +8,13 @@ import numpy as np
 from pydantic import Field
 from scipy import sparse
 
-from kgplug.data.ranking.threads import processors
+from kgplug.data.ranking.threads import processors, row_blocks
 from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.recommenders.parts.similarity import SimilarityRecommender, nearest
 from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import ModelConfig, Range, Space
 
+_BLOCK_CELLS = 4_000_000  # similarities of new rows to all others in memory at a time
 _BM25_K1, _BM25_B = 1.2, 0.75  # S. Robertson, H. Zaragoza, "The Probabilistic Relevance Framework", 2009
 
 
@@ -83,29 +84,30 @@ def rows_near(
         rows, similarity, neighbours: As in `similar_rows`.
     """
     n = rows.get_shape()[0]
-    new, old = others.astype(np.float64), rows.astype(np.float64).T.tocsc()
-    counts = rows.getnnz(axis=0)  # (m,)
+    counts, lengths = rows.getnnz(axis=0), rows.getnnz(axis=1)  # (m,), (n,)
     without, idf = (np.log(n + 1) - np.log1p(counts + more) for more in (0, 1))  # of other entries; of the new row's
     if similarity == "cosine":
-        without, idf = np.ones_like(without), np.ones_like(idf)
-    similar = sparse.coo_matrix(new.multiply(idf**2) @ old)  # (b, n)
-    row, column = similar.row, similar.col
-    new_lengths, lengths = new.getnnz(axis=1), rows.getnnz(axis=1)
-    values = similar.data
-    if similarity == "bm25":
-        mean = (lengths.sum() + new_lengths) / (n + 1)  # (b,)
-        for length in (new_lengths[row], lengths[column]):
-            values = values * (_BM25_K1 + 1) / (_BM25_K1 * (1 - _BM25_B + _BM25_B * length / mean[row]) + 1)
-    elif len(row):
-        gain = sparse.csr_matrix(new.multiply(idf**2 - without**2) @ old)  # what the new row changes in old ones
-        squares = rows @ without**2  # (n,)
-        own = new @ idf**2  # (b,)
-        product = own[row] * (squares[column] + np.asarray(gain[row, column]).ravel())
-        values = values / np.sqrt(np.maximum(product, np.finfo(float).tiny))
-    similar = sparse.csr_matrix((values, (row, column)), shape=(len(new_lengths), n))
-    # below the diagonal, which `nearest` drops
-    below = sparse.vstack([sparse.csr_matrix((n, n)), similar])
-    return nearest(sparse.csr_matrix(below), neighbours)[n:]
+        without, idf = np.ones(len(counts)), np.ones(len(counts))
+    squares = rows @ without**2  # (n,)
+    weights = idf**2 + 1j * (idf**2 - without**2)  # imaginary part: what the new row changes in an old row's square
+    old, empty = rows.T.tocsr().astype(weights.dtype), sparse.csr_matrix((n, n), dtype=np.float64)
+    found = [sparse.csr_matrix(empty[:0].astype(np.float32))]
+    for block in row_blocks(others.get_shape()[0], max(1, _BLOCK_CELLS // n)):
+        new = sparse.csr_matrix(others[block], dtype=np.float64)
+        product = sparse.coo_matrix(new.multiply(weights) @ old)  # (b, n)
+        row, column, values = product.row, product.col, np.real(product.data)
+        if similarity == "bm25":
+            new_lengths = new.getnnz(axis=1)
+            mean = (lengths.sum() + new_lengths) / (n + 1)  # (b,)
+            for length in (new_lengths[row], lengths[column]):
+                values = values * (_BM25_K1 + 1) / (_BM25_K1 * (1 - _BM25_B + _BM25_B * length / mean[row]) + 1)
+        else:
+            both = (new @ idf**2)[row] * (squares[column] + np.imag(product.data))
+            values = values / np.sqrt(np.maximum(both, np.finfo(float).tiny))
+        similar = sparse.csr_matrix((values, (row, column)), shape=product.get_shape())
+        # below the diagonal, which `nearest` drops
+        found.append(nearest(sparse.csr_matrix(sparse.vstack([empty, similar])), neighbours)[n:])
+    return sparse.csr_matrix(sparse.vstack(found))
 
 
 def weighted_rows(rows: sparse.csr_matrix, similarity: str) -> sparse.csr_matrix:

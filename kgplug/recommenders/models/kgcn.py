@@ -62,7 +62,7 @@ class KGCNConfig(SlowLayersConfig):
 
     old_names: ClassVar[Mapping[str, str]] = {"hops": "n_layers"}
 
-    batch_size: int = Field(4096, ge=1, description="number of pairs per step: likes and negatives")
+    batch_size: int = Field(4096, ge=1, description="twice the number of likes per step")
     learning_rate: float = Field(1e-2, gt=0, description="learning rate of Adam")
     l2: float = Field(1e-3, ge=0, description="weight of the squared norms of the batch's vectors")
     vector_l2: float = Field(

@@ -36,7 +36,11 @@ class LightGCNConfig(ClickThroughConfig):
 
     old_names: ClassVar[Mapping[str, str]] = {"layers": "n_layers"}
 
-    batch_size: int = Field(16384, ge=1, description="number of pairs per step: likes and negatives")
+    batch_size: int = Field(16384, ge=1, description="twice the number of likes per step")
+    negatives_per_like: int = Field(4, ge=1, description="number of negatives that are drawn for each like")
+    negative_popularity: float = Field(
+        0.5, ge=0, le=2, description="power p: an item is a negative with a chance proportional to (1 + likes)^p"
+    )
     patience: int = Field(10, ge=1, description="stop after this many epochs without a better validation metric")
     epochs: int = Field(300, ge=1, description="maximum number of epochs")
     l2: float = Field(

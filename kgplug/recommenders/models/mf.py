@@ -29,9 +29,7 @@ class MFConfig(ClickThroughConfig):
 
     l2: float = Field(2e-2, ge=0, description="weight of the squared norms of the batch's vectors; 0.05 on sparse data")
     init_scale: float = Field(0.01, gt=0, description="standard deviation of the initial vectors")
-    negatives_per_like: int = Field(
-        4, ge=1, description="number of negatives per like; a step has batch_size / 2 likes"
-    )
+    negatives_per_like: int = Field(4, ge=1, description="number of negatives that are drawn for each like")
     negative_popularity: float = Field(
         0.5,
         ge=0,

@@ -57,10 +57,8 @@ class MKRConfig(SlowLayersConfig):
 
     removed: ClassVar[frozenset[str]] = SlowLayersConfig.removed | {"init_mean"}
 
-    batch_size: int = Field(4096, ge=1, description="number of pairs per step with one negative per like")
-    negatives_per_like: int = Field(
-        4, ge=1, description="number of negatives per like; a step has batch_size / 2 likes"
-    )
+    batch_size: int = Field(4096, ge=1, description="twice the number of likes per recommendation step")
+    negatives_per_like: int = Field(4, ge=1, description="number of negatives that are drawn for each like")
     negative_popularity: float = Field(
         0.5,
         ge=0,

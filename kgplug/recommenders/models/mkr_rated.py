@@ -36,6 +36,7 @@ class MKRRatedConfig(MKRConfig):
     exclude_low_rated: ClassVar[bool] = True  # not settings, because negatives are not drawn
     negatives_per_like: ClassVar[int] = 1
     negative_popularity: ClassVar[float] = 0.0
+    batch_size: int = Field(4096, ge=1, description="number of rated pairs per recommendation step")
     layer_learning_rate: float = Field(
         5e-3,
         gt=0,
