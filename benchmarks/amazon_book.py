@@ -97,7 +97,6 @@ def settings_for(name: str, train: Interactions, seed: int, *, defaults: bool) -
 
     With `defaults`, return the defaults, with the best number of epochs and, for Blend, the best weights.
     """
-    fitting, valid = train.split(VALIDATING, seed=seed, by="row")
     config, given = kgplug.create(name).config, {}
     if name == "Blend":
         of_members = [{"settings": "defaults"} for _ in MEMBERS] if defaults else []
@@ -106,6 +105,7 @@ def settings_for(name: str, train: Interactions, seed: int, *, defaults: bool) -
         given = {"settings": "defaults"}
     if defaults and name != "Blend" and not isinstance(config, TrainedConfig):
         return given
+    fitting, valid = train.split(VALIDATING, seed=seed, by="row")
     if name == "ItemKNN":
         choices = [dict(zip(NEAREST, values, strict=True)) for values in itertools.product(*NEAREST.values())]
         return max(choices, key=lambda each: recall(hits_of(_trained(name, fitting, seed, each), valid)))
@@ -183,7 +183,8 @@ def main() -> None:
         )
         if arguments.json is not None:  # after each model, because all take hours
             arguments.json.write_text(json.dumps({"rows": rows}, indent=1), encoding="utf-8")
-    print(f"Published recall@{K}: " + ", ".join(f"{name} {value}" for name, value in PUBLISHED.items()))
+    if not arguments.quick:
+        print(f"Published recall@{K}: " + ", ".join(f"{name} {value}" for name, value in PUBLISHED.items()))
     report(rows, arguments.json)
 
 

@@ -134,7 +134,7 @@ def test_a_process_with_little_address_space_refuses_a_large_catalogue_before_it
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-500:]
-    assert "EASE inverts a matrix of 17,000 × 17,000 items, which needs 1.2 GB of memory, and 1.0 GB are" in done.stdout
+    assert "EASE inverts a matrix of 17,000 × 17,000 items, which needs 1.3 GB of memory, and 1.0 GB are" in done.stdout
 
 
 def popularity_skewed(n_users: int, n_items: int, seed: int = 0) -> Interactions:
@@ -163,19 +163,25 @@ def lists_of_float64(model: EASE, interactions: Interactions) -> np.ndarray:
     gram = sparse.csr_matrix(x.T @ weights @ x).toarray()
     assert model.config.l2 is not None
     p = np.linalg.inv(gram + model.config.l2 * np.eye(len(gram)))
-    wide = EASE(l2=model.config.l2).fit(interactions)
+    wide = EASE(l2=model.config.l2, user_power=model.config.user_power).fit(interactions)
     wide.weights = (np.eye(len(p)) - p / p.diagonal()).astype(np.float32)
     return wide.recommend(np.arange(interactions.n_users), 10)[0]
 
 
-@pytest.mark.parametrize("l2", [10.0, 200.0])
-@pytest.mark.parametrize("data", ["random", "popular", "tastes", "MovieLens-100K"])
-def test_float32_gives_the_lists_of_float64(data: str, l2: float, monkeypatch) -> None:
+@pytest.fixture
+def inverted(monkeypatch) -> list[type]:
+    """dtype of each matrix that EASE inverts. All are inverted by blocks."""
     monkeypatch.setattr("kgplug.recommenders.parts.inverse._LAPACK_ROWS", 10)
     monkeypatch.setattr("kgplug.recommenders.parts.inverse._BLOCK_ROWS", 128)
-    inverted: list[type] = []
+    dtypes: list[type] = []
     invert = ease.invert
-    monkeypatch.setattr(ease, "invert", lambda matrix: inverted.append(matrix.dtype.type) or invert(matrix))
+    monkeypatch.setattr(ease, "invert", lambda matrix: dtypes.append(matrix.dtype.type) or invert(matrix))
+    return dtypes
+
+
+@pytest.mark.parametrize("l2", [10.0, 200.0])
+@pytest.mark.parametrize("data", ["random", "popular", "tastes", "MovieLens-100K"])
+def test_float32_gives_the_lists_of_float64(data: str, l2: float, inverted: list[type]) -> None:
     rows = {
         "random": lambda: popularity_skewed(6_000, 1_500), "popular": lambda: popular(0), "tastes": two_tastes,
         "MovieLens-100K": movielens,
@@ -187,12 +193,16 @@ def test_float32_gives_the_lists_of_float64(data: str, l2: float, monkeypatch) -
     np.testing.assert_array_equal(found, lists_of_float64(model, interactions))
 
 
-def test_where_float32_would_change_scores_float64_is_taken(monkeypatch) -> None:
-    monkeypatch.setattr("kgplug.recommenders.parts.inverse._LAPACK_ROWS", 10)
+def test_with_a_small_l2_float64_gives_its_lists(inverted: list[type]) -> None:
+    interactions = movielens()
+    model = EASE(l2=0.05).fit(interactions)
+    assert inverted == [np.float32, np.float64]
+    found = model.recommend(np.arange(interactions.n_users), 10)[0]
+    np.testing.assert_array_equal(found, lists_of_float64(model, interactions))
+
+
+def test_where_float32_would_change_scores_float64_is_taken(inverted: list[type], monkeypatch) -> None:
     monkeypatch.setattr("kgplug.recommenders.parts.inverse._BLOCK_ROWS", 16)
-    inverted: list[type] = []
-    invert = ease.invert
-    monkeypatch.setattr(ease, "invert", lambda matrix: inverted.append(matrix.dtype.type) or invert(matrix))
     rng = np.random.default_rng(0)
     basis = rng.random((400, 6)) < 0.3  # sixty items that are six times ten nearly equal ones
     table = np.repeat(basis, 10, axis=1) ^ (rng.random((400, 60)) < 0.005)
@@ -200,6 +210,20 @@ def test_where_float32_would_change_scores_float64_is_taken(monkeypatch) -> None
     model = EASE(l2=1e-4, user_power=0.0).fit(interactions)
     assert inverted == [np.float32, np.float64]
     np.testing.assert_allclose(model.weights, literal_weights(table.astype(int), 1e-4, 0.0), atol=1e-5)
+
+
+def test_rounding_errors_of_users_with_few_likes_are_seen(inverted: list[type], monkeypatch) -> None:
+    monkeypatch.setattr("kgplug.recommenders.parts.inverse._BLOCK_ROWS", 16)
+    rng = np.random.default_rng(0)
+    table = np.zeros((440, 210), dtype=int)
+    basis = rng.random((400, 6)) < 0.3  # of 400 users, sixty items that are six times ten nearly equal ones
+    table[:400, :60] = np.repeat(basis, 10, axis=1) ^ (rng.random((400, 60)) < 0.005)
+    table[400:, 60:] = rng.random((40, 150)) < 0.6  # 40 users with more likes, of other items
+    interactions = Interactions.from_arrays(*map(np.arange, table.shape), *np.nonzero(table))
+    model = EASE(l2=1e-2, user_power=0.0).fit(interactions)
+    assert inverted == [np.float32, np.float64]
+    found = model.recommend(np.arange(440), 10)[0]
+    np.testing.assert_array_equal(found, lists_of_float64(model, interactions))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can reset a process's peak of memory")
@@ -211,7 +235,7 @@ def test_the_peak_of_memory_is_the_one_that_is_announced() -> None:
         "def of_process(name):\n"
         "    lines = pathlib.Path('/proc/self/status').read_text().splitlines()\n"
         "    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))\n"
-        "ease.EASE(l2=50.0).fit(popularity_skewed(20_000, 2_500))\n"  # imports and compiles everything
+        "ease.EASE(l2=50.0).fit(popularity_skewed(20_000, 500))\n"  # what is imported only for larger matrices counts
         "likes = popularity_skewed(20_000, 7_000)\n"
         "pathlib.Path('/proc/self/clear_refs').write_text('5')\n"  # the peak starts from what the process now holds
         "before = of_process('VmRSS')\n"

@@ -65,14 +65,10 @@ def test_weights_meet_the_kkt_conditions(seed: int) -> None:
 
 
 def test_an_item_can_be_added_after_the_first_sweeps() -> None:
-    checks = 0
     table, interactions = some_likes(2)
     for l1 in (0.0, 0.1, 1.0):
         w = SLIM(l1=l1, l2=0.01, user_power=0.0).fit(interactions).similarity.toarray()
-        expected = by_projected_gradient(table.astype(float), l1, 0.01)
-        checks += int(((w > 0) != (expected > 1e-6)).sum())
-        np.testing.assert_allclose(w, expected, atol=1e-4)
-    assert checks <= 2
+        np.testing.assert_allclose(w, by_projected_gradient(table.astype(float), l1, 0.01), atol=1e-4)
 
 
 def test_blocks_and_growing_results_change_nothing(monkeypatch) -> None:

@@ -19,6 +19,7 @@ def solve_columns(
     user_starts: np.ndarray,
     user_items: np.ndarray,
     user_values: np.ndarray,
+    squares: np.ndarray,
     l1: float,
     l2: float,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -26,12 +27,14 @@ def solve_columns(
 
     Memory is needed for one number per user and two per item, and for the result. For each column, the sweeps run over
     the items whose weight is positive. When these weights no longer change, the items whose gradient would make their
-    weight positive are added. If there are none, the column is solved.
+    weight positive are added. If there are none, the column is solved. After 1,000 sweeps over the same items, their
+    weights are taken as they are.
 
     Args:
         first, last: The columns, range(first, last).
         item_starts, item_users, item_values: Xᵀ, CSR float64 (n_items, n_users), no negative values.
         user_starts, user_items, user_values: X, CSR float64 (n_users, n_items).
+        squares: Squared norm of each column of X, float64 (n_items,).
         l1, l2: Weights of the penalties.
 
     Returns:
@@ -39,10 +42,6 @@ def solve_columns(
         weights of all columns, one column after the other, int32 and float32.
     """
     n_users, n_items = len(user_starts) - 1, len(item_starts) - 1
-    squares = np.zeros(n_items)
-    for i in range(n_items):
-        for at in range(item_starts[i], item_starts[i + 1]):
-            squares[i] += item_values[at] ** 2
     left = np.zeros(n_users)  # x_j − X w
     is_reached, reached = np.zeros(n_users, dtype=np.bool_), np.empty(n_users, dtype=np.int64)  # users of `left`
     weights, gradients = np.zeros(n_items), np.zeros(n_items)

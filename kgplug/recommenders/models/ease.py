@@ -24,7 +24,7 @@ from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import Grid, Range, Space
 
 _BYTES_BESIDE = 8 + 4 + 8  # bytes per cell of a block of rows of the Gram matrix: sparse (8 + 4) and dense (8)
-_PROBES = 16  # rows of likes whose scores are checked for rounding errors
+_PROBES = 16  # rows with the most likes, and as many others, whose scores are checked for rounding errors
 _BLOCK_ROWS, _BLOCK_CELLS = 512, 4_000_000
 _MOST_STDS, _LEAST_STD = 3.0, 1e-6  # largest |z| of a rating; smallest standard deviation of ratings
 _L2 = 500.0  # λ if all users have weight 1; measured, see EASEConfig
@@ -279,14 +279,17 @@ def _gram(x: sparse.csr_matrix, weighted: sparse.csr_matrix, dtype: type[np.floa
 def _is_precise(inverse: np.ndarray, x: sparse.csr_matrix, weighted: sparse.csr_matrix, added: np.ndarray) -> bool:
     """Return whether rounding errors of P change scores by less than the difference at which scores are tied.
 
-    The errors are estimated for the rows of X with the most likes, and for items that are not among these likes, by one
-    step of iterative refinement: x P + (x − x P G) P is more precise than x P.
+    The errors are estimated for the rows of X with the most likes and for others, evenly spaced by number of likes, and
+    for items that are not among these likes, by one step of iterative refinement: x P + (x − x P G) P is more precise
+    than x P.
 
     Args:
         inverse: Matrix P, (m, m).
         x, weighted, added: As in `_inverse`.
     """
-    likes = x[np.argsort(-np.diff(x.indptr), kind="stable")[:_PROBES]].toarray()  # (b, m)
+    n_likes = np.diff(x.indptr)
+    rows = np.argsort(-n_likes, kind="stable")[: np.count_nonzero(n_likes)]  # most likes first
+    likes = x[np.union1d(rows[:_PROBES], rows[:: -(-len(rows) // _PROBES)])].toarray()  # (b, m)
     found, diagonal = _rows_times(likes, inverse), inverse.diagonal().astype(np.float64)
     residual = likes - (x.T @ (weighted @ found.T)).T - found * added  # x − x P G
     errors = np.abs(np.where(likes == 0, _rows_times(residual, inverse) / diagonal, 0)).max(axis=1)

@@ -15,7 +15,7 @@ from kgplug.recommenders.parts.chosen_similarity import ChosenSimilarity
 from kgplug.recommenders.parts.similarity import nearest
 from kgplug.training.config import Grid, Range, Space
 
-_BLOCK_CELLS = 8_000_000  # similarities in memory at a time, if all items are similar
+_BLOCK_CELLS = 2_000_000  # similarities in memory at a time, if all items are similar
 
 
 class RP3betaConfig(ListsConfig):

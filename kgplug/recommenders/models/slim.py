@@ -16,7 +16,7 @@ from kgplug.recommenders.parts.chosen_similarity import ChosenSimilarity
 from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import Grid, Range, Space
 
-_BLOCK_COLUMNS = 256  # columns that a thread solves at a time
+_BLOCK_COLUMNS = 32  # columns that a thread solves at a time; Ctrl-C takes effect after them
 _PENALTIES = {"l1": 1.0, "l2": 50.0}  # if all users have weight 1
 
 
@@ -78,7 +78,7 @@ class SLIM(ChosenSimilarity):
     def _similarity_of(self, likes: sparse.csr_matrix) -> sparse.csr_matrix:
         by_user = sparse.csr_matrix(sparse.diags(np.sqrt(self._weights())) @ likes.astype(np.float64))  # D^½ X
         by_item, penalties = sparse.csr_matrix(by_user.T), self._penalties()
-        n_items = by_item.indptr.size - 1
+        n_items, squares = by_item.indptr.size - 1, np.asarray(by_item.power(2).sum(axis=1)).ravel()
         blocks = row_blocks(n_items, _BLOCK_COLUMNS)
         found: dict[int, sparse.csr_matrix] = {}
 
@@ -86,7 +86,7 @@ class SLIM(ChosenSimilarity):
             counts, rows, values = solve_columns(
                 columns.start, columns.stop,
                 by_item.indptr, by_item.indices, by_item.data, by_user.indptr, by_user.indices, by_user.data,
-                penalties["l1"], penalties["l2"],
+                squares, penalties["l1"], penalties["l2"],
             )  # fmt: skip
             starts = np.concatenate([[0], np.cumsum(counts)])
             found[columns.start] = sparse.csr_matrix((values, rows, starts), shape=(len(counts), n_items))

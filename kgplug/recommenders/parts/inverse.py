@@ -36,7 +36,7 @@ def bytes_beside(n: int, dtype: type[np.floating]) -> int:
     """Return the number of bytes that the inversion of an (n, n) matrix needs in addition to the matrix."""
     if n <= _LAPACK_ROWS:
         return 2 * 8 * n * n  # LAPACK may copy once more
-    return (2 * np.dtype(dtype).itemsize * n + 4 * 8 * _BLOCK_ROWS) * _BLOCK_ROWS
+    return (3 * np.dtype(dtype).itemsize * n + 4 * 8 * _BLOCK_ROWS) * _BLOCK_ROWS
 
 
 def _small_inverse(matrix: np.ndarray) -> np.ndarray | None:
@@ -71,35 +71,33 @@ def _by_blocks(matrix: np.ndarray) -> bool:
 
     Source: J. Goodnight, "A Tutorial on the SWEEP Operator", The American Statistician 33(3), 1979.
     """
-    import torch  # imported here: it takes half a gigabyte that small catalogues do not need
-
-    block_rows = _BLOCK_ROWS
-    n, a, diagonal = len(matrix), torch.from_numpy(matrix), torch.from_numpy(matrix.diagonal().astype(np.float64))
-    panel, swept = (torch.empty((n, min(n, block_rows)), dtype=a.dtype) for _ in range(2))  # B, B D: (n, b)
+    block_rows, n = _BLOCK_ROWS, len(matrix)
+    diagonal = matrix.diagonal().astype(np.float64)
+    panel, swept = (np.empty((n, min(n, block_rows)), dtype=matrix.dtype) for _ in range(2))  # B, B D: (n, b)
     for start in range(0, n, block_rows):
         stop = min(start + block_rows, n)
         block = matrix[start:stop, start:stop].astype(np.float64)
         block[np.diag_indices_from(block)] = diagonal[start:stop]
-        inverse = _small_inverse(block)
-        if inverse is None:
+        d = _small_inverse(block)
+        if d is None:
             return False
-        d, b, bd = torch.from_numpy(inverse), panel[:, : stop - start], swept[:, : stop - start]
-        b[:start] = a[start:stop, :start].T
+        b, bd = panel[:, : stop - start], swept[:, : stop - start]
+        b[:start] = matrix[start:stop, :start].T
         b[start:stop] = 0
-        b[stop:] = a[stop:, start:stop]
+        b[stop:] = matrix[stop:, start:stop]
         for first in range(0, n, block_rows):
             last = min(first + block_rows, n)
-            wide = b[first:last].double()
+            wide = b[first:last].astype(np.float64)
             product = wide @ d
-            diagonal[first:last] -= (product * wide).sum(dim=1)
+            diagonal[first:last] -= (product * wide).sum(axis=1)
             bd[first:last] = product
-            a[first:last, :last].addmm_(bd[first:last], b[:last].T, alpha=-1)
-        a[start:stop, :start] = bd[:start].T
-        a[start:stop, start:stop] = -d
-        a[stop:, start:stop] = bd[stop:]
+            matrix[first:last, :last] -= bd[first:last] @ b[:last].T
+        matrix[start:stop, :start] = bd[:start].T
+        matrix[start:stop, start:stop] = -d
+        matrix[stop:, start:stop] = bd[stop:]
         diagonal[start:stop] = -d.diagonal()
-    a.neg_()
-    a.diagonal().copy_(-diagonal)
+    np.negative(matrix, out=matrix)
+    np.fill_diagonal(matrix, -diagonal)
     _mirror(matrix)
     return True
 
