@@ -89,7 +89,8 @@ def contests(batch: int) -> dict[str, Contest]:
     memories = {"n_hop": 2, "n_memory": 32, "learning_rate": 5e-3}
     return {
         "MKR": Contest(
-            "MKR", {"kge_batch_size": batch}, {"learning_rate": 5e-3}, goals={"recommendation": 50, "kg": 16}
+            "MKR", {"kge_batch_size": batch, "negatives_per_like": 1, "negative_popularity": 0.0},  # as RecBole's
+            {"learning_rate": 5e-3}, goals={"recommendation": 50, "kg": 16},
         ),
         "KGCN H1": Contest(
             "KGCN", {"neighbours": 4, "n_layers": 1}, {"n_iter": 1, "neighbor_sample_size": 4, "learning_rate": 1e-2},

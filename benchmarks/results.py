@@ -119,7 +119,7 @@ def fit(model: Recommender, *parts: Any, seed: int, valid: Any = None) -> float:
 
 def measure_ctr(row: Row, data: DataSet, protocol: Protocol, *, split: int, seed: int) -> dict[str, Any]:
     """Train a model and measure click-through on the test set once."""
-    parts, model = clicks(data, protocol, split), row.create()
+    parts, model = clicks(data, protocol, split), untrained(row, for_clicks=True)
     seconds = fit(model, parts.train, row.graph(data.knowledge), valid=parts.valid, seed=seed)
     began = time.perf_counter()
     figures = measure_clicks(model, parts)
@@ -173,9 +173,23 @@ def told(
     }
 
 
-def settings_of(row: Row) -> dict[str, Any]:
+def untrained(row: Row, *, for_clicks: bool) -> Recommender:
+    """Return a row's model before its training; `for_clicks`: with the goal "clicks", as in `evaluate_ctr`."""
+    model = row.create()
+    return row.create(goal="clicks") if for_clicks and "goal" in type(model.config).model_fields else model
+
+
+def settings_of(row: Row, *, for_clicks: bool) -> dict[str, Any]:
     """Return the settings of a model before its training adapts them to the size of the data."""
-    return {} if row.model == PROBE else row.create().config.model_dump(mode="json")
+    return {} if row.model == PROBE else untrained(row, for_clicks=for_clicks).config.model_dump(mode="json")
+
+
+def early_settings_of(name: str) -> dict[str, Any]:
+    """Return a model's settings, with the values that those had which did not exist yet when a line was written."""
+    if name == PROBE:
+        return {}
+    model = Row(name, takes_graph=False).create()
+    return model.config.model_dump(mode="json") | model.config_class.of_saved({})
 
 
 def measure(key: Key, row: Row, data: DataSet) -> dict[str, Any]:
@@ -193,7 +207,7 @@ def measure(key: Key, row: Row, data: DataSet) -> dict[str, Any]:
     import torch
 
     return {
-        "settings": settings_of(row),
+        "settings": settings_of(row, for_clicks=bool(key.protocol)),
         "data": data.fingerprint,
         **result,
         "machine": machine(),
@@ -229,12 +243,13 @@ def part_rows(part: str, protocol: str, table: list[Row]) -> list[Row]:
 
 def run(file: ResultsFile, plan: list[tuple[Key, Row]], data: dict[str, DataSet]) -> list[Key]:
     """Do the measurements that the file does not have yet, and return the keys of those that failed."""
-    settings = {(row.model, row.variant): settings_of(row) for _, row in plan}
-    defaults = {model: settings_of(Row(model, takes_graph=False)) for model, _ in settings}
+    measured = {(row.model, row.variant, bool(key.protocol)): row for key, row in plan}
+    settings = {kind: settings_of(row, for_clicks=kind[2]) for kind, row in measured.items()}
+    early = {model: early_settings_of(model) for model, _, _ in settings}
 
     def is_there(key: Key) -> bool:
-        wanted, plain = settings[key.model, key.variant], defaults[key.model]
-        return file.has(key, settings=wanted, data=data[key.dataset].fingerprint, defaults=plain)
+        wanted = settings[key.model, key.variant, bool(key.protocol)]
+        return file.has(key, settings=wanted, data=data[key.dataset].fingerprint, defaults=early[key.model])
 
     left = [(key, row) for key, row in plan if not is_there(key)]
     print(f"{len(left)} of {len(plan)} measurements are left. {machine()}, load {os.getloadavg()[0]:.1f}.", flush=True)

@@ -89,7 +89,7 @@ def measure(
                 draw(part, data.interactions.likes(), seed), SHARES, like_threshold=None, protocol="honest", seed=seed
             )
             for settings in ({}, given_here):
-                model = kgplug.create(name, **{"settings": "defaults", **settings})
+                model = kgplug.create(name, **{"settings": "defaults", "goal": "clicks", **settings})
                 graph = data.knowledge if model.inputs.triples else None
                 model.fit(parts.train, graph, valid=None if alone else parts.valid, seed=seed, progress=False)
                 pairs = parts.valid_pairs

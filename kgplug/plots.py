@@ -48,10 +48,10 @@ def training_curve(history: dict[str, Any], *, title: str = "", ax: Axes | None 
     axes.set(xlabel="epoch", ylabel="training loss", title=title)
     _whole_numbers(axes)
     lines = axes.get_lines()
-    if history.get("validation"):
+    if chosen_by := history.get("lists") or history.get("validation"):
         right = axes.twinx()
-        right.plot(epochs, history["validation"], color=VALIDATION_COLOUR, marker=".", label="validation (right)")
-        right.set_ylabel("validation metric")
+        right.plot(epochs, chosen_by, color=VALIDATION_COLOUR, marker=".", label="validation (right)")
+        right.set_ylabel("validation NDCG@10" if history.get("lists") else "validation metric")
         axes.axvline(history["best_epoch"] + 1, color=VALIDATION_COLOUR, linestyle=":", linewidth=1)
         lines = [*lines[:1], *right.get_lines()]
     axes.legend(handles=lines, frameon=False, loc="center right")

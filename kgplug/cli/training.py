@@ -98,7 +98,7 @@ def train(
 
     EASE, CEASE, ALS and all recommenders that are trained by epochs choose their most important settings on the
     validation set. This takes about three times as long as one training. If you give any setting with -s (other than
-    device or backend), nothing is chosen: all other settings have their defaults. To use only defaults, give -s
+    goal, device or backend), nothing is chosen: all other settings have their defaults. To use only defaults, give -s
     settings=defaults.
 
     Examples: `kgplug train MKR`, `kgplug train MKR --final`, `kgplug train TransH -s embedding_dim=32`, `kgplug train

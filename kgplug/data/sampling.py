@@ -5,7 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from kgplug.data.interactions import Interactions
+from kgplug.data.ranking.threads import row_blocks
 from kgplug.data.values.keys import distinct
+
+MOST_REDRAWS = 10
+DRAWN_AT_ONCE = 4_000_000  # popular members; the temporary arrays of so many take about 150 MB
 
 
 class ComplementSampler:
@@ -27,6 +31,7 @@ class ComplementSampler:
     def __init__(self, groups: np.ndarray, members: np.ndarray, *, n_groups: int, n_members: int | np.ndarray) -> None:
         self._stride = int(np.max(n_members, initial=0)) + 1
         held = distinct(np.asarray(groups, dtype=np.int64) * self._stride + np.asarray(members, dtype=np.int64))
+        self._held = held
         groups, members = held // self._stride, held % self._stride
         counts = np.bincount(groups, minlength=n_groups)
         self._starts = np.concatenate([[0], np.cumsum(counts)])
@@ -39,6 +44,44 @@ class ComplementSampler:
         rank = rng.integers(0, np.maximum(self.n_free[groups], 1))
         below = np.searchsorted(self._keys, groups * self._stride + rank, side="right") - self._starts[groups]
         return np.where(self.n_free[groups] > 0, rank + below, -1)
+
+    def holds(self, groups: np.ndarray, members: np.ndarray) -> np.ndarray:
+        """Return whether each group holds the given member: int64 (n,), int64 (n,) → bool (n,)."""
+        codes = groups * self._stride + members
+        places = np.searchsorted(self._held, codes)
+        known = places < len(self._held)
+        known[known] = self._held[places[known]] == codes[known]
+        return known
+
+
+class PopularSampler:
+    """Draws members that a group does not hold, popular ones more often.
+
+    A member that the group holds is drawn again, at most `MOST_REDRAWS` times; after that, the draw is uniform.
+
+    Args:
+        free: Uniform sampler of members that a group does not hold.
+        weights: Weight of each member, positive float64 (n_members,); its chance is proportional to it.
+    """
+
+    def __init__(self, free: ComplementSampler, weights: np.ndarray) -> None:
+        self._free, self._ends = free, np.cumsum(weights / weights.sum())
+
+    def draw(self, groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Draw, for each given group, a member that it does not hold: int64 (n,) → int64 (n,); -1 if there is none."""
+        drawn = np.empty(len(groups), dtype=np.int64)
+        for block in row_blocks(len(groups), DRAWN_AT_ONCE):
+            drawn[block] = self._drawn(groups[block], rng)
+        return drawn
+
+    def _drawn(self, groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        drawn, again = np.empty(len(groups), dtype=np.int64), np.arange(len(groups))
+        for _ in range(1 + MOST_REDRAWS):
+            places = np.searchsorted(self._ends, rng.random(len(again)), side="right")
+            drawn[again] = np.minimum(places, len(self._ends) - 1)
+            again = again[self._free.holds(groups[again], drawn[again])]
+        drawn[again] = self._free.draw(groups[again], rng)
+        return drawn
 
 
 def negative_sampler(*known: Interactions) -> ComplementSampler:

@@ -301,7 +301,8 @@ def evaluate_ctr(
       split by row. The rows of one set then reveal rows of the other sets, so metrics are too high. The model gets the
       negatives of the training set as rows below `like_threshold`.
 
-    The validation set chooses the epoch and, for scores that are not probabilities, the threshold of ACC.
+    The validation set chooses the epoch (by AUC, unless `goal` is given) and, for scores that are not probabilities,
+    the threshold of ACC.
 
     Args:
         name: Name of the model, as in `kgplug.create`.
@@ -325,13 +326,16 @@ def evaluate_ctr(
 
     if len(seeds) == 0:
         raise UsageError("seeds: expected at least one, such as (0, 1, 2).")
+    model = models.create(name, **settings)
+    if not isinstance(model, Recommender):
+        raise UsageError(
+            f"{name} is an embedding, which predicts no clicks. Name a recommender (`kgplug models` lists them)."
+        )
+    if "goal" in type(model.config).model_fields:
+        settings = {"goal": "clicks", **settings}
     rows: list[dict[str, Any]] = []
     for seed in seeds:
-        model = models.create(name, **settings)
-        if not isinstance(model, Recommender):
-            raise UsageError(
-                f"{name} is an embedding, which predicts no clicks. Name a recommender (`kgplug models` lists them)."
-            )
+        model = cast("Recommender", models.create(name, **settings))
         data = divide(interactions, fractions, like_threshold=like_threshold, protocol=protocol, seed=seed)
         began = time.perf_counter()
         model.fit(

@@ -22,7 +22,7 @@ from kgplug.data.values.whole_numbers import whole_number
 from kgplug.errors import RunError, TrainingError, UsageError, when_interrupted
 from kgplug.evaluation.ctr import auc, label_pairs
 from kgplug.evaluation.experiment import score_pairs
-from kgplug.evaluation.metrics.catalogue import VALIDATED_BY
+from kgplug.evaluation.metrics.catalogue import LISTS_VALIDATED_BY, VALIDATED_BY
 from kgplug.evaluation.new_users import as_new_users
 from kgplug.jobs import health
 from kgplug.jobs.data import (
@@ -229,9 +229,10 @@ def _earlier(run_dir: Path, name: str) -> tuple[EmbeddingModel, dict[str, Any]]:
 
 
 def _validation_metrics(model: Model) -> dict[str, float]:
-    """Return {name of the validation metric: its best value}; {} if there was no validation."""
-    best: list[float] = model.history.get("validation") or []
-    return {VALIDATED_BY[model.kind].validation_name: round(max(best), 4)} if best else {}
+    """Return {name of a validation metric: its value at the epoch whose weights were kept}; {} without validation."""
+    names = {"validation": VALIDATED_BY[model.kind].validation_name, "lists": LISTS_VALIDATED_BY}
+    curves = {name: model.history.get(curve) for curve, name in names.items()}
+    return {name: round(curve[model.history["best_epoch"]], 4) for name, curve in curves.items() if curve}
 
 
 def _metrics_of_new_users(model: Model, sets: Sets, split: Split, seed: int) -> dict[str, float]:

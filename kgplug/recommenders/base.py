@@ -60,7 +60,7 @@ class Recommender(ListMaker):
         run: Id of this training, under which it is saved and published.
         history: `History.to_dict()` of the training, {} for models without epochs (PER: its path weights).
         tried: The trials of automatic settings, each a dict of "settings" (the changed ones), "epochs", "metric" (name
-            of the validation metric), "value" (of this metric), "AUC" (if the metric is one of lists), "chosen" and
+            of the validation metric), "value" (of this metric), "AUC" (if the model has no epochs), "chosen" and
             "note".
         health: Signs that the model has collapsed, one sentence each (`kgplug.recommenders.health`).
         graph_schema: Schema of the graph it was trained on (`GraphSchema.model_dump()`), None without a graph.

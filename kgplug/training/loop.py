@@ -28,6 +28,7 @@ from kgplug.training.device import one_thread
 from kgplug.training.interruption import Interruption
 from kgplug.training.tensors import forked_rng
 
+SMOOTHED = 3  # last epochs whose mean NDCG chooses the best epoch; the NDCG of one epoch depends much on chance
 ONE_THREAD_BELOW = 4_000_000  # `step_floats`; on two cores, KGCN with 1 million is a third slower with two threads
 
 
@@ -69,17 +70,32 @@ class History:
     Attributes:
         losses: For each epoch, the mean loss of its batches.
         validation: Validation metric of each epoch; empty without validation data.
+        lists: NDCG of the validation users' lists after each epoch; empty if lists do not choose the best epoch.
         best_epoch: Number (from 0) of the epoch whose weights were kept; -1 before the first epoch.
         seconds: Wall time of each epoch, including validation.
     """
 
     losses: list[float] = field(default_factory=list[float])
     validation: list[float] = field(default_factory=list[float])
+    lists: list[float] = field(default_factory=list[float])
     best_epoch: int = -1
     seconds: list[float] = field(default_factory=list[float])
 
+    @property
+    def metric(self) -> list[float]:
+        """The metric of each epoch that chooses the best one: the mean NDCG of the last epochs, or `validation`."""
+        if not self.lists:
+            return self.validation
+        recent = (self.lists[max(0, last - SMOOTHED) : last] for last in range(1, len(self.lists) + 1))
+        return [round(sum(values) / len(values), 9) for values in recent]  # rounding errors are no improvement
+
     def to_dict(self) -> dict[str, Any]:
         return copy.deepcopy(self.__dict__)
+
+
+def best_of(metric: list[float]) -> int:
+    """Return the number of the epoch with the highest metric, the first of equal ones; -1 without epochs."""
+    return metric.index(max(metric)) if metric else -1
 
 
 def train(
@@ -94,12 +110,15 @@ def train(
     checkpoint: Path | None = None,
     pause_after: int | None = None,
     resumable: bool = True,
+    lists: Callable[[], float] | None = None,
     progress: bool | None = None,
     on_epoch: Callable[[int, float], None] | None = None,
 ) -> History:
     """Train for `epochs` epochs, or until validation has not improved for `patience` epochs.
 
-    Afterwards the module has the weights of the best epoch; without validation data, those of the last epoch.
+    Afterwards the module has the weights of the best epoch; without validation data, those of the last epoch. The best
+    epoch is the one with the best validation metric or, with `lists`, the best NDCG (`History.metric`). In that case,
+    training stops when neither has improved.
 
     Args:
         task: The model's task.
@@ -116,9 +135,11 @@ def train(
             the end, so that a call with a higher number continues.
         resumable: Whether the checkpoint outlives this process. If not, an interruption does not wait for the end of
             an epoch.
+        lists: Function that returns the NDCG of the validation users' lists with the module's current weights. It is
+            called only if the task has a validation metric.
         progress: Show a bar; None shows it on a terminal.
-        on_epoch: Called as on_epoch(epoch, metric) after each validated epoch; epochs count from 0. It may raise an
-            exception to end the training.
+        on_epoch: Called as on_epoch(epoch, metric) after each validated epoch, with the metric that chooses the best
+            epoch; epochs count from 0. It may raise an exception to end the training.
 
     Raises:
         TrainingError: The loss or metric is not finite, or memory is short in validation. The module then holds the
@@ -137,16 +158,19 @@ def train(
             epoch, began = len(history.losses), time.perf_counter()
             interruption.expect(history.seconds[-1] + times.expected_s if history.seconds else math.inf)
             try:
-                loss, metric = _run_epoch(task, epoch, seed, best), _validate(task, epoch, best)
+                loss, metric = _run_epoch(task, epoch, seed, best), _validate(task.validate, task, epoch, best)
                 if metric is not None:
                     _check_metric(metric, epoch, task, best)
+                ndcg = None if lists is None or metric is None else _validate(lists, task, epoch, best)
             except TrainingError as error:
                 error.history = history.to_dict() if history.best_epoch >= 0 else None
                 raise
             history.losses.append(loss)
             if metric is not None:
                 history.validation.append(float(metric))
-            if metric is None or metric > max(history.validation[:-1], default=-math.inf):
+            if ndcg is not None:
+                history.lists.append(ndcg)
+            if metric is None or best_of(history.metric) == epoch:
                 history.best_epoch, best = epoch, _weights(task.module)
             history.seconds.append(time.perf_counter() - began)
             ends = pause_after is not None and (len(history.losses) >= last or _exhausted(history, patience, chance))
@@ -160,7 +184,7 @@ def train(
             bar.show(_postfix(history))
             bar.update()
             if on_epoch is not None and history.validation:
-                on_epoch(epoch, history.validation[-1])
+                on_epoch(epoch, history.metric[-1])
     task.module.load_state_dict(best)
     return history
 
@@ -182,13 +206,15 @@ def _run_epoch(task: TrainingTask, epoch: int, seed: int, last_good: dict[str, t
     return loss
 
 
-def _validate(task: TrainingTask, epoch: int, last_good: dict[str, torch.Tensor]) -> float | None:
-    """Return the task's validation metric.
+def _validate(
+    measure: Callable[[], float | None], task: TrainingTask, epoch: int, last_good: dict[str, torch.Tensor]
+) -> float | None:
+    """Return the result of `measure`, a metric of the task's module on the validation data.
 
     If memory is short, load the weights `last_good` and raise TrainingError: smaller batches would not help.
     """
     try:
-        return task.validate()
+        return measure()
     except Exception as error:
         if not is_out_of_memory(error):
             raise
@@ -236,7 +262,8 @@ def _diverged(
 
 def _exhausted(history: History, patience: int, chance: float) -> bool:
     has_begun = max(history.validation, default=-math.inf) > chance
-    return has_begun and len(history.losses) - 1 - history.best_epoch >= patience
+    last = max(history.best_epoch, best_of(history.validation))
+    return has_begun and len(history.losses) - 1 - last >= patience
 
 
 def _weights(module: torch.nn.Module) -> dict[str, torch.Tensor]:
@@ -248,4 +275,6 @@ def _postfix(history: History) -> dict[str, str]:
     if history.validation:
         shown["valid"] = f"{history.validation[-1]:.4f}"
         shown["best"] = f"{max(history.validation):.4f}"
+    if history.lists:
+        shown["NDCG"] = f"{history.lists[-1]:.4f}"
     return shown

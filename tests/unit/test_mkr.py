@@ -229,7 +229,7 @@ def test_no_user_dies_with_few_dimensions_and_many_layers():
 def test_films_of_a_liked_director_are_found_through_the_graph():
     interactions, knowledge, film_director, fan_of = directors_and_fans()
     settings = {
-        "side": False, "epochs": 60, "batch_size": 64, "kge_batch_size": 256, "kge_interval": 1, "bias": False,
+        "side": False, "epochs": 30, "batch_size": 64, "kge_batch_size": 256, "kge_interval": 1, "bias": False,
         "l2": 1e-4, "vector_l2": 5e-3, "learning_rate": 5e-3, "kge_learning_rate": 5e-3, "init_scale": 0.1,
         "device": "cpu",
     }  # fmt: skip

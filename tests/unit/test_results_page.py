@@ -163,6 +163,20 @@ def test_click_through_gives_the_metrics_of_evaluate_ctr() -> None:
     assert other["figures"] != found["figures"] and other["figures"]["AUC"] != 0.5
 
 
+def test_lines_of_earlier_versions_count_only_if_today_s_settings_are_those_they_had(tmp_path: Path) -> None:
+    data, file = _data(), ResultsFile(tmp_path / "lines.json")
+    plan = [(_key(name), Row(name, takes_graph=False)) for name in ("MF", "BPR")]
+    for key, row in plan:
+        now = results.settings_of(row, for_clicks=True)
+        early = {k: v for k, v in now.items() if k not in ("goal", "negatives_per_like", "negative_popularity")}
+        file.add(key, {"settings": early, "data": data.fingerprint, "figures": {}})
+    measured = list[str]()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(results, "measure", lambda key, *_: measured.append(key.model) or {"figures": {}})
+        results.run(file, plan, {"movielens-100k": data})
+    assert measured == ["MF"]  # today with four negatives per like; BPR is trained as it was
+
+
 def test_lists_come_from_a_training_on_the_whole_training_set_for_the_epochs_chosen_in_validation(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

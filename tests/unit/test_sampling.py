@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kgplug.data import sampling
 from kgplug.data.interactions import Interactions
-from kgplug.data.sampling import ComplementSampler, TailCorrupter, negative_sampler
+from kgplug.data.sampling import ComplementSampler, PopularSampler, TailCorrupter, negative_sampler
 from kgplug.recommenders.click_through.pairs import ClickThroughData
 
 pytestmark = pytest.mark.training
@@ -40,6 +42,45 @@ def test_free_members_are_drawn_equally_often():
     counts = np.bincount(drawn, minlength=7)
     assert counts[[0, 3, 4]].sum() == 0
     assert np.abs(counts[[1, 2, 5, 6]] / 10_000 - 1).max() < 0.05
+
+
+def test_popular_members_are_drawn_in_proportion_to_their_weights_and_held_ones_never():
+    held = ComplementSampler(np.array([0, 0, 1, 1, 1]), np.array([0, 3, 0, 1, 2]), n_groups=3, n_members=5)
+    weights = np.array([100.0, 1.0, 2.0, 50.0, 4.0])
+    sampler, rng = PopularSampler(held, weights), np.random.default_rng(0)
+    for group, free in ((0, [1, 2, 4]), (1, [3, 4]), (2, [0, 1, 2, 3, 4])):
+        drawn = sampler.draw(np.full(40_000, group), rng)
+        counts = np.bincount(drawn, minlength=5)
+        assert counts.sum() == counts[free].sum()
+        if group != 0:  # the free members of group 0 have 4 % of the weight: after ten redraws, a draw is uniform
+            np.testing.assert_allclose(counts[free] / 40_000, weights[free] / weights[free].sum(), atol=0.01)
+    everything = ComplementSampler(np.zeros(5, dtype=np.int64), np.arange(5), n_groups=1, n_members=5)
+    assert PopularSampler(everything, weights).draw(np.zeros(3, dtype=np.int64), rng).tolist() == [-1, -1, -1]
+
+
+def test_popular_members_are_drawn_in_blocks(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sampling, "DRAWN_AT_ONCE", 7)
+    held = ComplementSampler(np.array([0, 1, 1]), np.array([0, 1, 2]), n_groups=3, n_members=4)
+    sampler, groups = PopularSampler(held, np.array([8.0, 1.0, 2.0, 4.0])), np.arange(1_000) % 3
+    holds, sizes = held.holds, list[int]()
+
+    def noted(groups: np.ndarray, members: np.ndarray) -> np.ndarray:
+        sizes.append(len(groups))
+        return holds(groups, members)
+
+    monkeypatch.setattr(held, "holds", noted)
+    drawn = sampler.draw(groups, np.random.default_rng(0))
+    assert max(sizes) == 7 and not holds(groups, drawn).any() and set(drawn.tolist()) == {0, 1, 2, 3}
+
+
+@given(
+    held=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 5)), max_size=20),
+    asked=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 5)), max_size=20),
+)
+def test_a_sampler_knows_which_members_a_group_holds(held, asked):
+    sampler = ComplementSampler(*np.array(held, dtype=np.int64).reshape(-1, 2).T, n_groups=5, n_members=6)
+    found = sampler.holds(*np.array(asked, dtype=np.int64).reshape(-1, 2).T)
+    assert found.tolist() == [pair in held for pair in asked]
 
 
 @pytest.fixture
@@ -97,6 +138,58 @@ def test_an_epoch_has_every_like_once_with_one_negative(rated):
     assert positives == sorted(codes(likes))
     assert sum(int((b.labels == 0).sum()) for b in batches) == len(likes)
     assert max(len(b) for b in batches) <= 50
+
+
+def test_with_several_negatives_an_epoch_has_every_like_once_and_each_negative_beside_its_like(rated):
+    data = ClickThroughData(rated, None, seed=0, per_like=3, popularity=0.5)
+    likes = rated.likes()
+    times = 1.0 + np.bincount(likes.items, minlength=likes.n_items)
+    batches = list(data.epoch(np.random.default_rng(0), 50))
+    assert sum(int(batch.labels.sum()) for batch in batches) == len(likes)
+    for batch in batches:
+        liked, negatives = batch.matched()
+        assert len(negatives) == 3 * batch.labels.sum() == (batch.labels == 0).sum()
+        assert (batch.labels[liked] == 1).all() and (batch.labels[negatives] == 0).all()
+        np.testing.assert_array_equal(batch.users[liked], batch.users[negatives])
+        assert not set((batch.users * 1000 + batch.items)[negatives].tolist()) & codes(likes)
+        chances = np.sqrt(times) / np.sqrt(times).sum()
+        np.testing.assert_allclose(batch.log_chances, np.log(chances[batch.items] * likes.n_items), rtol=1e-5)
+
+
+def test_the_loss_of_several_negatives_equals_its_definition(rated):
+    data = ClickThroughData(rated, None, seed=0, per_like=3, popularity=0.5)
+    batch = next(iter(data.epoch(np.random.default_rng(0), 50)))
+    logits = np.random.default_rng(1).normal(size=len(batch))
+    like, negative = 0.0, 0.0
+    for logit, label, log_chance in zip(logits, batch.labels, batch.log_chances, strict=True):
+        p = 1 / (1 + np.exp(-(logit - log_chance)))
+        like, negative = (like - np.log(p), negative) if label else (like, negative - np.log(1 - p))
+    expected = (like / batch.labels.sum() + negative / (batch.labels == 0).sum()) / 2
+    assert data.log_loss(torch.from_numpy(logits), batch).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_popular_negatives_teach_the_same_logits_as_uniform_ones():
+    rng, n_items = np.random.default_rng(0), 12
+    chances = 0.5 ** np.arange(n_items) + 0.01
+    frame = pd.DataFrame({"user": np.arange(6_000), "item": rng.choice(n_items, 6_000, p=chances / chances.sum())})
+    likes = Interactions.from_dataframe(frame, user="user", item="item")
+    learnt = []
+    for popularity in (0.0, 0.5):
+        data = ClickThroughData(likes, None, seed=0, per_like=20, popularity=popularity)
+        (batch,) = data.epoch(np.random.default_rng(1), 2 * len(likes))
+        bias = torch.zeros(n_items, requires_grad=True)
+        optimizer = torch.optim.LBFGS([bias], max_iter=100)
+
+        def loss(batch=batch, data=data, bias=bias, optimizer=optimizer):
+            optimizer.zero_grad()
+            value = data.log_loss(bias[torch.from_numpy(batch.items)], batch)
+            value.backward()
+            return value
+
+        optimizer.step(loss)
+        learnt.append(bias.detach().numpy() - bias.detach().numpy().mean())
+    assert np.ptp(learnt[0]) > 3
+    np.testing.assert_allclose(learnt[1], learnt[0], atol=0.35)
 
 
 def test_validation_pairs_are_fixed_and_avoid_training_and_validation_rows(rated):

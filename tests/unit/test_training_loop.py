@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -48,6 +49,38 @@ def test_the_best_epoch_is_kept_also_when_epochs_end_before_patience() -> None:
 def test_an_equal_figure_is_not_a_better_one() -> None:
     history = train(SmallTask(figures=[0.5] * 9), epochs=9, **OPTIONS)
     assert history.best_epoch == 0 and len(history.losses) == 3
+
+
+def test_lists_choose_the_epoch_by_the_mean_of_three_and_training_goes_on_while_either_metric_improves() -> None:
+    ndcg = [0.1, 0.5, 0.2, 0.3, 0.3, 0.3, 0.1, 0.1, 0.1]  # means of three: .1 .3 .267 .333 .267 .3 .233 …
+    measured = iter(ndcg)
+    task = SmallTask(figures=[0.5, 0.4, 0.4, 0.4, 0.4, 0.6, 0.5, 0.5, 0.5])
+    seen: list[float] = []
+    history = train(
+        task, epochs=9, lists=lambda: next(measured), on_epoch=lambda _, metric: seen.append(metric), **OPTIONS
+    )
+    assert history.best_epoch == 3 and history.lists == ndcg[:8]  # stopped two epochs after the best metric, epoch 5
+    assert seen == history.metric == pytest.approx([0.1, 0.3, 0.8 / 3, 1 / 3, 0.8 / 3, 0.3, 0.7 / 3, 0.5 / 3])
+    assert task.weights()["epochs_seen"] == 4
+    assert train(SmallTask(figures=[0.5] * 9), epochs=9, lists=lambda: 0.1, **OPTIONS).best_epoch == 0
+
+
+def test_without_a_validation_metric_no_lists_are_measured_and_the_last_weights_are_kept() -> None:
+    task, measured = SmallTask(), iter([0.9, 0.1, 0.1])
+    history = train(task, epochs=3, lists=lambda: next(measured), **OPTIONS)
+    assert (history.best_epoch, history.lists, history.metric) == (2, [], [])
+    assert task.weights()["epochs_seen"] == 3
+
+
+def test_a_training_by_lists_continues_from_its_checkpoint_as_if_uninterrupted(tmp_path: Path) -> None:
+    ndcg, figures = [0.1, 0.5, 0.2, 0.3, 0.9, 0.3], [0.5, 0.6, 0.7, 0.6, 0.6, 0.6]
+    file = tmp_path / "here.safetensors"
+    first, whole = iter(ndcg), iter(ndcg)
+    train(SmallTask(figures=figures), epochs=6, lists=lambda: next(first), checkpoint=file, pause_after=3, **OPTIONS)
+    again = train(SmallTask(figures=figures), epochs=6, lists=lambda: next(first), checkpoint=file, **OPTIONS)
+    assert again.lists == ndcg and again.best_epoch == 5
+    alone = train(SmallTask(figures=figures), epochs=6, lists=lambda: next(whole), **OPTIONS)
+    assert (alone.lists, alone.validation, alone.best_epoch) == (again.lists, again.validation, again.best_epoch)
 
 
 def test_an_infinite_loss_names_epoch_and_learning_rates_and_keeps_the_last_good_weights() -> None:

@@ -20,8 +20,9 @@ from kgplug.embeddings.catalogue import EMBEDDINGS
 from kgplug.embeddings.config import embedding_config
 from kgplug.embeddings.model import EmbeddingModel
 from kgplug.embeddings.search_space import search_space
-from kgplug.errors import RunError, TrainingError, UsageError
+from kgplug.errors import DataError, RunError, TrainingError, UsageError
 from kgplug.jobs import Split
+from kgplug.recommenders.models.mf import MF
 from kgplug.training import studies
 from kgplug.tuning import Tuning, tune
 from tests import warm_python
@@ -315,17 +316,44 @@ def test_the_figure_shows_every_trial_and_one_plot_per_setting(parts, tmp_path: 
     figure.savefig(tmp_path / "found.png")
 
 
-@pytest.mark.parametrize("name", ["MKR", "KGCN", "ItemKNN"])
-def test_recommenders_are_searched_by_auc_on_the_validation_set(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "goal", "metric"),
+    [
+        ("MKR", {}, "NDCG@10 (validation)"),
+        ("MKR", {"goal": "clicks"}, "AUC (validation)"),
+        ("KGCN", {}, "NDCG@10 (validation)"),
+        ("ItemKNN", {}, "NDCG@10 (validation)"),
+    ],
+)
+def test_recommenders_are_searched_by_their_goal_on_the_validation_set(
+    name: str, goal: dict[str, str], metric: str, tmp_path: Path
+) -> None:
     likes, graph, _, _ = directors_and_fans()
     train, valid, _ = likes.split((0.8, 0.2, 0.0), seed=0)
-    trained = {} if name == "ItemKNN" else {"epochs": 2, "embedding_dim": 8}
+    trained = {} if name == "ItemKNN" else {"epochs": 2, "embedding_dim": 8, **goal}
     found = tune(
         name, train, graph if trained else None, valid=valid, trials=3, folder=tmp_path, progress=False, **trained
     )
-    assert found.metric == "AUC (validation)" and 0 <= found.best <= 1
+    assert found.metric == metric and 0 <= found.best <= 1
     assert np.isfinite(found.trials["metric"]).all() and "embedding_dim" not in found.searched
     kgplug.create(name, **found.settings)
+
+
+def test_a_study_of_another_metric_is_not_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train, valid = directors_and_fans()[0].split((0.8, 0.2), seed=0, by="row")
+    options = {"valid": valid, "trials": 1, "folder": tmp_path, "progress": False}
+    with monkeypatch.context() as before:
+        before.setattr(tuning, "_metric_of", lambda *_: ("AUC (validation)", lambda trained: 2.0))
+        assert tune("ItemKNN", train, **options).best == 2
+    assert tune("ItemKNN", train, **options).best <= 1
+
+
+@pytest.mark.parametrize("goal", ["lists", "clicks"])
+def test_a_validation_set_without_likes_is_refused_before_training(goal: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    train, valid = directors_and_fans()[0].split((0.8, 0.2), seed=0, by="row")
+    monkeypatch.setattr(MF, "fit", lambda *_, **__: pytest.fail("trained"))
+    with pytest.raises(DataError, match="MF: none of the 0 validation rows is a like"):
+        tune("MF", train, valid=valid.take(np.zeros(len(valid), dtype=bool)), goal=goal, progress=False)
 
 
 def test_searches_that_cannot_work_are_refused_before_training(parts, tmp_path: Path) -> None:

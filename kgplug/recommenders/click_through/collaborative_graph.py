@@ -79,7 +79,7 @@ class CollaborativeGraph:
         Args:
             data: Training likes and the sampler of negatives.
             share: Share of the likes to hide, 0 to 1.
-            batch_size: Maximum number of pairs per batch, likes and negatives together.
+            batch_size: Twice the maximum number of likes per batch.
             rng: Random generator.
         """
         hidden = rng.random(len(data.likes)) < share

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -18,7 +18,20 @@ class ClickThroughConfig(TrainedConfig):
 
     removed: ClassVar[frozenset[str]] = frozenset({"weight_l2"})  # in old runs of models without dense layers
 
+    batch_size: int = Field(2048, ge=1, description="twice the number of likes per step")
     init_scale: float = Field(0.1, gt=0, description="standard deviation of the initial vectors")
+    goal: Literal["lists", "clicks"] = Field(
+        "lists",
+        description='how the validation set chooses epochs and settings: for "lists" by NDCG@10 (models that score all '
+        'items slowly: by AUC); for "clicks" by AUC, for good probabilities',
+    )
+    negatives_per_like: int = Field(1, ge=1, description="number of negatives that are drawn for each like")
+    negative_popularity: float = Field(
+        0.0,
+        ge=0,
+        le=2,
+        description="power p: an item is a negative with a chance proportional to (1 + likes)^p",
+    )
     exclude_low_rated: bool = Field(True, description="whether items that the user rated low are never negatives")
     side: bool = Field(
         False, description="whether to add the side term, a score from counts of likes and shared facts (not in papers)"
@@ -26,6 +39,17 @@ class ClickThroughConfig(TrainedConfig):
     side_learning_rate: float = Field(
         1e-2, gt=0, description="learning rate of the side term; 3e-2 in models with a graph if likes are few"
     )
+
+    @classmethod
+    def of_saved(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        """Return saved settings in today's form. Early runs had one uniform negative per like, and chose by AUC."""
+        early = {"goal": "clicks", "negatives_per_like": 1, "negative_popularity": 0.0}
+        return super().of_saved({name: early[name] for name in early if name in cls.model_fields} | settings)
+
+    @property
+    def pairs_per_step(self) -> int:
+        """Number of likes and negatives in a step."""
+        return self.batch_size * (1 + self.negatives_per_like) // 2
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:

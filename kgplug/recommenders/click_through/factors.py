@@ -99,6 +99,10 @@ class FactorRecommender(LogitRecommender):
 
     factors: Factors
 
+    @property
+    def makes_lists_quickly(self) -> bool:
+        return True
+
     def _fill_blocks(self, fill: Callable[[slice], None], n_users: int) -> None:
         threads = torch.get_num_threads()  # each thread has whole blocks, so none waits within a block
         share(fill, self._blocks(n_users, threads), threads=threads, within=one_thread)

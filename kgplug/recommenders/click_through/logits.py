@@ -31,6 +31,11 @@ class LogitRecommender(Recommender):
 
     side: SideTerm | None = None
 
+    @property
+    def makes_lists_quickly(self) -> bool:
+        """Whether all items can be scored by products of vectors, so that lists can be made after each epoch."""
+        return False
+
     @abstractmethod
     def logits(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
         """Return the logits of pairs without the side term: int64 (n,), int64 (n,) → float32 (n,)."""

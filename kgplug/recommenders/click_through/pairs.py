@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from kgplug.data.interactions import Interactions
 from kgplug.data.ranking.auc import auc
-from kgplug.data.sampling import negative_sampler
+from kgplug.data.sampling import ComplementSampler, PopularSampler, negative_sampler
 from kgplug.recommenders.click_through.side_term import SideTerm
 from kgplug.training.tensors import tensor_of
 
@@ -25,26 +25,31 @@ class Pairs:
     Attributes:
         users, items: Indices, int64 (n,).
         labels: 1 for a like, 0 for a negative, float32 (n,).
+        per_like: Number of negatives of each like.
+        log_chances: Log of each item's chance to be a negative, minus that of a uniform draw, float32 (n,); None if
+            negatives are drawn uniformly.
     """
 
     users: np.ndarray
     items: np.ndarray
     labels: np.ndarray
+    per_like: int = 1
+    log_chances: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.users)
 
     def matched(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the positions of likes and of their negatives, int64 (m,) each, in the same order.
+        """Return the position of each negative and of its like, int64 (m,) each: (likes, negatives).
 
         The likes must come first, as in the batches of `ClickThroughData`. Likes of a user who likes all items have no
         negative, so they are left out.
         """
         n = int(self.labels.sum())
-        negatives = np.arange(n, len(self))
-        if len(negatives) == n:
-            return np.arange(n), negatives
-        return np.flatnonzero(np.isin(self.users[:n], self.users[n:])), negatives
+        negatives, likes = np.arange(n, len(self)), np.arange(n)
+        if len(negatives) < n * self.per_like:
+            likes = np.flatnonzero(np.isin(self.users[:n], self.users[n:]))
+        return np.tile(likes, self.per_like), negatives
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +80,8 @@ class ClickThroughData:
         seed: Seed of the validation negatives.
         exclude_low_rated: Whether items that the user rated low in the training set are never training negatives.
         side: Side term, which is trained with the model and added to every logit; or None.
+        per_like: Number of training negatives per like.
+        popularity: Training negatives are drawn with a chance proportional to (1 + the item's likes) ** popularity.
     """
 
     def __init__(
@@ -85,46 +92,55 @@ class ClickThroughData:
         seed: int,
         exclude_low_rated: bool = False,
         side: SideTerm | None = None,
+        per_like: int = 1,
+        popularity: float = 0.0,
     ) -> None:
-        self.likes, self.side = interactions.likes(), side
-        self._sampler = negative_sampler(interactions if exclude_low_rated else self.likes)
+        self.likes, self.side, self._per_like = interactions.likes(), side, per_like
+        self._sampler: ComplementSampler | PopularSampler
+        self._sampler = uniform = negative_sampler(interactions if exclude_low_rated else self.likes)
+        self._log_chances: np.ndarray | None = None
+        if popularity:
+            weights = (1.0 + np.bincount(self.likes.items, minlength=self.likes.n_items)) ** popularity
+            self._sampler = PopularSampler(uniform, weights)
+            self._log_chances = np.log(weights / weights.mean()).astype(np.float32)
         self.valid: Pairs | None = None
         if valid is not None and valid.is_like.any():
             likes = valid.likes()
             rng = np.random.default_rng([seed, _VALIDATION_STREAM])
             self.valid = _with_negatives(
-                likes.users, likes.items, negative_sampler(interactions, valid).draw(likes.users, rng)
+                likes.users, likes.items, negative_sampler(interactions, valid).draw(likes.users, rng)[None]
             )
 
     def drawn(
         self, rng: np.random.Generator, rows: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return likes in random order, and a new negative for the user of each like.
+        """Return likes in random order, and new negatives for the user of each like.
 
         Args:
             rng: Random generator.
             rows: Indices of likes, int64; None for all.
 
         Returns:
-            (users, items, negatives): int64 (n,); a negative is -1 if its user likes all items.
+            (users (n,), items (n,), negatives (per_like, n)), all int64; a negative is -1 if its user likes all items.
         """
         order = rng.permutation(len(self.likes) if rows is None else rows)
         users, items = self.likes.users[order], self.likes.items[order]
-        return users, items, self._sampler.draw(users, rng)
+        return users, items, self._sampler.draw(np.tile(users, self._per_like), rng).reshape(self._per_like, -1)
 
     def epoch(self, rng: np.random.Generator, batch_size: int, *, rows: np.ndarray | None = None) -> Iterator[Pairs]:
-        """Yield batches of at most `batch_size` pairs, likes and negatives together.
+        """Yield batches of at most `batch_size` / 2 likes, each with their negatives.
 
         Args:
             rng: Random generator.
-            batch_size: Maximum number of pairs.
+            batch_size: Twice the maximum number of likes.
             rows: Indices of the likes to use, int64; None for all.
         """
         users, items, negatives = self.drawn(rng, rows)
         step = max(1, batch_size // 2)
         for start in range(0, len(users), step):
             chosen = slice(start, start + step)
-            yield _with_negatives(users[chosen], items[chosen], negatives[chosen])
+            pairs = _with_negatives(users[chosen], items[chosen], negatives[:, chosen])
+            yield pairs if self._log_chances is None else replace(pairs, log_chances=self._log_chances[pairs.items])
 
     def comparisons(self, rng: np.random.Generator, batch_size: int) -> Iterator[Comparisons]:
         """Yield batches of the likes, each with a new negative of its user; likes without a negative are left out.
@@ -133,7 +149,7 @@ class ClickThroughData:
             rng: Random generator.
             batch_size: Maximum number of pairs, likes and negatives together.
         """
-        users, items, negatives = self.drawn(rng)
+        users, items, (negatives,) = self.drawn(rng)
         some = negatives >= 0
         users, items, negatives = users[some], items[some], negatives[some]
         step = max(1, batch_size // 2)
@@ -158,18 +174,20 @@ class ClickThroughData:
     def log_loss(self, own: torch.Tensor, pairs: Pairs, *, own_weight: float = 0.0) -> torch.Tensor:
         """Return the mean log loss of training pairs with the side term, a scalar.
 
+        All negatives of a like together count as much as the like. If popular items are drawn more often, the logs of
+        their chances are subtracted from the logits in the loss, so the logits themselves learn what they would learn
+        from uniform draws: log odds, as in noise-contrastive estimation (M. Gutmann, A. Hyvärinen, AISTATS 2010).
+
         Args:
             own: The model's logits without the side term, (n,).
-            pairs: Users, items and labels.
+            pairs: Likes and negatives.
             own_weight: Weight w of the log loss of `own`. If w > 0 and there is a side term, the result is the mean of
                 the log losses with and without the side term, with the weights 1 and w.
         """
-        labels = tensor_of(pairs.labels).to(own.device)
-        loss = functional.binary_cross_entropy_with_logits(self.with_side(own, pairs.users, pairs.items), labels)
+        loss = _log_loss(self.with_side(own, pairs.users, pairs.items), pairs)
         if self.side is None or not own_weight:
             return loss
-        alone = functional.binary_cross_entropy_with_logits(own, labels)
-        return (loss + own_weight * alone) / (1 + own_weight)
+        return (loss + own_weight * _log_loss(own, pairs)) / (1 + own_weight)
 
     def validation_auc(self, logits: np.ndarray) -> float | None:
         """Return the AUC of the validation pairs, None if there are no likes or no negatives.
@@ -184,11 +202,28 @@ class ClickThroughData:
 
 
 def _with_negatives(users: np.ndarray, items: np.ndarray, negatives: np.ndarray) -> Pairs:
-    """Concatenate likes and negatives; negatives of -1 are left out."""
-    drawn = negatives >= 0
+    """Concatenate n likes and their negatives (per_like, n); negatives of -1 are left out."""
+    per_like, drawn = len(negatives), negatives.ravel() >= 0
     labels = np.zeros(len(users) + int(drawn.sum()), dtype=np.float32)
     labels[: len(users)] = 1.0
-    return Pairs(np.concatenate([users, users[drawn]]), np.concatenate([items, negatives[drawn]]), labels)
+    return Pairs(
+        np.concatenate([users, np.tile(users, per_like)[drawn]]),
+        np.concatenate([items, negatives.ravel()[drawn]]),
+        labels,
+        per_like,
+    )
+
+
+def _log_loss(logits: torch.Tensor, pairs: Pairs) -> torch.Tensor:
+    """Return the mean log loss of pairs, a scalar; a negative has the weight 1 / `per_like`."""
+    labels = tensor_of(pairs.labels).to(logits.device)
+    if pairs.log_chances is not None:
+        logits = logits - tensor_of(pairs.log_chances).to(logits.device)
+    if pairs.per_like == 1:
+        return functional.binary_cross_entropy_with_logits(logits, labels)
+    weights = torch.where(labels > 0, 1.0, 1.0 / pairs.per_like)
+    losses = functional.binary_cross_entropy_with_logits(logits, labels, reduction="none")
+    return (weights * losses).sum() / weights.sum()
 
 
 def own_rows(linked: np.ndarray, n_entities: int) -> tuple[int, np.ndarray]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,6 +21,7 @@ from kgplug.recommenders.click_through.side_term import SideTerm
 from kgplug.recommenders.click_through.tasks import WithSide
 from kgplug.recommenders.health import model_findings
 from kgplug.recommenders.parts.grid import CHOOSING, CHOOSING_FROM, LIKES_TO_CHOOSE_ON, searched
+from kgplug.recommenders.parts.validation_lists import LISTED, Validation
 from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import Grid
 from kgplug.training.device import choose_device
@@ -40,8 +42,8 @@ def auc_by_chance(n: int) -> float:
 class TrainedRecommender(LogitRecommender):
     """A recommender whose network is trained by `kgplug.training.loop.train`.
 
-    A subclass implements `_task` (build the untrained network and its training task) and `_settle` (compute the arrays
-    for scoring).
+    A subclass implements `_task` (build the untrained network and its training task), `_settle` (compute the arrays
+    for scoring) and, if it needs more data in training than for scoring, `_release`.
     """
 
     config: ClickThroughConfig
@@ -66,8 +68,9 @@ class TrainedRecommender(LogitRecommender):
 
     def _chosen_on_a_part(self, data: TrainingData) -> dict[str, Any]:
         """Train on 90 % of the rows, and return the settings and number of epochs that are best on the other 10 %."""
-        config = self.config
-        changes = self._train_chosen(data.divided(CHOOSING, "epochs"), title=f"{self.name}, how many epochs")
+        config, part = self.config, data.divided(CHOOSING, "epochs")
+        with self._rows_of(part.interactions):
+            changes = self._train_chosen(part, title=f"{self.name}, how many epochs")
         self.config = config  # if memory ran out, the full training finds its own batch size
         return {**changes, "epochs": self.history["best_epoch"] + 1}
 
@@ -111,7 +114,7 @@ class TrainedRecommender(LogitRecommender):
             {
                 "settings": trial.changes,
                 "epochs": len(trial.curve),
-                "metric": "AUC",
+                "metric": f"NDCG@{LISTED}" if self.history.get("lists") else "AUC",
                 "value": round(trial.metric, 4) if trial.curve else None,
                 "chosen": trial is chosen,
                 "note": "the model has collapsed" if dead and trial is best else trial.failure,
@@ -136,7 +139,7 @@ class TrainedRecommender(LogitRecommender):
             if not changes:
                 raise
             return Trial(changes, [], ended=True, failure=str(error))
-        curve = self.history["validation"][:epochs]  # a resumed trial may have more epochs
+        curve = History(**self.history).metric[:epochs]  # a resumed trial may have more epochs
         return Trial(changes, curve, ended=len(curve) < epochs or epochs == self.config.epochs)
 
     def _train(self, data: TrainingData, *, title: str = "") -> None:
@@ -152,6 +155,7 @@ class TrainedRecommender(LogitRecommender):
         finally:
             if self.history:
                 self._settle()
+                self._release()
 
     def _train_once(self, data: TrainingData, checkpoint: Path | None, title: str) -> History:
         with building(self.name, self.config):
@@ -168,9 +172,26 @@ class TrainedRecommender(LogitRecommender):
             checkpoint=checkpoint,
             pause_after=data.pause_after,
             resumable=data.resumable,
+            lists=self._list_quality(data),
             progress=data.progress,
             on_epoch=data.on_epoch,
         )
+
+    def _list_quality(self, data: TrainingData) -> Callable[[], float] | None:
+        """Return a function that measures the validation users' lists, made by the network as it is at the call.
+
+        None: lists do not choose the best epoch.
+        """
+        valid = data.valid
+        if self.config.goal != "lists" or not self.makes_lists_quickly or valid is None or not valid.is_like.any():
+            return None
+        validation = Validation(data.interactions, valid, seed=data.seed, items=None)
+
+        def quality() -> float:
+            self._settle()
+            return float(validation.ndcg(self).mean())
+
+        return quality
 
     def _whole_task(self, data: TrainingData) -> TrainingTask:
         """Build the task of the untrained network, with the side term if the setting `side` is on."""
@@ -183,9 +204,15 @@ class TrainedRecommender(LogitRecommender):
 
     def _click_through(self, data: TrainingData) -> ClickThroughData:
         """Return the likes to train on, with their sampler of negatives, and the validation pairs."""
-        exclude = self.config.exclude_low_rated
+        config = self.config
         return ClickThroughData(
-            data.interactions, data.valid, seed=data.seed, exclude_low_rated=exclude, side=self.side
+            data.interactions,
+            data.valid,
+            seed=data.seed,
+            exclude_low_rated=config.exclude_low_rated,
+            side=self.side,
+            per_like=config.negatives_per_like,
+            popularity=config.negative_popularity,
         )
 
     @abstractmethod
@@ -193,4 +220,7 @@ class TrainedRecommender(LogitRecommender):
         """Build the untrained network and its training task."""
 
     def _settle(self) -> None:
-        """Compute the arrays for scoring from the trained network."""
+        """Compute the arrays for scoring from the network as it is."""
+
+    def _release(self) -> None:
+        """Delete what only training needs."""

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 
 from kgplug.recommenders.click_through.config import ClickThroughConfig, LayeredConfig
 from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs
@@ -18,7 +17,7 @@ from kgplug.recommenders.parts.layers import squared_norm
 from kgplug.training.adam import Adam, Optimizer
 from kgplug.training.loop import TrainingTask
 from kgplug.training.row_adam import RowAdam
-from kgplug.training.tensors import backward, tensor_of
+from kgplug.training.tensors import backward
 
 SCORED_PAIRS = 65_536  # pairs scored at a time
 
@@ -142,7 +141,7 @@ class ClickThroughTask(GradientTask):
     @property
     def step_floats(self) -> int:
         """Number of floats in the largest tensor of a step."""
-        return self.config.batch_size * self._width
+        return self.config.pairs_per_step * self._width
 
     def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[Pairs]:
         """Yield the likes of one epoch with new negatives."""
@@ -156,9 +155,7 @@ class ClickThroughTask(GradientTask):
     def loss(self, batch: Pairs) -> torch.Tensor:
         """Return mean BCE + l2 · mean ‖rows‖², a scalar."""
         logits, rows = self.logits(batch)
-        logits = self.data.with_side(logits, batch.users, batch.items)
-        labels = tensor_of(batch.labels).to(logits.device)
-        return functional.binary_cross_entropy_with_logits(logits, labels) + self.config.l2 * rows
+        return self.data.log_loss(logits, batch) + self.config.l2 * rows
 
     def validate(self) -> float | None:
         """Return the AUC of the validation pairs."""

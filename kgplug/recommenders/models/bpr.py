@@ -29,6 +29,8 @@ class BPRConfig(ClickThroughConfig):
 
     tuning: ClassVar[Space] = {**TrainedConfig.tuning, "l2": Range(1e-4, 1e-1, log=True)}
 
+    negatives_per_like: ClassVar[int] = 1  # not settings: BPR compares a like with one item at a time
+    negative_popularity: ClassVar[float] = 0.0
     l2: float = Field(3e-2, ge=0, description="weight of the squared norms of the batch's vectors")
 
 

@@ -38,7 +38,7 @@ class CKEConfig(KnowledgeConfig):
         "kge_weight": Range(1e-2, 1.0, log=True),
     }
 
-    batch_size: int = Field(4096, ge=1, description="number of pairs per step: likes and negatives")
+    batch_size: int = Field(4096, ge=1, description="twice the number of likes per step")
     kge_batch_size: int = Field(2048, ge=1, description="number of triples per step")
     kge_weight: float = Field(1.0, ge=0, description="weight of the KG loss; 0: no KG")
     l2: float = Field(3e-2, ge=0, description="weight of the squared norms of the batch's vectors; 0.1 on sparse data")
@@ -156,10 +156,8 @@ class CKETask(ClickThroughTask):
 
     def _likes_loss(self, pairs: Pairs) -> torch.Tensor:
         if self.config.loss == "bce":
-            labels = torch.from_numpy(pairs.labels).to(self.module.device)
             logits, rows = self.module(pairs.users, pairs.items)
-            logits = self.data.with_side(logits + self.module.global_bias, pairs.users, pairs.items)
-            return functional.binary_cross_entropy_with_logits(logits, labels) + self.config.l2 * rows
+            return self.data.log_loss(logits + self.module.global_bias, pairs) + self.config.l2 * rows
         scores, rows = self.module(pairs.users, pairs.items)
         scores = self.data.with_side(scores, pairs.users, pairs.items)
         liked, disliked = (torch.from_numpy(part).to(scores.device) for part in pairs.matched())

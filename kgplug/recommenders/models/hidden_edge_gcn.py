@@ -41,7 +41,11 @@ class HiddenEdgeGCNConfig(ClickThroughConfig):
     grid: ClassVar[Grid] = {**ClickThroughConfig.grid, "knowledge_weight": (0.5, 0.0)}
     old_names: ClassVar[Mapping[str, str]] = {"layers": "n_layers"}
 
-    batch_size: int = Field(65536, ge=1, description="number of pairs per step: likes and negatives")
+    batch_size: int = Field(65536, ge=1, description="twice the number of likes per step")
+    negatives_per_like: int = Field(4, ge=1, description="number of negatives that are drawn for each like")
+    negative_popularity: float = Field(
+        0.5, ge=0, le=2, description="power p: an item is a negative with a chance proportional to (1 + likes)^p"
+    )
     epochs: int = Field(600, ge=1, description="maximum number of epochs; each hides some likes and predicts them")
     patience: int = Field(30, ge=1, description="stop after this many epochs without a better validation metric")
     learning_rate: float = Field(3e-3, gt=0, description="learning rate of Adam; 0.01 on sparse data")
@@ -130,6 +134,8 @@ class HiddenEdgeGCN(PropagatedRecommender, TrainedRecommender):
 
     def _settle(self) -> None:
         self.factors = self.trained_factors().averaged(self.liked)
+
+    def _release(self) -> None:
         del self._graph
 
 
@@ -156,12 +162,11 @@ class HiddenEdgeTask(GradientTask):
         """Return mean BCE + the penalties of `l2`, `entity_l2` and `bias_l2`, a scalar."""
         pairs, network, config = batch.pairs, self.module, self.config
         device, n_users = network.nodes.device, len(self.model.user_keys)
-        users, items, labels = (torch.from_numpy(x).to(device) for x in (pairs.users, pairs.items, pairs.labels))
+        users, items = (torch.from_numpy(x).to(device) for x in (pairs.users, pairs.items))
         u, v = self.model.propagated(batch.graph)
         u, v = functional.embedding(users, u), functional.embedding(items, v)
         bias = network.item_bias[items]
-        logits = self.data.with_side(network.scale * (u * v).sum(1) + bias, pairs.users, pairs.items)
-        loss = functional.binary_cross_entropy_with_logits(logits, labels)
+        loss = self.data.log_loss(network.scale * (u * v).sum(1) + bias, pairs)
         rows = (u.square().sum() + v.square().sum()) / len(users)
         entities = network.nodes[n_users:].square().sum(1).mean()
         return loss + config.l2 * rows + config.entity_l2 * entities + config.bias_l2 * bias.square().mean()

@@ -44,6 +44,8 @@ class KGATConfig(KnowledgeConfig):
         "dropout": Range(0.0, 0.5),
     }
 
+    negatives_per_like: ClassVar[int] = 1  # not settings: BPR compares a like with one item at a time
+    negative_popularity: ClassVar[float] = 0.0
     batch_size: int = Field(4096, ge=1, description="number of pairs per step: likes and negatives")
     kge_batch_size: int = Field(4096, ge=1, description="number of triples per step of TransR")
     n_layers: int = Field(

@@ -62,7 +62,7 @@ class KGCNConfig(SlowLayersConfig):
 
     old_names: ClassVar[Mapping[str, str]] = {"hops": "n_layers"}
 
-    batch_size: int = Field(4096, ge=1, description="number of pairs per step: likes and negatives")
+    batch_size: int = Field(4096, ge=1, description="twice the number of likes per step")
     learning_rate: float = Field(1e-2, gt=0, description="learning rate of Adam")
     l2: float = Field(1e-3, ge=0, description="weight of the squared norms of the batch's vectors")
     vector_l2: float = Field(
@@ -314,7 +314,7 @@ class KGCNTask(GradientTask):
     def step_floats(self) -> int:
         """Number of floats in the largest tensor of a step."""
         config = self.config
-        return config.batch_size * config.neighbours**config.n_layers * config.embedding_dim
+        return config.pairs_per_step * config.neighbours**config.n_layers * config.embedding_dim
 
     def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[GraphBatch]:
         """Yield the batches of one epoch, with new neighbours if `resample` is set."""

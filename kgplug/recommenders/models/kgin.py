@@ -41,6 +41,8 @@ class KGINConfig(KnowledgeConfig):
         "dropout": Range(0.0, 0.5),
     }
 
+    negatives_per_like: ClassVar[int] = 1  # not settings: BPR compares a like with one item at a time
+    negative_popularity: ClassVar[float] = 0.0
     batch_size: int = Field(4096, ge=1, description="number of pairs per step: likes and negatives")
     n_layers: int = Field(2, ge=1, description="number of propagation steps; the result is the sum over all of them")
     intents: int = Field(4, ge=1, description="number of intents")

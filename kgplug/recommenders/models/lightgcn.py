@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from pydantic import Field
 from torch import nn
-from torch.nn import functional
 
 from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.recommenders.click_through.config import ClickThroughConfig
@@ -37,7 +36,11 @@ class LightGCNConfig(ClickThroughConfig):
 
     old_names: ClassVar[Mapping[str, str]] = {"layers": "n_layers"}
 
-    batch_size: int = Field(16384, ge=1, description="number of pairs per step: likes and negatives")
+    batch_size: int = Field(16384, ge=1, description="twice the number of likes per step")
+    negatives_per_like: int = Field(4, ge=1, description="number of negatives that are drawn for each like")
+    negative_popularity: float = Field(
+        0.5, ge=0, le=2, description="power p: an item is a negative with a chance proportional to (1 + likes)^p"
+    )
     patience: int = Field(10, ge=1, description="stop after this many epochs without a better validation metric")
     epochs: int = Field(300, ge=1, description="maximum number of epochs")
     l2: float = Field(
@@ -119,6 +122,8 @@ class LightGCN(PropagatedRecommender, TrainedRecommender):
 
     def _settle(self) -> None:
         self.factors = self.trained_factors().averaged(self.liked)
+
+    def _release(self) -> None:
         del self._graph
 
 
@@ -144,14 +149,13 @@ class LightGCNTask(GradientTask):
     def loss(self, batch: Pairs) -> torch.Tensor:
         """Return mean BCE + l2 · mean squared norm of a pair's biases and unpropagated vectors, a scalar."""
         device, n_users = self.module.nodes.device, len(self.model.user_keys)
-        users, items, labels = (torch.from_numpy(x).to(device) for x in (batch.users, batch.items, batch.labels))
+        users, items = (torch.from_numpy(x).to(device) for x in (batch.users, batch.items))
         u, v = self.model.propagated()
         bias = self.module.bias
         logits = (u[users] * v[items]).sum(1) + bias[users] + bias[n_users + items] + self.module.global_bias
-        logits = self.data.with_side(logits, batch.users, batch.items)
         norms = self.module.nodes.square().sum(1) + bias.square()  # (n_nodes,)
         rows = norms[users].mean() + norms[n_users + items].mean()
-        return functional.binary_cross_entropy_with_logits(logits, labels) + self.config.l2 * rows
+        return self.data.log_loss(logits, batch) + self.config.l2 * rows
 
     def validate(self) -> float | None:
         """Return the AUC of the validation pairs."""

@@ -29,6 +29,13 @@ class MFConfig(ClickThroughConfig):
 
     l2: float = Field(2e-2, ge=0, description="weight of the squared norms of the batch's vectors; 0.05 on sparse data")
     init_scale: float = Field(0.01, gt=0, description="standard deviation of the initial vectors")
+    negatives_per_like: int = Field(4, ge=1, description="number of negatives that are drawn for each like")
+    negative_popularity: float = Field(
+        0.5,
+        ge=0,
+        le=2,
+        description="power p: an item is a negative with a chance proportional to (1 + likes)^p",
+    )
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:

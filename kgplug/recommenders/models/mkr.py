@@ -36,8 +36,9 @@ class MKRConfig(SlowLayersConfig):
     """Settings of MKR.
 
     Our additions are biases, the offset of the cross & compress units, tanh, a separate learning rate for the layers,
-    `vector_l2` and `orient_items`. The paper's settings (with `head="dot"`, `bias=False`, `activation="relu"`,
-    `offset=0`, `vector_l2=0`, `orient_items=False`, and `layer_learning_rate` equal to `learning_rate`):
+    `vector_l2`, `orient_items`, and several negatives per like. The paper's settings (with `head="dot"`, `bias=False`,
+    `activation="relu"`, `offset=0`, `vector_l2=0`, `orient_items=False`, `negatives_per_like=1`,
+    `negative_popularity=0`, and `layer_learning_rate` equal to `learning_rate`):
 
     | set           | epochs | embedding_dim | low_layers | high_layers | batch_size | l2   | learning_rate | kge_learning_rate | kge_interval |
     |---------------|--------|---------------|------------|-------------|------------|------|---------------|-------------------|--------------|
@@ -56,7 +57,14 @@ class MKRConfig(SlowLayersConfig):
 
     removed: ClassVar[frozenset[str]] = SlowLayersConfig.removed | {"init_mean"}
 
-    batch_size: int = Field(4096, ge=1, description="number of pairs per recommendation step: likes and negatives")
+    batch_size: int = Field(4096, ge=1, description="twice the number of likes per recommendation step")
+    negatives_per_like: int = Field(4, ge=1, description="number of negatives that are drawn for each like")
+    negative_popularity: float = Field(
+        0.5,
+        ge=0,
+        le=2,
+        description="power p: an item is a negative with a chance proportional to (1 + likes)^p",
+    )
     kge_batch_size: int = Field(4096, ge=1, description="number of triples per KG step")
     learning_rate: float = Field(5e-3, gt=0, description="learning rate of the recommendation task")
     kge_learning_rate: float = Field(3e-3, gt=0, description="learning rate of the KG task")
@@ -164,6 +172,10 @@ class MKR(TrainedRecommender):
         average_cold(self._users, self.liked)
         average_cold(self.network.user_bias, self.liked)
 
+    @property
+    def makes_lists_quickly(self) -> bool:
+        return self.config.head == "dot"
+
     def logits(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
         u, i = (tensor_of(x).to(self._users.device) for x in (users, items))
         with torch.no_grad():
@@ -253,7 +265,7 @@ class MKRTask:
     @property
     def step_floats(self) -> int:
         """Number of floats in the largest tensor of a step."""
-        return self.config.batch_size * self.config.embedding_dim
+        return self.config.pairs_per_step * self.config.embedding_dim
 
     def pairs(self, rng: np.random.Generator) -> Iterator[Any]:
         """Yield the batches of the recommendation steps of one epoch."""

@@ -47,7 +47,7 @@ class MKRAttentionConfig(MKRConfig):
     head: ClassVar[Literal["dot"]] = "dot"  # not a setting: the only score function
     layer_learning_rate: ClassVar[float] = 0.0  # not a setting: tables and layers have one learning rate
 
-    batch_size: int = Field(65536, ge=1, description="number of pairs per recommendation step: likes and negatives")
+    batch_size: int = Field(65536, ge=1, description="twice the number of likes per recommendation step")
     epochs: int = Field(600, ge=1, description="maximum number of epochs; each hides some likes and predicts them")
     patience: int = Field(30, ge=1, description="stop after this many epochs without a better validation metric")
     learning_rate: float = Field(
@@ -285,4 +285,6 @@ class MKRAttention(PropagatedRecommender, MKR):
 
     def _settle(self) -> None:
         self.factors = self.trained_factors()
+
+    def _release(self) -> None:
         del self.likes_graph, self._whole_graph, self._near, self._neighbours

@@ -33,7 +33,10 @@ class MKRRatedConfig(MKRConfig):
     """
 
     removed: ClassVar[frozenset[str]] = MKRConfig.removed | {"exclude_low_rated"}
-    exclude_low_rated: ClassVar[bool] = True  # not a setting: negatives are not drawn
+    exclude_low_rated: ClassVar[bool] = True  # not settings, because negatives are not drawn
+    negatives_per_like: ClassVar[int] = 1
+    negative_popularity: ClassVar[float] = 0.0
+    batch_size: int = Field(4096, ge=1, description="number of rated pairs per recommendation step")
     layer_learning_rate: float = Field(
         5e-3,
         gt=0,

@@ -273,10 +273,7 @@ class RippleTask(LayeredTask):
     def loss(self, batch: Pairs) -> torch.Tensor:
         """Return BCE − kge_weight · Σ_hop mean σ(hᵀ R t) + l2 · mean ‖vectors‖² + weight_l2 · ‖W‖², a scalar."""
         logits, penalty, truth = self.module.parts(batch.users, batch.items)
-        logits = self.data.with_side(logits, batch.users, batch.items)
-        labels = torch.from_numpy(batch.labels).to(logits.device)
-        loss = functional.binary_cross_entropy_with_logits(logits, labels) + self.config.l2 * penalty
-        loss = loss - self.config.kge_weight * truth
+        loss = self.data.log_loss(logits, batch) + self.config.l2 * penalty - self.config.kge_weight * truth
         return loss + self.config.weight_l2 * squared_norm(self._layers) if self._layers else loss
 
 

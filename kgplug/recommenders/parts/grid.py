@@ -7,7 +7,7 @@ from kgplug.training.config import ChosenConfig, Grid
 LIKES_TO_CHOOSE_ON = 100  # likes of a validation set; with fewer, chance would choose the settings
 CHOOSING_FROM = 1_000  # likes of a training set; with fewer, 10 % are too few to choose settings or epochs
 CHOOSING = (0.9, 0.1)  # fractions of rows to train on and to choose on, if there is no validation set
-_NOT_ABOUT_ACCURACY = frozenset({"settings", "device", "backend"})
+_NOT_ABOUT_ACCURACY = frozenset({"settings", "goal", "device", "backend"})
 
 
 def searched(given: ChosenConfig) -> Grid:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import sparse
@@ -71,22 +72,33 @@ class Validation:
             users = np.sort(rng.choice(users, MOST_USERS, replace=False))
             likes = likes.take(np.isin(likes.users, users))
         self._users, self._likes = users, likes
-        negatives = negative_sampler(train, valid).draw(likes.users, np.random.default_rng([seed, _NEGATIVES_STREAM]))
-        usable = negatives >= 0 if items is None else (negatives >= 0) & items[negatives]
-        self._pairs = (
+        self._rows, self._seed = (train, valid), seed
+
+    @cached_property
+    def _pairs(self) -> tuple[np.ndarray, np.ndarray]:
+        """Users and items of the likes, then of the negatives: int64 (n,) each."""
+        likes, rng = self._likes, np.random.default_rng([self._seed, _NEGATIVES_STREAM])
+        negatives = negative_sampler(*self._rows).draw(likes.users, rng)
+        usable = negatives >= 0 if self._items is None else (negatives >= 0) & self._items[negatives]
+        return (
             np.concatenate([likes.users, likes.users[usable]]),
             np.concatenate([likes.items, negatives[usable]]),
         )
+
+    def ndcg(self, model: Recommender) -> np.ndarray:
+        """Return the NDCG@10 of each compared user's list, float64 (n,); [0.0] without validation likes."""
+        if not len(self._users):
+            return np.zeros(1)
+        items, _ = model.recommend(self._users, LISTED, only=self._items)
+        return ndcg(list_hits(items, self._likes, self._users, (LISTED,))[0])
 
     def measure(self, model: Recommender) -> Measured:
         """Measure the lists and scores of a trained model. Without validation likes, all models get the same result."""
         if not len(self._users):
             return Measured(np.zeros(1), 0.5)
-        items, _ = model.recommend(self._users, LISTED, only=self._items)
-        hits = list_hits(items, self._likes, self._users, (LISTED,))[0]
         is_like = np.arange(len(self._pairs[0])) < len(self._likes)
         scores = model.score(*self._pairs)
-        return Measured(ndcg(hits), 0.5 if is_like.all() else auc(is_like, scores))
+        return Measured(self.ndcg(model), 0.5 if is_like.all() else auc(is_like, scores))
 
 
 def spread_of_scores(model: Recommender, liked: sparse.csr_matrix, items: np.ndarray | None = None) -> float:
