@@ -88,7 +88,7 @@ class MKRConfig(SlowLayersConfig):
     head: Literal["dot", "mlp"] = Field("dot", description="score function: dot product or MLP")
     bias: bool = Field(True, description="whether to add user, item and global biases (not in the paper)")
     activation: Literal["tanh", "leaky_relu", "relu"] = Field(
-        "tanh", description="activation of dense layers; ReLU gives user vectors one sign, which slows learning"
+        "tanh", description="activation of dense layers; outputs of ReLU are never negative, which slows learning"
     )
     offset: float = Field(
         1.0,
