@@ -172,7 +172,7 @@ def test_when_memory_runs_out_batches_are_halved_and_the_model_is_that_of_the_sm
     name: str, task: type, error: Exception, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
-    settings = {"embedding_dim": 4, "epochs": 2, "device": "cpu"}
+    settings = {"embedding_dim": 4, "epochs": 2, "device": "cpu"} | ({"negatives_per_like": 1} if name == "MF" else {})
     small = jobs.train(name, data(), Runs(tmp_path / "a"), settings={**settings, "batch_size": 64}, progress=False)
     asked = only_rows(monkeypatch, task, 64, error)
     folder = jobs.train(name, data(), Runs(tmp_path / "b"), settings={**settings, "batch_size": 256}, progress=False)
@@ -201,7 +201,7 @@ def test_if_no_batch_fits_one_sentence_says_what_to_do_and_nothing_is_left(
 def test_a_training_cut_after_its_batches_were_halved_resumes_with_the_smaller_batches(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    settings = {"embedding_dim": 4, "epochs": 6, "device": "cpu", "batch_size": 128}
+    settings = {"embedding_dim": 4, "epochs": 6, "device": "cpu", "batch_size": 128, "negatives_per_like": 1}
     only_rows(monkeypatch, ClickThroughTask, 64, OUT_OF_MEMORY[0])
     whole = jobs.train("MF", data(), Runs(tmp_path / "a"), settings=settings, progress=False)
     batches, epochs, cuts = ClickThroughTask.batches, [], [3]

@@ -103,7 +103,7 @@ def test_help_imports_no_heavy_package(tmp_path: Path) -> None:
 
 
 def test_an_unknown_model_is_refused_with_the_nearest_name(tmp_path: Path) -> None:
-    result = process("train", "KGNC", home=tmp_path)
+    result = process("train", "KGCNN", home=tmp_path)
     assert_one_sentence(result, exit_code=2)
     assert 'Did you mean "KGCN"?' in result.stderr
 

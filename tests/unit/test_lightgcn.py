@@ -210,7 +210,7 @@ def test_facts_of_a_pair_are_counted_as_if_the_user_had_not_liked_it(kept: bool,
 
 
 PLANTED = {
-    "embedding_dim": 16, "epochs": 150, "learning_rate": 0.02, "side_learning_rate": 0.02, "l2": 1e-3, "device": "cpu",
+    "embedding_dim": 16, "epochs": 100, "learning_rate": 0.02, "side_learning_rate": 0.02, "l2": 1e-3, "device": "cpu",
 }  # fmt: skip
 
 

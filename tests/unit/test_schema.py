@@ -106,8 +106,9 @@ def test_a_schema_stored_by_version_0_1_is_read_and_has_the_same_fingerprint(rec
     assert list(schema.model_dump(by_alias=True)["feedback"]) == [
         "type", "direction", "rating", "timestamp", "time_unit", "repeated", "like",
     ]  # fmt: skip
+    split = {"fractions": [0.8, 0.1, 0.1], "seed": 0, "by": "user", "order": "random"}
     for measured_as in ("recommender", "embedding"):
-        old, new = ({"kind": measured_as, "schema": each} for each in (stored, schema.model_dump()))
+        old, new = ({"kind": measured_as, "schema": each, "split": split} for each in (stored, schema.model_dump()))
         assert what_to_read(old) == what_to_read(new)
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import kgplug
 from kgplug import jobs, models
 from kgplug.data.interactions import Interactions
+from kgplug.data.list_hits import list_hits, ndcg
 from kgplug.data.ranking.auc import auc
 from kgplug.errors import DataError, UsageError
 from kgplug.evaluation.ctr import label_pairs
@@ -233,7 +234,7 @@ def test_validation_users_without_a_profile_are_refused() -> None:
 
 
 @pytest.mark.training
-def test_a_search_for_new_users_maximises_their_auc(tmp_path: Path) -> None:
+def test_a_search_for_new_users_maximises_the_ndcg_of_their_lists(tmp_path: Path) -> None:
     interactions, *_ = directors_and_fans(fans=6)
     data, runs = jobs.GraphData(GraphSchema(), interactions, None), Runs(tmp_path)
     found = jobs.tune("EASE", data, runs, trials=3, split=NEW, progress=False)
@@ -241,6 +242,7 @@ def test_a_search_for_new_users_maximises_their_auc(tmp_path: Path) -> None:
     assert valid is not None
     profile, rest = profile_and_rest(valid)
     known = with_profiles(train, profile)
-    pairs = label_pairs(rest, [known, rest], np.random.default_rng(0))
     model = by_profile(EASE(**found.settings).fit(train), known)
-    assert found.best == pytest.approx(auc(pairs.labels, model.score(pairs.users, pairs.items)), abs=1e-6)
+    users = np.unique(rest.likes().users)
+    hits = list_hits(model.recommend(users, 10)[0], rest.likes(), users, (10,))[0]
+    assert found.best == pytest.approx(ndcg(hits).mean(), abs=1e-6)
