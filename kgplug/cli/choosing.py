@@ -156,12 +156,12 @@ def compare(
 
     For recommenders, a star marks each AUC and list metric whose difference from the best model, or from --baseline, is
     more than chance: paired bootstrap over the test users, p < 0.05 after Holm's correction for all comparisons of the
-    table. It says that other users would show a difference, not that another --seed would. With --json, each row has
-    its differences with 95 % intervals.
+    table. A star says that other users would show a difference, not that another --seed would. With --json, each row
+    has its differences with 95 % intervals.
 
     --controls shows what a model gains from its graph. Each model gets two more rows: without the graph, and with a
-    shuffled graph, in which each relation's tails are dealt to other heads. Stars then mark differences from the same
-    model with its graph. The runs of these rows are not among those of `kgplug runs`.
+    shuffled graph, in which the tails of each relation are shuffled among its heads. Stars then mark differences from
+    the same model with its graph. `kgplug runs` does not list the runs of these rows.
 
     Examples: `kgplug compare TransE TransH TransR DistMult -s embedding_dim=32`, `kgplug compare MKR KGCN ItemKNN`,
     `kgplug compare MKR KGCN ItemKNN --baseline ItemKNN`, `kgplug compare MKR --controls`

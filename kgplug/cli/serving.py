@@ -179,8 +179,8 @@ def rules(
 ) -> None:
     """Show the best mined rules of a run, or print them as a plain Cypher query that predicts missing relationships.
 
-    Rules about single nodes (constants) are left out; `kgplug predict` uses them as well. The query needs no kgplug:
-    paste it into any Neo4j client. It applies the rules to the graph as it is then.
+    Rules about single nodes (constants) are not shown, but `kgplug predict` uses them. The query needs no kgplug: paste
+    it into any Neo4j client. It applies the rules to the graph as it is when the query runs.
 
     Examples: `kgplug rules`, `kgplug rules --relation DIRECTED -k 5`, `kgplug rules --relation DIRECTED --cypher`
     """

@@ -1,11 +1,11 @@
 """Whether the difference between two models on one test set is more than chance: a paired bootstrap over users.
 
-Users are the units: a user's rows belong together, and another sample of users is what a result has to hold for. Every
-metric is given as one value per user whose mean is the metric. So list metrics need no preparation, and AUC has the
-values of `kgplug.data.ranking.auc.auc_by_group`.
+Users are the units: a user's rows belong together, and a result has to hold for another sample of users. Each metric is
+given as one value per user; the mean of these values is the metric. So list metrics need no preparation, and AUC has
+the values of `kgplug.data.ranking.auc.auc_by_group`.
 
 Interval and p-value come from the same resamples, studentised and symmetric: with six users or more, the interval
-leaves out 0 if and only if p < 0.05 (P. Hall, J. R. Stat. Soc. B 50(1), 1988). Holm's correction is for all comparisons
+excludes 0 if and only if p < 0.05 (P. Hall, J. R. Stat. Soc. B 50(1), 1988). Holm's correction counts all comparisons
 of one table (S. Holm, Scand. J. Stat. 6(2), 1979).
 """
 
@@ -24,11 +24,11 @@ from kgplug.plain_text import counted
 
 ALPHA = 0.05  # a difference with a lower corrected p-value counts as more than chance
 _RESAMPLES = 10_000
-_RESAMPLES_PER_TEST = 50  # of low p-values, so that the lowest possible one is at most 0.02 after Holm's correction
+_RESAMPLES_PER_TEST = 50  # if p is low: the lowest possible p is then at most 0.02 after Holm's correction
 _FEW = 10  # a p-value is low if fewer of the first resamples reach the observed difference
-_MAX_UNITS = 1_000  # more users are put into so many random groups, which are then resampled
+_MAX_UNITS = 1_000  # more users are put into this many random groups, which are then resampled
 _BLOCK_CELLS = 4_000_000  # resample × unit counts in memory at a time
-_ROUNDING = 1e-12  # variances and means below this, of values with variance 1, are 0
+_ROUNDING = 1e-12  # of values scaled to variance 1, variances and means up to this count as 0
 
 
 @dataclass(frozen=True)
@@ -82,12 +82,12 @@ def compare_by_user(
 ) -> list[Difference]:
     """Compare each model with the best one, or with a baseline that was chosen beforehand.
 
-    The best model is chosen by the values that are then compared. So Holm's correction then counts the comparisons of
-    all pairs of models, not only those with the best.
+    The best model is chosen by the same values that are compared. So without a baseline, Holm's correction counts the
+    comparisons of all pairs of models, not only those with the best.
 
     Args:
         values: Name of each model → its values: one row per user, the same in all, and one column per metric.
-        by: Column whose mean chooses the best model; the first of equal ones.
+        by: Column whose mean chooses the best model; if several are equal, the first.
         baseline: Name of the model with which the others are compared. None: the best one.
         seed: Seed of the bootstrap.
 
@@ -109,11 +109,11 @@ def compare_by_user(
 
 
 def legend(found: Sequence[Difference], by: str) -> list[str]:
-    """Return sentences below a table in which `marks` are shown; [] without differences.
+    """Return the sentences to print below a table that shows `marks`; [] without differences.
 
     Args:
-        found: Differences of the table's models to their baselines.
-        by: Column whose differences that may be chance are named.
+        found: Differences of the table's models from their baselines.
+        by: Column for which the models are named whose differences may be chance.
     """
     if not found:
         return []
@@ -174,10 +174,10 @@ def differences(
     mean, low, high, p = (np.full(shape, np.nan) for _ in range(4))
     users = np.zeros(len(metrics), dtype=np.int64)
     known = np.logical_and.reduce([np.isfinite(frame.to_numpy(dtype=np.float64)) for frame in frames])
-    for together in _equal_columns(known):  # metrics that are known of the same users share their resamples
+    for together in _equal_columns(known):  # metrics that are known for the same users share their resamples
         rows = known[:, together[0]]
         users[together] = n = int(rows.sum())
-        units = [  # one pair at a time, because all users, pairs and metrics may be too much for the memory
+        units = [  # one pair at a time, because all users, pairs and metrics together may not fit in memory
             _grouped((values[one] - values[other]).to_numpy(dtype=np.float64)[np.ix_(rows, together)], seed)
             for one, other in pairs
         ]
@@ -210,8 +210,8 @@ def paired_bootstrap(
 
     The statistic is t = mean / standard error. In a resample of the users, t* is the same statistic for the difference
     between the resample's mean and the sample's. Then p is the share of resamples with |t*| ≥ |t|, and the interval is
-    mean ± q · standard error with the 95 % quantile q of |t*|. No p-value is below 2^(1 - n), the lowest of a test by
-    the signs of n differences. A resample whose users all have one difference has an infinite t*, unless this
+    mean ± q · standard error with the 95 % quantile q of |t*|. No p-value is below 2^(1 - n), the lowest that a sign
+    test of n differences can have. A resample whose users all have the same difference has an infinite t*, unless this
     difference is the mean.
 
     If fewer than 10 resamples reach |t| and the table has many tests, p is computed from more resamples: 50 per test.
@@ -219,8 +219,8 @@ def paired_bootstrap(
     More than 1,000 users are put into 1,000 random groups of equal size, give or take one, and groups are resampled.
 
     Args:
-        apart: A user's metric with one model minus that with the other, float64 (n, c).
-        n_tests: Number of tests in the table, which need lower p-values to be significant together.
+        apart: Each user's metric with one model minus that with the other, float64 (n, c).
+        n_tests: Number of tests in the table. The more tests, the lower the p-values that are significant.
         resamples: Number of resamples.
         seed: Seed of the groups and resamples.
 
@@ -234,7 +234,7 @@ def paired_bootstrap(
 def _grouped(apart: np.ndarray, seed: int) -> np.ndarray:
     """Return the differences of the units that are resampled, float64 (units, c), with the mean of `apart`.
 
-    The units of the same number of users are the same groups of them.
+    With the same seed, the same number of users is always put into the same groups.
     """
     n = len(apart)
     if n <= _MAX_UNITS:
@@ -310,7 +310,7 @@ def _studentised(scaled: np.ndarray, resamples: int, rng: np.random.Generator) -
 def holm(p_values: np.ndarray, *, n_tests: int | None = None) -> np.ndarray:
     """Return p-values after Holm's correction, float64 (m,) → float64 (m,).
 
-    The i-th lowest p-value (i = 1, 2, …) is multiplied by n_tests - i + 1. It then becomes the highest of the results
+    The i-th lowest p-value (i = 1, 2, …) is multiplied by n_tests - i + 1. The result is the highest of these products
     up to i, and at most 1.
 
     Args:
