@@ -9,7 +9,7 @@ from kgplug.data.ranking.threads import row_blocks
 from kgplug.data.values.keys import distinct
 
 MOST_REDRAWS = 10
-DRAWN_AT_ONCE = 4_000_000  # popular members; the temporary arrays of so many take about 150 MB
+DRAWN_AT_ONCE = 4_000_000  # number of popular members drawn at a time; the temporary arrays then take about 150 MB
 
 
 class ComplementSampler:
@@ -102,9 +102,9 @@ def negative_sampler(*known: Interactions) -> ComplementSampler:
 class TailCorrupter:
     """Draws corrupt tails: tails that do not form a triple of `triples` with a given head and relation.
 
-    A corrupt tail comes from the range of the relation: the tails of all triples with that relation. Tails drawn from
-    all entities could be recognised by their kind alone (a person is not a genre), so a model would learn only the
-    kinds.
+    A corrupt tail comes from the range of the relation: the tails of all triples with that relation. If tails were
+    drawn from all entities, a model could recognise them by their kind alone (a person is not a genre), and would learn
+    only the kinds.
 
     Args:
         triples: int64 (n, 3), head, relation, tail.

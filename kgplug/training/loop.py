@@ -28,7 +28,7 @@ from kgplug.training.device import one_thread
 from kgplug.training.interruption import Interruption
 from kgplug.training.tensors import forked_rng
 
-SMOOTHED = 3  # last epochs whose mean NDCG chooses the best epoch; the NDCG of one epoch depends much on chance
+SMOOTHED = 3  # number of last epochs whose mean NDCG chooses the best one; that of one epoch depends much on chance
 ONE_THREAD_BELOW = 4_000_000  # `step_floats`; on two cores, KGCN with 1 million is a third slower with two threads
 
 
@@ -83,7 +83,7 @@ class History:
 
     @property
     def metric(self) -> list[float]:
-        """The metric of each epoch that chooses the best one: the mean NDCG of the last epochs, or `validation`."""
+        """For each epoch, the metric that chooses the best one: the mean NDCG of the last epochs, or `validation`."""
         if not self.lists:
             return self.validation
         recent = (self.lists[max(0, last - SMOOTHED) : last] for last in range(1, len(self.lists) + 1))
@@ -117,8 +117,8 @@ def train(
     """Train for `epochs` epochs, or until validation has not improved for `patience` epochs.
 
     Afterwards the module has the weights of the best epoch; without validation data, those of the last epoch. The best
-    epoch is the one with the best validation metric or, with `lists`, the best NDCG (`History.metric`). In that case,
-    training stops when neither has improved.
+    epoch is the one with the best validation metric or, with `lists`, the best NDCG (`History.metric`). With `lists`,
+    training stops when neither of the two metrics has improved.
 
     Args:
         task: The model's task.

@@ -22,8 +22,8 @@ class ClickThroughConfig(TrainedConfig):
     init_scale: float = Field(0.1, gt=0, description="standard deviation of the initial vectors")
     goal: Literal["lists", "clicks"] = Field(
         "lists",
-        description='how the validation set chooses epochs and settings: for "lists" by NDCG@10 (models that score all '
-        'items slowly: by AUC); for "clicks" by AUC, for good probabilities',
+        description='what chooses epochs and settings on the validation set; "lists": NDCG@10 (AUC in models that '
+        'score all items slowly); "clicks": AUC, for good probabilities',
     )
     negatives_per_like: int = Field(1, ge=1, description="number of negatives that are drawn for each like")
     negative_popularity: float = Field(
@@ -32,7 +32,7 @@ class ClickThroughConfig(TrainedConfig):
         le=2,
         description="power p: an item is a negative with a chance proportional to (1 + likes)^p",
     )
-    exclude_low_rated: bool = Field(True, description="whether items that the user rated low are never negatives")
+    exclude_low_rated: bool = Field(True, description="whether to exclude items that the user rated low from negatives")
     side: bool = Field(
         False, description="whether to add the side term, a score from counts of likes and shared facts (not in papers)"
     )
@@ -80,9 +80,9 @@ class KnowledgeConfig(ClickThroughConfig):
     MKR's AUC from .857 to .869 and KGCN's from .8766 to .8773. On MovieLens-100K (35 likes per user), it changed each
     AUC by at most .002.
 
-    With few likes an epoch has few steps, and the vectors overfit before the side term has learnt. So the side term's
-    learning rate is then three times as high. The table shows the validation AUC with the normal → the tripled rate,
-    on two random samples of users of Book-Crossing per size:
+    If likes are few, an epoch has few steps, and the vectors overfit before the side term has learnt. So the side
+    term's learning rate is then three times as high. The table shows the validation AUC with the normal → the tripled
+    rate, on two random samples of users of Book-Crossing per size:
 
     | users | KGCN                     | MKR                      |
     |-------|--------------------------|--------------------------|

@@ -40,7 +40,7 @@ class Pairs:
         return len(self.users)
 
     def matched(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the position of each negative and of its like, int64 (m,) each: (likes, negatives).
+        """Return (likes, negatives): the position of each negative's like, and of the negative, int64 (m,) each.
 
         The likes must come first, as in the batches of `ClickThroughData`. Likes of a user who likes all items have no
         negative, so they are left out.
@@ -174,15 +174,15 @@ class ClickThroughData:
     def log_loss(self, own: torch.Tensor, pairs: Pairs, *, own_weight: float = 0.0) -> torch.Tensor:
         """Return the mean log loss of training pairs with the side term, a scalar.
 
-        All negatives of a like together count as much as the like. If popular items are drawn more often, the logs of
-        their chances are subtracted from the logits in the loss, so the logits themselves learn what they would learn
-        from uniform draws: log odds, as in noise-contrastive estimation (M. Gutmann, A. Hyvärinen, AISTATS 2010).
+        All negatives of a like together count as much as the like. If popular items are drawn more often, the loss
+        subtracts the logs of their chances from the logits. So the logits themselves learn the log odds that they would
+        learn from uniform draws, as in noise-contrastive estimation (M. Gutmann, A. Hyvärinen, AISTATS 2010).
 
         Args:
             own: The model's logits without the side term, (n,).
             pairs: Likes and negatives.
-            own_weight: Weight w of the log loss of `own`. If w > 0 and there is a side term, the result is the mean of
-                the log losses with and without the side term, with the weights 1 and w.
+            own_weight: Weight w of the log loss of `own`. If w > 0 and there is a side term, the result is the weighted
+                mean of the log losses with the side term (weight 1) and without it (weight w).
         """
         loss = _log_loss(self.with_side(own, pairs.users, pairs.items), pairs)
         if self.side is None or not own_weight:

@@ -51,9 +51,9 @@ class CFKG(Recommender):
 
     A like is a triple (user, likes, item) next to the triples of the graph, and score(u, i) is the embedding's score of
     such a triple. The paper learns (h + r) · t by a softmax loss; here the embedding is any PyKEEN model with kgplug's
-    settings for it, by default TransE, −‖h + r − t‖. The AUC of validation likes decides when training stops. New users
-    get scores by a linear map from the vectors of their likes, fitted to the scores of the training users, because most
-    embeddings have no other way.
+    settings for it, by default TransE, −‖h + r − t‖. The AUC of validation likes decides when training stops. Most
+    embeddings have no way to score new users. So a linear map, fitted to the scores of the training users, computes a
+    new user's scores from the vectors of the liked items.
     """
 
     name = "CFKG"
@@ -86,7 +86,7 @@ class CFKG(Recommender):
         self._train(data)
 
     def _train(self, data: TrainingData) -> None:
-        """Train the embedding, until the AUC of the validation pairs no longer improves if there are any."""
+        """Train the embedding. If there are validation pairs, stop when their AUC no longer improves."""
         graph = CollaborativeTriples.build(data)
         self.embedding = self._untrained()
         labels = np.full(graph.n_nodes, "", dtype=object)

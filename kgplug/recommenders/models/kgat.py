@@ -49,7 +49,7 @@ class KGATConfig(KnowledgeConfig):
     batch_size: int = Field(4096, ge=1, description="number of pairs per step: likes and negatives")
     kge_batch_size: int = Field(4096, ge=1, description="number of triples per step of TransR")
     n_layers: int = Field(
-        2, ge=1, description="number of propagation steps; from the second on, each has half the dimensions"
+        2, ge=1, description="number of propagation steps; from the second on, each halves the number of dimensions"
     )
     l2: float = Field(2e-2, ge=0, description="weight of the squared norms of the batch's vectors before propagation")
     learning_rate: float = Field(5e-3, gt=0, description="learning rate of Adam")
@@ -72,8 +72,8 @@ class KGAT(PropagatedRecommender, TrainedRecommender):
 
     As in the authors' code, weights are recomputed once per epoch and have no gradient in the steps of BPR; each output
     is scaled to length one before it is concatenated; and an epoch has all steps of BPR, then all of TransR. Unlike
-    there, an inverse relation has the same M_r and the vector −r instead of its own, and a corrupt tail is one that the
-    relation has elsewhere (`TailCorrupter`). The side term, where it is on, is not in the paper.
+    there, an inverse relation has the same M_r, and −r instead of a vector of its own. A corrupt tail is drawn from the
+    relation's tails in other triples (`TailCorrupter`). The side term, where it is on, is not in the paper.
     """
 
     name = "KGAT"

@@ -52,7 +52,7 @@ class KGINConfig(KnowledgeConfig):
         'information ("mi")',
     )
     independence_weight: float = Field(1e-4, ge=0, description="weight of the dependence of intents")
-    temperature: float = Field(0.2, gt=0, description='divides the cosines in independence="mi"')
+    temperature: float = Field(0.2, gt=0, description='divisor of the cosines if independence="mi"')
     residual: bool = Field(
         True, description="whether the mean of the liked items is added to a user's message, as in the authors' code"
     )
@@ -70,15 +70,15 @@ class KGIN(PropagatedRecommender, TrainedRecommender):
     """KGIN (X. Wang et al., WWW 2021, "Learning Intents behind Interactions with Knowledge Graph for Recommendation").
 
     An intent is a mixture of relation vectors, e_p = Σ_r softmax_r(w_rp) e_r. In each layer a user's vector becomes
-    Σ_p β(u, p) e_p ∘ mean of the liked items' vectors, with β = softmax_p(e_p · u), and an entity's vector the mean of
-    e_r ∘ v over its neighbours v. The score is the product of the sums over all layers, learnt by BPR, so it is not a
-    probability; a penalty keeps the intents apart.
+    Σ_p β(u, p) e_p ∘ mean of the liked items' vectors, with β = softmax_p(e_p · u). An entity's vector becomes the mean
+    of e_r ∘ v over its neighbours v. The score is the product of the sums over all layers, learnt by BPR, so it is not
+    a probability. A penalty keeps the intents different.
 
     As in the authors' code, each layer's output is scaled to length one, and a relation and its inverse have a vector
     each. Unlike there, and as in the paper, β compares a user's unpropagated vector with the e_p in all layers, and the
     penalty compares the e_p; all edges are used in each step (the code draws half of them). `residual=False` gives the
-    paper's user message. The side term, where it is on, is not in the paper. The authors' training stops on the test
-    set; here the validation set decides.
+    paper's user message. The side term, where it is on, is not in the paper. The test set decides when the authors'
+    training stops; here the validation set does.
     """
 
     name = "KGIN"

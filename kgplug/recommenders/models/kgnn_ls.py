@@ -39,9 +39,10 @@ class KGNNLS(KGCN):
     """KGNN-LS (H. Wang et al., KDD 2019, "Knowledge-aware Graph Neural Networks with Label Smoothness Regularization
     for Recommender Systems").
 
-    The network is that of KGCN. Label smoothness hides the like or negative of each pair, propagates the labels of the
-    user's other items over the user's weighted graph (with the attention as weights), and adds the log loss of the
-    hidden label that this predicts (leave-one-out, eqs. 8 and 9). So it trains the attention, not the entity vectors.
+    The network is that of KGCN. Label smoothness hides the label of each pair (like or negative). It propagates the
+    labels of the user's other items over the user's weighted graph, with the attention as weights. This predicts the
+    hidden label, and the log loss of the prediction is added to the loss (leave-one-out, eqs. 8 and 9). So label
+    smoothness trains the attention, not the entity vectors.
     The receptive field is a sample of neighbours, as in the authors' code, and its weights are softmax attention.
     """
 

@@ -1,4 +1,4 @@
-"""RP3beta: a random walk of three steps, from a user over liked items and their users to items."""
+"""RP3beta: random walks of three steps, from a user to a liked item, to another user who likes it, to an item."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class RP3betaConfig(ListsConfig):
 
 
 class RP3beta(ChosenSimilarity):
-    """Scores an item by random walks of three steps: from a user to an item, to another user, to the item.
+    """Scores an item by random walks of three steps: from a user to a liked item, to another user, to the item scored.
 
     score(u, i) = Σ_j Σ_v (p_uj p_jv p_vi)^α / d_i^β, where a step from a user to one of n likes has p = 1 / n, a step
     from an item to one of the n users who like it has p = 1 / n, and d_i is the number of users who like i. The first p

@@ -28,10 +28,10 @@ class SLIMConfig(ListsConfig):
     grid: ClassVar[Grid] = {"l2": 4.0, "l1": 3.0, **ListsConfig.grid}
 
     l1: float | None = Field(
-        None, ge=0, description="weight of the sum of weights (L1); by default the mean weight of a like"
+        None, ge=0, description="weight of L1, the sum of item-item weights; by default the mean weight of a like"
     )
     l2: float | None = Field(
-        None, gt=0, description="weight of the squared norms; by default 50 times the mean weight of a like"
+        None, gt=0, description="weight of L2, the squared norms; by default 50 times the mean weight of a like"
     )
     user_power: float = Field(
         0.5,
@@ -46,8 +46,8 @@ class SLIM(ChosenSimilarity):
 
     W minimises ½ ‖D^½ (X − X W)‖² + ½ l2 ‖W‖² + l1 ‖W‖₁ (eq. 3), where D holds the weights of users (I in the paper).
     Each column is solved separately, by coordinate descent, until no weight changes by more than 1e-6. W_ji can be
-    positive only if more than l1 users (by weight) like both items, so no other items are tried. Memory is needed for
-    the likes and for the positive weights.
+    positive only if the users who like both items have a total weight above l1, so no other items are tried. Memory is
+    needed for the likes and for the positive weights.
 
     Source: X. Ning, G. Karypis, "SLIM: Sparse Linear Methods for Top-N Recommender Systems", ICDM 2011; coordinate
     descent: J. Friedman, T. Hastie, R. Tibshirani, "Regularization Paths for Generalized Linear Models via Coordinate
@@ -70,7 +70,7 @@ class SLIM(ChosenSimilarity):
         return np.maximum(np.diff(self.likes.indptr), 1.0) ** -self.config.user_power
 
     def _penalties(self) -> dict[str, float]:
-        """Return l1 and l2. By default they are proportional to the mean weight of a like."""
+        """Return l1 and l2. By default they are proportional to the mean weight of a like, which is its user's."""
         mean_weight = float(self._weights() @ np.diff(self.likes.indptr)) / self.likes.nnz
         given = {"l1": self.config.l1, "l2": self.config.l2}
         return {name: _PENALTIES[name] * mean_weight if value is None else value for name, value in given.items()}
