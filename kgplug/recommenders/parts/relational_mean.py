@@ -79,8 +79,8 @@ class _RelationalMean(torch.autograd.Function):
         to_x, to_relations = np.zeros_like(x), np.zeros_like(relations)
         starts, along, sources = ctx.edges
         both = (
-            lambda: _gradient_of_vectors(relations, starts, along, sources, grad, to_x),
-            lambda: _gradient_of_relations(x, starts, along, sources, grad, to_relations),
+            lambda: _add_gradient(relations, starts, along, sources, grad, to_x),
+            lambda: _add_gradient(x, starts, sources, along, grad, to_relations),
         )
         share(lambda fill: fill(), both, threads=_threads(int(starts[-1]) * x.shape[1]))
         return torch.from_numpy(to_x), torch.from_numpy(to_relations), None
@@ -110,15 +110,23 @@ def _means(
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"contract"})
-def _gradient_of_vectors(
-    relations: np.ndarray,
+def _add_gradient(
+    others: np.ndarray,
     starts: np.ndarray,
-    along: np.ndarray,
-    sources: np.ndarray,
+    other_of: np.ndarray,
+    own_of: np.ndarray,
     grad: np.ndarray,
-    to_x: np.ndarray,
+    to_own: np.ndarray,
 ) -> None:
-    """Add the gradient of `x` in `_means` to `to_x`, float32 (m, d). `grad` is the gradient of `means`, (n, d)."""
+    """Add the gradient of one factor of the products in `_means`, the vectors or the relations, to `to_own`.
+
+    Args:
+        others: Rows of the other factor, float32 (k, d).
+        starts: As in `_means`.
+        other_of, own_of: Row of each edge in `others` and in `to_own`, integer (n_edges,).
+        grad: Gradient of `means`, float32 (n, d).
+        to_own: float32 (m, d).
+    """
     n, d = grad.shape
     scaled = np.empty(d, dtype=np.float32)
     for i in range(n):
@@ -126,28 +134,6 @@ def _gradient_of_vectors(
         for j in range(d):
             scaled[j] = share * grad[i, j]
         for edge in range(starts[i], starts[i + 1]):
-            change, r = to_x[sources[edge]], relations[along[edge]]
+            change, other = to_own[own_of[edge]], others[other_of[edge]]
             for j in range(d):
-                change[j] += r[j] * scaled[j]
-
-
-@numba.njit(cache=True, nogil=True, fastmath={"contract"})
-def _gradient_of_relations(
-    x: np.ndarray,
-    starts: np.ndarray,
-    along: np.ndarray,
-    sources: np.ndarray,
-    grad: np.ndarray,
-    to_relations: np.ndarray,
-) -> None:
-    """Add the gradient of `relations` in `_means` to `to_relations`. `grad` is the gradient of `means`, (n, d)."""
-    n, d = grad.shape
-    scaled = np.empty(d, dtype=np.float32)
-    for i in range(n):
-        share = np.float32(1) / np.float32(max(1, starts[i + 1] - starts[i]))
-        for j in range(d):
-            scaled[j] = share * grad[i, j]
-        for edge in range(starts[i], starts[i + 1]):
-            change, vector = to_relations[along[edge]], x[sources[edge]]
-            for j in range(d):
-                change[j] += vector[j] * scaled[j]
+                change[j] += other[j] * scaled[j]
