@@ -53,6 +53,12 @@ class Propagation:
 class PropagatedRecommender(FactorRecommender):
     """A recommender whose factors are computed by propagation over the whole graph."""
 
+    network: Any
+
+    def _settle(self) -> None:
+        self.network.eval()
+        self.factors = self.trained_factors().averaged(self.liked)
+
     @abstractmethod
     def trained_factors(self) -> Factors:
         """Return the user and item factors, computed by propagation with the current weights."""

@@ -132,9 +132,6 @@ class HiddenEdgeGCN(PropagatedRecommender, TrainedRecommender):
         scale, bias = self.network.scale.item(), self.network.item_bias.cpu().numpy()
         return Factors(scale * users, items, np.zeros(len(users), dtype=np.float32), bias)
 
-    def _settle(self) -> None:
-        self.factors = self.trained_factors().averaged(self.liked)
-
     def _release(self) -> None:
         del self._graph
 

@@ -95,10 +95,6 @@ class KGAT(PropagatedRecommender, TrainedRecommender):
         graph = self.network.attentive_graph(self._triples)
         return Factors.without_bias(*(part.cpu().numpy() for part in self.network(graph)))
 
-    def _settle(self) -> None:
-        self.network.eval()
-        self.factors = self.trained_factors().averaged(self.liked)
-
 
 class KGATTask:
     """Trains KGAT: in each epoch all steps of BPR, then all steps of TransR."""

@@ -99,10 +99,6 @@ class KGIN(PropagatedRecommender, TrainedRecommender):
         network = self.network
         return Factors.without_bias(*(part.cpu().numpy() for part in network(network.intent_vectors())))
 
-    def _settle(self) -> None:
-        self.network.eval()
-        self.factors = self.trained_factors().averaged(self.liked)
-
 
 class KGINTask(GradientTask):
     """Trains KGIN. Each step propagates the vectors of all users and entities once."""

@@ -120,9 +120,6 @@ class LightGCN(PropagatedRecommender, TrainedRecommender):
         users, items = (part.contiguous().cpu().numpy() for part in self.propagated())
         return Factors(users, items, bias[:n_users] + network.global_bias.item(), bias[n_users:])
 
-    def _settle(self) -> None:
-        self.factors = self.trained_factors().averaged(self.liked)
-
     def _release(self) -> None:
         del self._graph
 
