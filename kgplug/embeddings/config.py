@@ -114,7 +114,8 @@ def embedding_config(name: str, settings: dict[str, Any]) -> EmbeddingConfig:
             do not fit together.
     """
     entry = EMBEDDINGS[name]
-    training = settings.get("training", "negatives" if settings.keys() & set(OF_NEGATIVES) else entry.training)
+    by_negatives = any(settings.get(setting) not in (None, {}) for setting in OF_NEGATIVES)
+    training = settings.get("training", "negatives" if by_negatives else entry.training)
     defaults = entry.defaults if training == "negatives" else entry.against_all
     merged = {**defaults, "training": training, **settings}
     given = settings.get("model_settings", {})

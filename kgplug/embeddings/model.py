@@ -203,13 +203,13 @@ class EmbeddingModel(LinkPredictor):
         validation = Validation(held_out, knowledge.triples) if isinstance(held_out, np.ndarray) else held_out
         if self.config.training != "negatives":
             form = query_form(self.module)
-            if form is None or freeze:
-                found = "--freeze" if freeze else f"model_settings={self.config.model_settings}"
+            if form is None:
                 raise UsageError(
-                    f'{self.name} with {found} cannot be trained with training="{self.config.training}". Omit it, or '
-                    'set training="negatives".'
+                    f"{self.name} with model_settings={self.config.model_settings} cannot score all entities by one "
+                    f'matrix product, which training="{self.config.training}" needs. Omit model_settings, or set '
+                    'training="negatives".'
                 )
-            return QueryTask(self.module, form, self.config, knowledge.triples, validation=validation)
+            return QueryTask(self.module, form, self.config, knowledge.triples, validation=validation, frozen=frozen)
         return TripleTask(self.module, self.config, positives, validation=validation, frozen=frozen)
 
     def _take_over(self, earlier: EmbeddingModel, positives: np.ndarray) -> CarriedOver:

@@ -16,9 +16,10 @@ from pykeen.models import ERModel
 from torch.nn import functional
 
 from kgplug.embeddings.config import EmbeddingConfig
+from kgplug.embeddings.parts.frozen import CarriedOver, Frozen
 from kgplug.embeddings.parts.queries import QueryForm, query_vectors, real_vectors, relation_rows
 from kgplug.embeddings.parts.softmax_loss import BLOCK_FLOATS, Targets, softmax_loss
-from kgplug.embeddings.training import acting_parts, is_regularised, validation_metric
+from kgplug.embeddings.training import acting_parts, concerned, is_regularised, validation_metric
 from kgplug.embeddings.validation import LabelledTriples, Validation
 from kgplug.training.adagrad import Adagrad
 from kgplug.training.adam import Adam, Optimizer
@@ -133,6 +134,10 @@ class QueryTask:
         config: The model's settings.
         triples: int64 (n, 3), the training triples, in the knowledge graph's indices.
         validation: As in `TripleTask`.
+        frozen: Rows of the module's tables that training leaves unchanged; None: all rows are trained.
+
+    Raises:
+        UsageError: `frozen` leaves no triple to train on.
     """
 
     def __init__(
@@ -143,8 +148,13 @@ class QueryTask:
         triples: np.ndarray,
         *,
         validation: Validation | LabelledTriples | None,
+        frozen: CarriedOver | None = None,
     ) -> None:
         self.module: torch.nn.Module = module
+        self.frozen = None if frozen is None else Frozen(module, frozen, whole_tables=True)
+        if frozen is not None:
+            relations = frozen.relations[::2] if module.use_inverse_triples else frozen.relations
+            triples = concerned(triples, CarriedOver(frozen.entities, relations))
         self.model, self.config, self.validation, self.device = module, config, validation, module.device
         self.loss = QueryLoss(module, form, config)
         most_answers = MOST_ANSWERS if config.training == "1-vs-all" else None
@@ -186,6 +196,8 @@ class QueryTask:
         with torch.no_grad():
             for finish in self.finishers:
                 finish()
+            if self.frozen is not None:
+                self.frozen.restore()
         return loss.detach().reshape(())
 
     def validate(self) -> float | None:

@@ -129,9 +129,7 @@ class TripleTask:
         self.module: torch.nn.Module = module
         self.frozen = None if frozen is None else Frozen(module, frozen)
         if frozen is not None:
-            positives = frozen.concerned(positives)
-            if len(positives) == 0:
-                raise UsageError("There is nothing new to train: every triple is between known nodes. Omit --freeze.")
+            positives = concerned(positives, frozen)
         self.model, self.config, self.positives, self.validation = module, config, positives, validation
         self.device = module.device  # kept, because PyKEEN searches all modules for it
         self.loss, self.corrupt = BatchLoss(module), corrupter(positives, config, n_entities=module.num_entities)
@@ -251,6 +249,18 @@ class TripleTask:
         for table in self.tables:
             self._take_rows(table, all_rows)
         return validation_metric(self.model, self.validation)
+
+
+def concerned(triples: np.ndarray, frozen: CarriedOver) -> np.ndarray:
+    """Return the triples, int64 (n, 3), that contain an entity or relation that is not frozen: int64 (m, 3).
+
+    Raises:
+        UsageError: There is none.
+    """
+    found = frozen.concerned(triples)
+    if len(found) == 0:
+        raise UsageError("There is nothing new to train: every triple is between known nodes. Omit --freeze.")
+    return found
 
 
 def validation_metric(model: ERModel[Any, Any, Any], validation: Validation | LabelledTriples | None) -> float | None:

@@ -255,8 +255,13 @@ def test_new_entities_continue_an_earlier_run_with_inverse_relations() -> None:
     np.testing.assert_allclose(later.entity_vectors()[kept], earlier.entity_vectors(), atol=1e-6)
     for part, values in earlier.relation_vectors().items():
         np.testing.assert_allclose(later.relation_vectors()[part], values, atol=1e-6)
-    with pytest.raises(UsageError, match=r'--freeze cannot be trained with training="1-vs-all"'):
-        EmbeddingModel("ComplEx", **FEW).fit(grown, start=earlier, freeze=True)
+    for name, optimizer in (("ComplEx", "adagrad"), ("TransE", "adam")):
+        settings = {**FEW, "optimizer": optimizer, "learning_rate": 0.02, "epochs": 10}
+        earlier = EmbeddingModel(name, **settings).fit(graph)
+        frozen = EmbeddingModel(name, **settings).fit(grown, start=earlier, freeze=True)
+        assert np.array_equal(frozen.entity_vectors()[kept], earlier.entity_vectors())
+        assert all(np.array_equal(frozen.relation_vectors()[p], v) for p, v in earlier.relation_vectors().items())
+        assert frozen.history["losses"][-1] < frozen.history["losses"][0]
 
 
 @pytest.mark.parametrize(
@@ -280,7 +285,7 @@ def test_settings_that_do_not_fit_are_refused(name: str, settings: dict, message
 def test_another_norm_cannot_be_trained_on_queries() -> None:
     graph, _ = ring()
     settings = {"training": "1-vs-all", "model_settings": {"scoring_fct_norm": 1}}
-    with pytest.raises(UsageError, match=r"TransE with model_settings=.*'scoring_fct_norm': 1.* cannot be trained"):
+    with pytest.raises(UsageError, match=r"TransE with model_settings=.*'scoring_fct_norm': 1.* cannot score all"):
         EmbeddingModel("TransE", **settings).fit(graph)
 
 

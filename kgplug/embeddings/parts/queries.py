@@ -1,7 +1,7 @@
 """Models whose scores of all entities are one matrix product: a query vector against each entity's vector.
 
 A query asks for the missing end of a triple. Its code is 2r if the tail is missing, (h, r, ?), and 2r + 1 if the head
-is, (?, r, t). In a module with inverse relations, PyKEEN's indices of a relation and its inverse are also 2r and 2r + 1.
+is, (?, r, t). In a module with inverse relations, 2r and 2r + 1 are also the indices of a relation and its inverse.
 """
 
 from __future__ import annotations
