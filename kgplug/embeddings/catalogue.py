@@ -164,6 +164,7 @@ EMBEDDINGS: dict[str, EmbeddingEntry] = {
         "Bordes et al., NeurIPS 2013", "the first to try: fast, good neighbours", _TRANSLATION,
         # Best on MovieLens-100K's graph among margins .5 and 1, batches of 2,048 to 8,192, and 2 to 16 negatives.
         defaults={"epochs": 20, "loss_settings": {"margin": 0.5}}, one_product=True,
+        against_all={"reciprocal": True, "optimizer": "adagrad", "learning_rate": 0.1, "temperature": 0.2},
     ),
     "TransF": EmbeddingEntry("Feng et al., KR 2016", "translations that only need a direction", _TRANSLATION),
     "TransH": EmbeddingEntry(

@@ -31,7 +31,18 @@ def pykeen_graph(dataset: object) -> tuple[KnowledgeGraph, np.ndarray, np.ndarra
 
 @pytest.mark.parametrize(
     ("name", "settings"),
-    [("DistMult", {}), ("TransE", {}), ("TransH", {}), ("TransR", {}), ("CompGCN", {}), ("ComplEx", {})],
+    [
+        ("DistMult", {}),
+        ("DistMult", {"training": "negatives"}),
+        ("TransE", {}),
+        ("TransE", {"reciprocal": True}),
+        ("TransH", {}),
+        ("TransH", {"reciprocal": True}),
+        ("TransR", {}),
+        ("CompGCN", {}),
+        ("ComplEx", {}),
+        ("RotatE", {"training": "kvsall", "reciprocal": True}),
+    ],
 )
 def test_figures_are_those_of_pykeens_evaluator(name: str, settings: dict) -> None:
     from pykeen.datasets import UMLS
