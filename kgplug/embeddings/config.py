@@ -10,7 +10,7 @@ from kgplug.embeddings.catalogue import EMBEDDINGS
 from kgplug.errors import UsageError
 from kgplug.training.config import LEARNING_RATES, DataSize, ModelConfig, Range, Space, make_config
 
-MOST_QUERIES = 512  # default of `batch_size` if all entities are scored; more per step learn less per epoch
+MOST_QUERIES = 512  # default of `batch_size` if all entities are scored
 OF_NEGATIVES = ("negatives", "negative_sampling", "loss", "loss_settings")
 OF_ALL_ENTITIES = ("temperature", "label_smoothing", "l2", "n3", "entity_dropout", "relation_dropout")
 
