@@ -15,16 +15,17 @@ same edition. A query first reads one of these two numbers, then the data with t
     MATCH (:User {id: 42})-[r:RECOMMENDS {model: 'MKR', edition: edition}]->(item) RETURN item, r.rank
 
 Neo4j reads committed data relationship by relationship, so a query during a commit may see only a part of the commit.
-Therefore no list is ever changed while it serves, and a query that first reads the number sees either the old run or
-the new one.
+Therefore no list is ever changed while it serves. A query that first reads the number sees either all of the old run
+or all of the new one.
 
-`previous` is the number of the run that served before, and `predicted` lists the runs that have PREDICTED edges.
+`previous` is the number of the run that served before this one. `predicted` lists the runs that have PREDICTED edges.
 For people who browse the graph, (model)-[:SERVES]->(run)-[:PREVIOUS]->(run) shows the serving and the previous run.
 
-The node of a run stores, in parallel lists with one entry per label, the name of the property with the run's vectors
-and the name of the vector index on it. These names are stored before the property and the index are created. So if a
-publishing process dies, everything that it wrote can be found. A run is "building" while it is written, then "serving",
-then "previous" (it can serve again at once), and finally "dropping" while it is deleted.
+The node of a run has parallel lists with one entry per node label. `properties` names the property that holds the
+run's vectors, and `indexes` names the vector index on this property. These names are stored before the property and the
+index are created. So if a publishing process dies, everything that it wrote can be found. The status of a run is
+"building" while it is written, then "serving", then "previous" (it can serve again at once), and finally "dropping"
+while it is deleted.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ from kgplug.graph.queries import quote
 from kgplug.strict_json import dumps
 
 # What kgplug itself writes into a graph. A relationship of these types is kgplug's if its model and run are in this
-# catalogue (`kgplug.graph.ownership`); otherwise another program wrote it. No training reads what kgplug wrote.
+# catalogue (`kgplug.graph.ownership`); otherwise another program wrote it. Training never reads what kgplug wrote.
 RECOMMENDS, SIMILAR_TO, PREDICTED = OWN_RELATIONSHIPS = ("RECOMMENDS", "SIMILAR_TO", "PREDICTED")
 OWN_LABELS = ("KgplugModel", "KgplugRun", "KgplugRelation")
 
@@ -54,7 +55,7 @@ _CONSTRAINTS = (
 )
 _CONSTRAINT_NAMES = ("kgplug_model_name", "kgplug_run_id", "kgplug_run_number")
 _LABEL_IN_NAME = 40  # maximum number of characters of a label in an index's name
-_OWN_FIELDS = ("metrics", "artefact", "schema", "graph")  # details that are stored as properties of their own
+_OWN_FIELDS = ("metrics", "artefact", "schema", "graph")  # details that each have a property; the rest is in `params`
 
 _FIELDS = """run {.id, .model, .number, .edition, .staged, .status, .labels, .properties, .indexes, .dimensions,
     .params, .metrics, .artefact, .schema, .graph, .rates, .vectors_digest, .lists_digest,
@@ -118,17 +119,18 @@ class RunRecord:
     Attributes:
         id, model: id of the run, and the name under which it is published.
         number: number of the run, unique among its model's runs; None until the run is in the graph.
-        edition: edition of the lists it serves: the number that their edges carry; None until the run has served for
-            the first time.
-        staged: edition of lists that are being written and do not serve yet; None if there are none.
+        edition: number that the edges of the run's lists have as a property; None until the run first serves.
+        staged: edition number of lists that are being written and do not serve yet; None if there are none.
         status: "building", "serving", "previous" or "dropping".
-        labels, properties, indexes, dimensions: lists with one entry per label whose nodes have vectors: the label, the
-            property with the vectors, the name of the vector index ("" if there is none), and the length of a vector.
-        details: facts about the training and about how the lists were made.
-        rates: vectors and edges that its publish wrote per second: {"vectors": …, "edges": …}.
-        created, published: ISO times of the first write, and of the last time it began to serve (None before that).
-        vectors_digest: sha256 of the vectors that the publish writes; None until those of an earlier publish are
-            replaced.
+        labels, properties, indexes, dimensions: parallel lists with one entry per label whose nodes have vectors: the
+            label, the property with the vectors, the name of the vector index ("" if there is none), and the length of
+            a vector.
+        details: facts about the training (such as settings, metrics and schema) and the options of the publish.
+        rates: number of vectors and of edges that were written per second: {"vectors": …, "edges": …}.
+        created: ISO time at which the record was first written.
+        published: ISO time at which the run last began to serve; None before that.
+        vectors_digest: sha256 of the run's vectors. If the run is published again with different vectors, None until
+            all old vectors are overwritten.
         lists_digest: sha256 of the lists in `edition`.
     """
 
@@ -186,7 +188,7 @@ def known_models(connection: Connection) -> list[str]:
 
 
 def planned_record(publication: Publication, *, vectors_digest: str, lists_digest: str) -> RunRecord:
-    """Return the record that a publication's run will have; it names the vectors' property and the vector indexes."""
+    """Return the record that a publication's run will have, with names for its vector property and vector indexes."""
     name = property_name(publication.model, publication.run)
     indexes: list[str] = []
     for number, nodes in enumerate(publication.vectors):
@@ -206,7 +208,7 @@ def planned_record(publication: Publication, *, vectors_digest: str, lists_diges
 
 
 def property_name(model: str, run: str) -> str:
-    """Return the name of the node property for a run's vectors, made of the model's name and the run's id."""
+    """Return the name of the node property that holds a run's vectors. It is built from model name and run id."""
     model, run = _slug(model).lower(), _slug(run)
     return f"kgplug_{run}" if run.lower().startswith(model) else f"kgplug_{model}_{run}"
 
@@ -269,14 +271,14 @@ def begin(connection: Connection, record: RunRecord, token: str, *, stage: bool)
     Args:
         connection: connection to the database.
         record: record of the run.
-        token: token of the lease on its model.
-        stage: True: the run keeps its staged edition (`RunRecord.staged`), or gets a new one. False: it is cleared.
+        token: token of the lease (`kgplug.graph.publishing.lease`) by which this process has locked the run's model.
+        stage: True: keep the run's staged edition (`RunRecord.staged`), or assign one if it has none. False: clear it.
 
     Returns:
         The record with its number and the staged edition.
 
     Raises:
-        GraphError: the lease is lost.
+        GraphError: this process no longer holds the lease.
     """
     rows = connection.write_rows(_BEGIN, **_parameters(record), token=token, stage=stage)
     if not rows:
@@ -291,12 +293,12 @@ def note_vectors(connection: Connection, record: RunRecord) -> None:
 
 
 def switch(connection: Connection, record: RunRecord, token: str, *, lease_ms: int) -> None:
-    """Make a run and its edition serve under its model's name; the run that served before becomes the previous one.
+    """Make a run and its lists serve under its model's name; the run that served before becomes the previous one.
 
-    The edition is that of the record. The lease with this token is renewed for `lease_ms` milliseconds.
+    The lists are those of `record.edition`. The lease with this token is renewed for `lease_ms` milliseconds.
 
     Raises:
-        GraphError: the lease is lost.
+        GraphError: this process no longer holds the lease.
     """
     rows = connection.write_rows(
         _SWITCH,
@@ -326,12 +328,12 @@ def lease_lost(model: str) -> GraphError:
 
 
 def unstage(connection: Connection, model: str) -> None:
-    """Clear `RunRecord.staged` of all runs of a model: lists that a publish left unfinished are abandoned."""
+    """Abandon lists that an interrupted publish left unfinished: clear `RunRecord.staged` of all runs of a model."""
     connection.write("MATCH (run:KgplugRun {model: $model}) SET run.staged = null", model=model)
 
 
 def mark(connection: Connection, run: str, status: str) -> None:
-    """Set a run's status."""
+    """Set the status of the run with the id `run` (see `RunRecord.status`)."""
     connection.write("MATCH (run:KgplugRun {id: $id}) SET run.status = $status", id=run, status=status)
 
 

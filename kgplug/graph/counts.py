@@ -16,7 +16,7 @@ from kgplug.graph.queries import quote
 
 _Name = TypeVar("_Name", bound=Hashable)
 
-MOST_NAMES = 30  # maximum number of labels and types in one query; the server takes about 20 ms to plan each name
+MOST_NAMES = 30  # maximum number of labels and types in one query; each adds about 20 ms to the server's planning
 _GRAPH_COUNTS = "CALL db.stats.retrieve('GRAPH COUNTS') YIELD data RETURN data"
 
 
@@ -64,9 +64,9 @@ def names_in_use(connection: Connection) -> tuple[list[str], list[str]]:
 def count_patterns(connection: Connection, patterns: Mapping[_Name, str]) -> dict[_Name, int]:
     """Return name → number of matches of its pattern. `patterns` is name → Cypher pattern that binds `n`.
 
-    All patterns are counted in one query. A pattern with at most one label and one type costs nothing, because the
-    count store holds its number. But the server plans every pattern, so the number of patterns must not grow
-    with the number of labels or types.
+    All patterns are counted in one query. Counting a pattern with at most one label and one type costs nothing, because
+    Neo4j's count store has the number. But planning takes time for every pattern, so a caller must limit the number of
+    patterns, even if there are many labels or types.
     """
     names = list(patterns)
     if not names:
@@ -78,7 +78,7 @@ def count_patterns(connection: Connection, patterns: Mapping[_Name, str]) -> dic
 
 
 def _stored_counts(connection: Connection) -> Counts | None:
-    """Return the whole count store; None if the procedure is missing or this account may not call it."""
+    """Return all counts in Neo4j's count store; None if its procedure is missing or this account may not call it."""
     try:
         (row,) = connection.rows(_GRAPH_COUNTS)
     except GraphError as error:

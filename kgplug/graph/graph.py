@@ -1,4 +1,4 @@
-"""The graph in Python: read, publish, ask."""
+"""The Python interface to a graph: read data, publish models, query recommendations."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ if TYPE_CHECKING:
 
 
 class Graph:
-    """A Neo4j database: read it for training, publish a run into it, and ask what it recommends.
+    """A Neo4j database: read it for training, publish a run into it, and query its recommendations.
 
-    Use as a context manager, or call `close()`.
+    Use it as a context manager, or call `close()`.
 
-    A schema says what the labels, types and properties mean. Give it once, with `use`; without `use`, the graph
+    A schema says what the labels, types and properties mean. Set it once with `use`; without `use`, the graph
     remembers the schema that it was read with. A model that was trained on a graph has its own schema, which is used
-    for that model. `schema=` of a method takes precedence over all of these for one call.
+    for that model. The argument `schema=` of a method takes precedence over all of these, for one call.
 
     Attributes:
         connection: connection to the database.
@@ -79,7 +79,7 @@ class Graph:
 
     @property
     def known_schema(self) -> GraphSchema | None:
-        """Like `schema`, but None instead of an error."""
+        """The same schema as `schema`, but None where `schema` raises an error."""
         return self._read[0] if self._used is None and len(self._read) == 1 else self._used
 
     def _note_read(self, schema: GraphSchema) -> dict[str, Any]:
@@ -131,8 +131,8 @@ class Graph:
             model: a fitted recommender or embedding, or the result of a PyKEEN pipeline.
             options: how to publish it; options given by name take precedence.
             schema: schema for this call (see `Graph`).
-            also_seen: feedback in addition to the training set. If `seen` is "all", each user's list leaves out the
-                items of the user's feedback in both. By default all feedback now in the graph.
+            also_seen: feedback in addition to the training set; by default all feedback now in the graph. If the option
+                `seen` is "all", a user's list leaves out the items on which the user has feedback in either of the two.
             details: JSON-able facts to store with the run in the catalogue.
             progress: show bars; None shows them on a terminal.
             options_by_name: fields of `PublishOptions`.
@@ -140,7 +140,7 @@ class Graph:
         Raises:
             DeadModelError: the model has collapsed, for example to identical vectors or scores. Nothing is written.
             UsageError: the options do not fit the graph, list options are given for a model without lists, or a run
-                of another schema is served under the name.
+                with another schema is served under the same name.
             GraphError: somebody else is publishing this model, or the server reports an error.
         """
         if options is None or options_by_name:
@@ -210,7 +210,7 @@ class Graph:
         return schema or schema_of(model) or self.schema
 
     def write_predictions(self, predictions: Predictions, *, schema: GraphSchema | None = None) -> PredictionCounts:
-        """Write predictions as PREDICTED edges, in place of the model's earlier ones for the same relation and labels.
+        """Write predictions as PREDICTED edges. They replace the model's earlier ones for the same relation and labels.
 
         Args:
             predictions: predictions of an embedding (`kgplug.embeddings.prediction.predict`).
@@ -234,7 +234,7 @@ class Graph:
 
         Args:
             name: name of the query.
-            parameters: the query's parameters, listed in its header. Without $like_threshold, the schema's is used.
+            parameters: the query's parameters, listed in its header. `like_threshold` defaults to the schema's.
 
         Raises:
             UsageError: a parameter is missing or $k is not a whole number; the query changes the graph; or it finds
@@ -298,11 +298,15 @@ class Graph:
         return answers.run_query(self.connection, self.schema, "explain", {"user": user, "item": item, "k": k})
 
     def _schema_to_ask(self, model: str | None) -> GraphSchema | None:
-        """Return the graph's schema. None if it is unknown but a model is named, because the model may have its own."""
+        """Return the graph's schema.
+
+        If it is unknown, return None for a named model, because that model may have its own schema. Without a model,
+        raise UsageError.
+        """
         return self.schema if model is None else self.known_schema
 
     def use(self, schema: GraphSchema) -> Self:
-        """Set the schema of this graph, and return the graph; see `Graph`."""
+        """Set the schema of this graph (see `Graph`), and return the graph."""
         self._used = schema
         return self
 
@@ -332,11 +336,12 @@ def connect(
     the local Neo4j that kgplug installs is used, and started if it is not running.
 
     Args:
-        uri: bolt://host:port or neo4j://host:port. For TLS, bolt+s:// or neo4j+s:// verifies the server's certificate,
-            and +ssc accepts any certificate.
+        uri: bolt://host:port or neo4j://host:port. For TLS, use bolt+s:// or neo4j+s://, which verify the server's
+            certificate, or bolt+ssc:// or neo4j+ssc://, which accept any certificate.
         username, password: an account on that server.
         database: name of the database; by default the account's home database.
-        ca_file: PEM file with certificate authorities to trust with +s, if your own authority signed the certificate.
+        ca_file: PEM file with the certificate authorities to trust for bolt+s:// and neo4j+s://, if your own authority
+            signed the server's certificate.
         progress: show a bar while the local server is downloaded; None shows it on a terminal.
 
     Raises:

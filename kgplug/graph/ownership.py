@@ -1,6 +1,7 @@
-"""Which relationships kgplug wrote: those of its three types whose model and run are in the catalogue.
+"""Decide which relationships kgplug wrote.
 
-The relationship type, or a property called `run`, proves nothing: other programs may use the same names.
+These are the RECOMMENDS, SIMILAR_TO and PREDICTED edges whose properties `model` and `run` are in the catalogue. The
+type alone, or a property called `run`, proves nothing, because other programs may use the same names.
 
 A published run has a node, (:KgplugRun {id, model}). PREDICTED edges may also come from a run that was never published,
 so (:KgplugModel {name, predicted: [run, …]}) lists all runs that have such edges.
@@ -24,7 +25,7 @@ UNWIND model.predicted AS run RETURN model.name AS model, run
 
 
 def own_runs(connection: Connection, model: str | None = None) -> list[tuple[str, str]]:
-    """Return, sorted, the (model, run) pairs that kgplug's edges may carry: of this model, or of all for None."""
+    """Return the sorted (model name, run id) pairs that kgplug's edges may have; with `model`, only those of it."""
     found = ((row["model"], row["run"]) for row in connection.rows(_RUNS, model=model))
     # Nodes of these labels that kgplug did not write may lack the properties, or have values that are not text.
     return sorted(pair for pair in found if all(isinstance(name, str) for name in pair))
@@ -42,7 +43,7 @@ def is_own(edge: str) -> str:
 
 
 def not_own(connection: Connection, name: str, edge: str = "r") -> str:
-    """Return a Cypher condition that excludes kgplug's own relationships of a type; "" if there cannot be any.
+    """Return a Cypher condition that excludes kgplug's own relationships of a type; "" if none can exist.
 
     The condition lists the model and id of each of kgplug's runs, so that a query over many relationships does not
     look up each one in the catalogue.

@@ -57,8 +57,8 @@ class Privilege:
         action: name of the action in SHOW PRIVILEGES.
         name: name of the privilege in GRANT.
         kind: "NODE", "RELATIONSHIP" or "PROCEDURE"; "" for the database itself.
-        target: label, type or procedure; "some" if any label or type is enough.
-        every_property: whether all properties must be covered, not only named ones.
+        target: label, type or procedure that is needed; "some" if any label or type is enough.
+        every_property: whether the privilege must cover all properties, so that a grant for single ones is too little.
     """
 
     action: str
@@ -72,7 +72,7 @@ def missing_privileges(connection: Connection, purpose: Purpose) -> list[str]:
     """Return the privileges that this account lacks for a purpose, as they are written in GRANT.
 
     Raises:
-        GraphError: the server does not list privileges, for example because accounts come from a directory.
+        GraphError: the server does not list privileges, for example because accounts are managed in LDAP.
     """
     name = connection.database
     rows = connection.system_rows("SHOW DATABASES YIELD name, access, home WHERE name = $name", name=name)
