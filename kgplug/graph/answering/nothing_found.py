@@ -17,7 +17,7 @@ MATCH ()-[r:RECOMMENDS {model: $model, run: $run, edition: edition}]->() RETURN 
 
 
 def no_list(connection: Connection, schema: GraphSchema, run: dict[str, Any], user: int | str) -> UsageError:
-    """Return the error that says why a published run has no list for a user.
+    """Return the error to raise when a published run has no list for a user. Its message explains why.
 
     Args:
         connection: connection to the database.
@@ -50,7 +50,7 @@ def live_list_of(user: int | str, model: str | None = None) -> str:
 
 
 def no_neighbour(connection: Connection, schema: GraphSchema, run: dict[str, Any], item: int | str) -> UsageError:
-    """Return the error that says why a published run gives no items similar to an item.
+    """Return the error to raise when a published run has no items similar to an item. Its message explains why.
 
     `item` is the item's key; the other arguments are as in `no_list`.
     """
