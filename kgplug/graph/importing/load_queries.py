@@ -1,4 +1,4 @@
-"""The Cypher that loads one CSV file: a shipped LOAD CSV query with the labels, type and columns of that file."""
+"""The Cypher query that loads one CSV file: a shipped LOAD CSV query with this file's labels, type and columns."""
 
 from __future__ import annotations
 
@@ -33,8 +33,9 @@ class LoadQuery:
     """The queries that load one file.
 
     Attributes:
-        from_file: query with LOAD CSV; its parameters are $file and `parameters`.
-        from_rows: the same query for the parameter $rows, a list of {header: cell or null}.
+        from_file: query with LOAD CSV; its parameters are $file, a file:/// address, and those in `parameters`.
+        from_rows: the same query without LOAD CSV. It takes the rows from the parameter $rows, a list of
+            {header: cell or null}.
         parameters: name → value of the parameters that both queries need.
     """
 
@@ -107,7 +108,7 @@ def _lines(lines: list[str]) -> str:
 
 
 def _from_rows(text: str) -> str:
-    """Turn a LOAD CSV query into a query on $rows, for a managed transaction."""
+    """Turn a LOAD CSV query into one that reads the parameter $rows and does not start transactions itself."""
     text = text.replace("LOAD CSV WITH HEADERS FROM $file AS row\nCALL (row) {\n", "UNWIND $rows AS row\n", 1)
     return text[: text.rindex("} IN TRANSACTIONS")]
 
