@@ -83,7 +83,7 @@ def recommend(
 def similar(
     connection: Connection, known: GraphSchema | None, item: int | str, *, k: int = 10, model: str | None = None
 ) -> pd.DataFrame:
-    """Return the items nearest to an item; see `Graph.similar`. `item` is its key; other arguments as in `recommend`."""
+    """Return the items nearest to an item, given by its key; see `Graph.similar`. Other arguments as in `recommend`."""
     if model is not None:
         known = schema_with_vectors(known, published(connection, known, model))
     schema = required(known)
