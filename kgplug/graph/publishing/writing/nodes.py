@@ -24,15 +24,15 @@ RETURN 1
 
 @dataclass(frozen=True, eq=False)
 class NodeLookup:
-    """How a query finds the nodes of one label.
+    """The nodes of one label that have certain keys, and how a query finds them.
 
     Attributes:
         label: label of the nodes.
         key: name of their key property.
         indexed: whether there is an index on this property.
-        handles: key → value by which a query finds the node; keys without a node are absent. With an index, the value
-            is the key itself. Without an index, it is [element id, key], because the id alone may belong to another
-            node by the time of the query.
+        handles: key → handle, the value by which a query finds the node; keys without a node are absent. With an index,
+            the handle is the key itself. Without an index, it is [element id, key], because the id alone may belong to
+            another node by the time of the query.
     """
 
     label: str
@@ -43,7 +43,7 @@ class NodeLookup:
     def match(self, variable: str, handle: str, condition: str = "") -> str:
         """Return a MATCH clause that binds a variable to the node with a handle, if the node fulfils a condition.
 
-        The handle and the condition are Cypher expressions; "" is no condition.
+        `handle` and `condition` are Cypher expressions. If `condition` is "", there is no condition.
         """
         label, key = quote(self.label), quote(self.key)
         if self.indexed:
@@ -52,7 +52,7 @@ class NodeLookup:
         return f"MATCH ({variable}:{label}) WHERE {found}" + (f" AND {condition}" if condition else "")
 
     def present(self, keys: Sequence[int | str] | np.ndarray) -> np.ndarray:
-        """Return which keys have a node: bool (n,)."""
+        """Return for each key whether it has a node: bool (n,)."""
         return np.fromiter((key in self.handles for key in keys), dtype=bool, count=len(keys))
 
 
@@ -83,7 +83,7 @@ def find_nodes(connection: Connection, label: str, key: str, wanted: Iterable[in
     """Look up the nodes of a label whose property `key` has one of the wanted values.
 
     Raises:
-        DataError: two nodes share a key; or no key has a node, so this is another graph.
+        DataError: two nodes share a key, or no key has a node, which means that this is another graph.
     """
     wanted = list(dict.fromkeys(wanted))
     indexed = bool(connection.rows(_KEY_INDEXES, label=label, key=key))

@@ -1,7 +1,7 @@
 """Write vectors as node properties and build the vector indexes over them.
 
-A vector is sent as text, which the server parses. The driver would pack a list number by number in Python, which is
-four times slower (`benchmarks/neo4j_io.py`). Nine digits restore every float32 exactly.
+A vector is sent as text, which the server parses. If it were sent as a list, the driver would pack it number by number
+in Python, which is four times slower (`benchmarks/neo4j_io.py`). Nine digits restore every float32 exactly.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class VectorCounts:
     Attributes:
         written: number of vectors set by this publish.
         kept: number of vectors that were already there.
-        skipped_keys: keys of vectors that are zero or not finite.
+        skipped_keys: keys of nodes whose vectors were not written because they are zero or not finite.
         missing_keys: keys without a node in the graph.
         vanished: number of nodes that were deleted while the vectors were written.
     """
@@ -62,7 +62,7 @@ def write_vectors(
     only_missing: bool,
     progress: bool | None,
 ) -> VectorCounts:
-    """Set a property of each node to its vector.
+    """Store vectors in the graph: set a property of each node to its vector.
 
     Args:
         connection: connection to the database.
@@ -109,7 +109,10 @@ def vector_texts(vectors: np.ndarray) -> list[str]:
 def _rows_without(
     connection: Connection, nodes: NodeVectors, lookup: NodeLookup, property_name: str, rows: np.ndarray
 ) -> np.ndarray:
-    """Return those rows whose node lacks the property: int64, ascending. `rows`, int64, are row numbers of `nodes`."""
+    """Return the row numbers among `rows` whose nodes lack the property: int64 (n,), ascending.
+
+    `rows`, int64, are row numbers of the arrays in `nodes`.
+    """
     match = lookup.match("node", "$handles[row]", "node[$name] IS NULL")
     query = f"UNWIND range(0, size($handles) - 1) AS row {match} RETURN collect(row) AS rows"
 
