@@ -1,4 +1,4 @@
-"""Facts about processes: whether one is a given local Neo4j, whether it serves a port, and why it ended."""
+"""Information on processes: whether one is a given local Neo4j, whether it serves a port, and why it ended."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _PR_SET_PDEATHSIG = 1
 
 
 def dying_with_parent() -> Callable[[], None] | None:
-    """Return a `preexec_fn` for Popen that has the child killed when its parent ends; None except on Linux."""
+    """Return a `preexec_fn` for Popen, so that Linux kills the child when its parent ends; None on other systems."""
     if sys.platform != "linux":
         return None
-    libc = ctypes.CDLL(None)  # loaded before the fork, because after it no memory may be allocated
+    libc = ctypes.CDLL(None)  # loaded before the fork, because no memory may be allocated after the fork
 
     def ask_for_the_signal() -> None:
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
