@@ -254,7 +254,8 @@ def _entity_keys(
 ) -> Iterator[Finding]:
     """Check the keys of the nodes in triples, label by label.
 
-    `touched`, from `touched_nodes`, is tuple of labels → number of nodes in triples with exactly these labels.
+    `touched`, from `touched_nodes`, maps each sorted tuple of labels to the number of nodes in triples that have
+    exactly these labels.
     """
     keys = {label: key for label, key in label_keys(schema, contents.unique).items() if label in contents.labels}
     entities, without = Counter[str](), Counter[str]()

@@ -132,7 +132,8 @@ class Graph:
             options: how to publish it; options given by name take precedence.
             schema: schema for this call (see `Graph`).
             also_seen: feedback in addition to the training set; by default all feedback now in the graph. If the option
-                `seen` is "all", a user's list leaves out the items on which the user has feedback in either of the two.
+                `seen` is "all", a user's list leaves out all items on which the user has feedback in `also_seen` or in
+                the training set.
             details: JSON-able facts to store with the run in the catalogue.
             progress: show bars; None shows them on a terminal.
             options_by_name: fields of `PublishOptions`.

@@ -25,7 +25,7 @@ UNWIND model.predicted AS run RETURN model.name AS model, run
 
 
 def own_runs(connection: Connection, model: str | None = None) -> list[tuple[str, str]]:
-    """Return the sorted (model name, run id) pairs that kgplug's edges may have; with `model`, only those of it."""
+    """Return the sorted (model name, run id) pairs that kgplug's edges may have, of one model or (None) of all."""
     found = ((row["model"], row["run"]) for row in connection.rows(_RUNS, model=model))
     # Nodes of these labels that kgplug did not write may lack the properties, or have values that are not text.
     return sorted(pair for pair in found if all(isinstance(name, str) for name in pair))

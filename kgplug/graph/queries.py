@@ -26,7 +26,7 @@ from kgplug.errors import UsageError, unknown_name
 from kgplug.graph.naming import KEY_NAMES, TITLE_NAMES, TITLE_PATTERN, named_keys
 from kgplug.graph.schema import GraphSchema
 
-LONGEST = 10_000_000  # maximum $k: queries ask for 10 * $k candidates, and Neo4j's vector index returns at most 2^31
+LONGEST = 10_000_000  # maximum $k; queries ask for 10 * $k candidates, and Neo4j's vector index returns at most 2^31
 _TOKEN = re.compile(r"(?P<before>:|\w*user\.|\w*item\.|\w*rated\.)`(?P<name>[^`]+)`")
 _MARKED = re.compile(r"// (?P<what>name|label) of (?P<node>\w+)\n.*?// end of (?P=what)\n", re.DOTALL)
 _CONDITION = re.compile(r"^ *(AND|//) .*$\n", re.MULTILINE)
@@ -194,7 +194,10 @@ def quote_text(text: str) -> str:
 
 
 def feedback_arrow(schema: GraphSchema, variable: str = "") -> str:
-    """Return the feedback's arrow from user to item in a Cypher pattern: -[r:TYPE]-> or <-[r:TYPE]- (`variable`: r)."""
+    """Return the feedback's arrow from user to item in a Cypher pattern: -[r:TYPE]-> or <-[r:TYPE]-.
+
+    `variable` is the Cypher variable of the relationship, here r; "" for none.
+    """
     between = f"-[{variable}:{quote(schema.feedback.type)}]-"
     return f"{between}>" if schema.feedback.direction == "user_to_item" else f"<{between}"
 

@@ -77,7 +77,7 @@ class FeedbackSchema(_Part):
 
 
 class KnowledgeSchema(_Part):
-    """The relationships to learn from, and the unique key property of each label they touch."""
+    """The relationships to learn from, and the unique key property of each label at their ends."""
 
     relationships: list[str] = Field(default_factory=list, description="types; empty: all except the feedback")
     users: bool = Field(default=True, description="whether users with relationships other than feedback are entities")

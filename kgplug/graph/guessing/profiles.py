@@ -16,7 +16,7 @@ from kgplug.graph.queries import quote
 _SAMPLE = 1000
 _MOST_SAMPLED = 30  # number of most frequent types that are sampled, with one query each
 _MOST_CALLED_SO = 10  # maximum number of further types that are sampled because their names suggest feedback
-_SHARE = 0.95  # an end has a label if at least this share of its sampled nodes has it
+_SHARE = 0.95  # minimum share of the sampled start nodes, or end nodes, that must have the label returned for them
 
 
 @dataclass(frozen=True)

@@ -331,7 +331,7 @@ def _pattern(profile: TypeProfile) -> str:
 
 
 def _judged(connection: Connection, profile: TypeProfile) -> str:
-    """Return a Cypher pattern for a type's relationships; if kgplug wrote some of the type, a WHERE excludes these."""
+    """Return a Cypher pattern for a type's relationships, with a WHERE clause if kgplug's own must be excluded."""
     others = not_own(connection, profile.name)
     return f"{_pattern(profile)} WHERE {others}" if others else _pattern(profile)
 

@@ -94,7 +94,7 @@ def leased(connection: Connection, model: str) -> Generator[Lease]:
     """Hold the lease on a model inside a `with` block.
 
     Raises:
-        GraphError: another process holds the lease. The message says who started it, and since when it holds the lease.
+        GraphError: another process holds the lease. The message says which user and machine, and since when.
     """
     lease = _take(connection, model)
     _held.add(lease.token)

@@ -214,7 +214,10 @@ class BulkReader:
         return tasks + (self._long_tasks(large, f"r{_alternatives(large)}", wanted) if large else [])
 
     def _groups(self, types: dict[str, int]) -> list[list[str]]:
-        """Group types so that the relationships of a group fit into one chunk. `types` is type → number of these."""
+        """Group types so that the relationships of each group fit into one chunk.
+
+        `types` is type → number of its relationships.
+        """
         groups: list[list[str]] = []
         room = 0
         for name, n in types.items():

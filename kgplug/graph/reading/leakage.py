@@ -29,7 +29,7 @@ _OWNED = 0.5  # share of a label's nodes that must have an owner
 _LEAST_OWNERS = 3  # minimum number of owners of a label's nodes
 _LEAST_SHARED = 5  # minimum number of pairs that also have feedback; fewer may be chance
 _FEW = 3  # maximum number of users of a node that belongs to a few users, such as buyer and recipient of a gift
-_COVERED = 0.1  # minimum share of the pairs with feedback that such a label's nodes must show; less does no harm
+_COVERED = 0.1  # such nodes count only if they reveal at least this share of the pairs with feedback
 REPEATED = 0.5
 """Minimum share for a relationship type to repeat the feedback.
 

@@ -265,7 +265,10 @@ def pull_knowledge(
 def _without_triples(
     schema: GraphSchema, contents: Contents, plan: TriplePlan, types: list[str], entities: Entities
 ) -> Iterator[str]:
-    """Yield a sentence for each type under [knowledge] without triples, and each label there that no entity goes by."""
+    """Yield a sentence for each type or label under [knowledge] that has no effect on the triples that were read.
+
+    These are types that have no triples, and labels by which no entity is identified.
+    """
     for name in sorted({*schema.knowledge.relationships} & plan.wanted.types.keys() - {*types}):
         yield f"[knowledge] relationships has {name}, but all of it is left out."
     known = {*entities.labels.tolist(), *(one.label for one in plan.owned)}

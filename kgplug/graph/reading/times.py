@@ -45,13 +45,13 @@ def is_timestamp(value: str) -> str:
 
 
 def _seconds(date: str) -> str:
-    """Return the expression for a date's seconds since 1970, rounded down. (Neo4j's epochSeconds rounds to zero.)"""
+    """Return the Cypher expression for a date's seconds since 1970, rounded down; epochSeconds rounds towards 1970."""
     before = f"{date}.nanosecond >= 1000000 AND {date} < datetime({{epochSeconds: 0}})"
     return _near(date, f"{date}.epochSeconds - CASE WHEN {before} THEN 1 ELSE 0 END")
 
 
 def _near(date: str, seconds: str) -> str:
-    """Return an expression that gives `seconds` or, for years too far from 1970 for Neo4j, a value from the year."""
+    """Return a Cypher expression for `seconds`. It uses only the year if Neo4j cannot count that far from 1970."""
     return f"CASE WHEN abs({date}.year) > {_FAR_YEAR} THEN ({date}.year - 1970) * {_YEAR_S} ELSE {seconds} END"
 
 

@@ -119,7 +119,7 @@ def plan_triples(connection: Connection, schema: GraphSchema, contents: Contents
         ),
         *_user_rules(schema, contents, names),
     ]
-    left = dict.fromkeys(names, "")  # type → why all of it is left out, "" if some is kept
+    left = dict.fromkeys(names, "")  # type → why all its relationships are left out; "" if some may be kept
     for rule in rules:
         left |= {name: rule.why for name in rule.emptied if not left[name]}
     wanted = {name: contents.types[name] for name in names if not left[name]}

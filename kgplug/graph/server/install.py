@@ -42,7 +42,7 @@ class Jar:
 
     @property
     def file_name(self) -> str:
-        """Return the file name, as in a Maven repository."""
+        """The jar's file name in a Maven repository."""
         classifier = f"-{self.classifier}" if self.classifier else ""
         return f"{self.artifact}-{self.version}{classifier}.jar"
 

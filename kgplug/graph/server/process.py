@@ -68,7 +68,7 @@ def age_s(process: psutil.Process) -> float:
 
 
 def last_telling_line(log: Path) -> str:
-    """Return the line of a server's log that best explains why it ended: the innermost cause or the last error."""
+    """Return the line of a log that best explains why the server ended: the innermost cause or the last error."""
     try:
         lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
     except OSError:
