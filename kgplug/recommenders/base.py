@@ -424,7 +424,7 @@ class Recommender(ListMaker):
         self.own_items = arrays.get(OWN_ITEMS)
         gone = erased(self.item_keys)
         self.erased_items = gone if gone.any() else None
-        if self.own_items is None and self.user_label and self.user_label == self.item_label:  # a run of an earlier version
+        if self.own_items is None and self.user_label and self.user_label == self.item_label:  # an old run
             self.own_items = same_keys_as(self.user_keys, self.item_keys)
         self.seed, self.history, self.run = content["seed"], content["history"], content["run"]
         self.health, self.tried = list(content.get("health") or []), list(content.get("tried") or [])
