@@ -51,7 +51,10 @@ class EmbeddingConfig(ModelConfig):
 
 
 def embedding_config(name: str, settings: dict[str, Any]) -> EmbeddingConfig:
-    """Return a model's settings: the given ones, completed by the catalogue's and then by those of `EmbeddingConfig`.
+    """Return all settings of a model.
+
+    A setting that is not given has the default of the catalogue, or that of `EmbeddingConfig` if the catalogue has
+    none.
 
     Raises:
         UsageError: a name is unknown (the message suggests the nearest) or a value is out of range.
