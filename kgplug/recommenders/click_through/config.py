@@ -33,7 +33,7 @@ class ClickThroughConfig(TrainedConfig):
         le=2,
         description="power p: an item is a negative with a chance proportional to (1 + likes)^p",
     )
-    exclude_low_rated: bool = Field(True, description="whether to exclude items that the user rated low from negatives")
+    exclude_low_rated: bool = Field(True, description="whether items that the user rated low are never negatives")
     side: bool = Field(
         False, description="whether to add the side term, a score from counts of likes and shared facts (not in papers)"
     )

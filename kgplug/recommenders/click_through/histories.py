@@ -22,7 +22,7 @@ class PretrainedConfig(LayeredConfig):
     The input of a pair of user u and item i is [one-hot u; one-hot i; pretrained(i); mean pretrained(likes of u)].
     """
 
-    embedding: str = Field("TransR", description="PyKEEN model to train on the triples, or a run of an embedding")
+    embedding: str = Field("TransR", description="PyKEEN model to train on the triples, or an embedding's run folder")
     embedding_settings: dict[str, JsonValue] = Field({}, description="settings of that PyKEEN model")
 
 

@@ -130,7 +130,7 @@ class TrainedRecommender(LogitRecommender):
         return chosen.changes
 
     def _trial(self, data: TrainingData, changes: dict[str, Any], until: int | None, title: str) -> Trial:
-        """Train with `config` for `until` epochs in all (None: to its end), and return the trial.
+        """Train with `config` for `until` epochs in total (None: to its end), and return the trial.
 
         If the training fails, the trial records the failure. For the defaults (no `changes`), the error is raised.
         """

@@ -33,11 +33,11 @@ class TwoNeighbourhoodsConfig(ModelConfig):
         "cf_share": Range(0.1, 0.9),
     }
 
-    embedding: str = Field("TransE", description="PyKEEN model to train on the triples, or a run of an embedding")
+    embedding: str = Field("TransE", description="PyKEEN model to train on the triples, or an embedding's run folder")
     embedding_settings: dict[str, Any] = Field(default_factory=dict, description="settings of that PyKEEN model")
     neighbours: int = Field(20, ge=1, description="number of nearest items per item, for both similarities")
     hot_penalty: bool = Field(
-        True, description="whether to divide by both items' numbers of users; False: by the first item's only"
+        True, description="whether to divide by the numbers of users of both items; False: of the first item only"
     )
     hot_exponent: float = Field(0.5, ge=0, le=1, description="exponent of the product of both items' numbers of users")
     active_penalty: bool = Field(True, description="whether a user has weight 1 / log(1 + likes); False: 1")
@@ -57,7 +57,9 @@ class TwoNeighbourhoodsConfig(ModelConfig):
         False, description="whether to learn only from items with an entity, as in the paper's data"
     )
     aggregate: Literal["sum", "max"] = Field("sum", description="aggregation of an item's similarities to all likes")
-    cf_share: float = Field(0.5, ge=0, le=1, description="weight of collaborative filtering; the graph: 1 - cf_share")
+    cf_share: float = Field(
+        0.5, ge=0, le=1, description="weight of collaborative filtering; of the graph: 1 - cf_share"
+    )
     back_fill: Literal["popularity", "none"] = Field(
         "popularity", description='order of items that are not similar to any like; "none": all of them score 0'
     )
