@@ -60,8 +60,8 @@ class WithoutVectors:
 _TRANSLATION = ("translation",)
 _DIAGONAL = ("diagonal",)
 
-# A softmax over the true triple and its corruptions: the loss of the models that PyKEEN's default loss leaves close to
-# chance on UMLS after 30 epochs.
+# The loss is a softmax over the true triple and its corruptions. It is used for models that are still close to chance
+# on UMLS after 30 epochs with PyKEEN's default loss.
 _SOFTMAX: dict[str, Any] = {"loss": "InfoNCE", "loss_settings": {"margin": 0.0, "log_adversarial_temperature": 0.0}}
 _FAST_SOFTMAX = {**_SOFTMAX, "learning_rate": 0.03}
 

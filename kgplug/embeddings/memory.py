@@ -1,4 +1,4 @@
-"""Estimate, before a training starts, how much memory it needs."""
+"""Estimate of the memory that a training needs, made before it starts."""
 
 from __future__ import annotations
 

@@ -70,8 +70,9 @@ def ask(
         head, tail: Key of a single head or tail, of the same type as in the graph.
 
     Raises:
-        UsageError: the relation, a label or a key is unknown (the message suggests the nearest), several nodes have the
-            key, or an end has neither label nor key and the relation no known triple.
+        UsageError: The relation, a label or a key is unknown (the message suggests the nearest). Or several nodes have
+            the key. Or neither label nor key is given for an end, and the relation has no known triple to infer labels
+            from.
     """
     if relation not in model.relations:
         raise unknown_name("relation", relation, model.relations)
@@ -120,9 +121,9 @@ def predict(model: LinkPredictor, question: Question, *, k: int = 10, progress: 
 
 
 class _Best:
-    """Collects scored pairs and keeps the best.
+    """The best of the pairs scored so far.
 
-    A pair's code is head · n_entities + tail. Scores that differ only by rounding are tied
+    A pair's code is head · n_entities + tail. Scores that differ only by rounding errors count as tied
     (`kgplug.data.ranking.ties`), and tied pairs are ordered by code. So the candidates for the final list also include
     pairs that score slightly less than the last one of the best `size` pairs.
 
@@ -140,7 +141,7 @@ class _Best:
 
     @property
     def minimum(self) -> float:
-        """Score that a pair needs at least to become a candidate."""
+        """Minimum score that a pair needs to become a candidate."""
         return self._last - self._tolerance
 
     @property
@@ -177,7 +178,7 @@ class _Best:
 
 
 def _scored(model: LinkPredictor, question: Question) -> PairScores:
-    """Score the pairs in blocks."""
+    """Yield the scores of the question's pairs in blocks."""
     pairs = model.pair_scores(question.relation, question.heads, question.tails, block_floats=_BLOCK_FLOATS)
     for heads, tails, scores in pairs:
         if np.isnan(scores).any():

@@ -30,10 +30,10 @@ HELD_OUT = 0.1  # fraction of the triples in each of the test and validation set
 class Neo4j(LazyDataset):
     """The triples of a Neo4j graph, split into a training, a test and a validation set.
 
-    The training set contains every entity and relation. Therefore, in a sparse graph, the other two sets each hold less
-    than a tenth of the triples. `kgplug.pykeen_bridge.names` defines the names of entities. PyKEEN's entity ids follow
-    the order of labels, then keys. The graph is read once, when triples are first requested. If the data set is
-    requested by name, PyKEEN keeps it until the process ends.
+    The training set contains every entity and relation. So in a sparse graph, the other two sets each hold less than a
+    tenth of the triples. `kgplug.pykeen_bridge.names` defines the names of entities. PyKEEN's entity ids are in the
+    order of labels, then keys. The graph is read once, when triples are first requested. If the data set is requested
+    by name, PyKEEN keeps it in memory until the process ends.
 
     The environment variables NEO4J_URI, NEO4J_USERNAME, NEO4J_PASSWORD and NEO4J_DATABASE choose the server; without
     NEO4J_URI, kgplug's local Neo4j is used. These are not arguments, because PyKEEN writes arguments into its results.
@@ -78,7 +78,7 @@ class Neo4j(LazyDataset):
 def triples_factory(knowledge: KnowledgeGraph, **options: Any) -> TriplesFactory:
     """Return a graph's triples as a PyKEEN `TriplesFactory`, in the graph's order. Relations keep their names.
 
-    Entities without a triple are left out: nothing could be learnt about them.
+    Entities without a triple are left out, because nothing could be learnt about them.
 
     Args:
         knowledge: The graph's triples.
@@ -100,8 +100,8 @@ def held_out(triples: np.ndarray, *, hashes: np.ndarray, seed: int) -> np.ndarra
 
     The test and validation sets hold a tenth of the triples each, or less if the training set needs more to contain
     every entity and relation. (PyKEEN's own split fails on a graph with about as many entities as triples.) The order
-    in which triples are chosen depends only on their keys and the seed, so adding a triple moves few others to another
-    set.
+    in which triples are chosen depends only on their keys and the seed. So if a triple is added, most others stay in
+    their set.
 
     Args:
         triples: Head, relation and tail, int64 (n, 3).

@@ -21,7 +21,7 @@ from kgplug.data.values.whole_numbers import as_indices, is_whole
 from kgplug.errors import UsageError
 from kgplug.renamed import replaced
 
-SCORE_BLOCK_CELLS = 16_000_000  # maximum of user × item scores in memory at a time (64 MB of float32)
+SCORE_BLOCK_CELLS = 16_000_000  # maximum number of user × item scores in memory at a time (64 MB of float32)
 
 
 class ListMaker(ABC):
@@ -29,9 +29,10 @@ class ListMaker(ABC):
 
     Attributes:
         score_block_cells: Maximum number of user × item scores that `recommend` computes at a time.
-        erased_items: Mask of items that are erased users, bool (n_items,), or None. They are in no list.
+        erased_items: Mask of the items that are users whose data have been erased, bool (n_items,), or None if there
+            are none. They are in no list.
         own_items: Item index of each user who is also an item, int64 (n_users,), -1 for other users; None if no user
-            is an item. This item is never in the user's own list.
+            is an item. A user's list never contains the user.
         scores_are_exact: Whether scores are counts or ranks without rounding, so that only equal scores are tied.
     """
 
@@ -49,31 +50,43 @@ class ListMaker(ABC):
 
     @abstractmethod
     def _score_block(self, users: np.ndarray) -> np.ndarray:
-        """Score all items for some users, as `score` does: int64 (b,) → a new array, float32 (b, n_items)."""
+        """Return the scores of all items for some users: int64 (b,) → a new array, float32 (b, n_items).
+
+        The scores are the same as those of `score`.
+        """
 
     def _unfinished_block(self, users: np.ndarray) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray] | None]:
         """Return the scores of all items before the last step of scoring, and the function that does this step.
 
-        If the last step is a sigmoid, items can then be ranked without applying it to all scores (`top_k`). The
-        function is None if the scores are already complete.
+        If the last step is a sigmoid, items can be ranked without it, and only the scores of listed items need it. The
+        function is None if there is no such step.
+
+        Args:
+            users: Indices, int64 (b,).
+
+        Returns:
+            (scores, function): a new array, float32 (b, n_items), and a function of an array of scores, or None.
         """
         return self._score_block(users), None
 
     def _unfinished_new_users(
         self, likes: sparse.csr_matrix
     ) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray] | None]:
-        """Return the result of `_unfinished_block` for new users; `likes` is as in `_score_new_users`."""
+        """Return what `_unfinished_block` returns, but for new users; `likes` is as in `_score_new_users`."""
         return self._score_new_users(likes), None
 
     def _score_sizes(self, users: np.ndarray | None, scores: np.ndarray) -> np.ndarray:  # noqa: ARG002
-        """Return, for each user, the magnitude of the terms whose sums are the user's scores, float32 (b,).
+        """Return a magnitude for each user to which the rounding errors of the user's scores are proportional.
 
-        Rounding errors are proportional to this magnitude. Scores that differ only by rounding are tied
-        (`kgplug.data.ranking.ties`). The default is the user's largest absolute score; 0 if `scores_are_exact`.
+        It is the size of the terms that are summed to a score. Scores that differ only by rounding errors count as tied
+        (`kgplug.data.ranking.ties`). The default is the user's largest absolute score, or 0 if `scores_are_exact`.
 
         Args:
             users: Indices, int64 (b,); None for new users.
-            scores: Scores before their last step, float32 (b, n_items).
+            scores: Scores before the last step of scoring, float32 (b, n_items).
+
+        Returns:
+            float32 (b,).
         """
         return np.zeros(len(scores), dtype=np.float32) if self.scores_are_exact else sizes_of_rows(scores)
 
@@ -143,21 +156,22 @@ class ListMaker(ABC):
         >>> model.recommend(users=["ann", "ben"], k=10)  # a DataFrame of user, item, rank and score
         >>> items, scores = model.recommend(np.arange(len(model.user_keys)), k=10)  # two arrays
 
-        Scores that differ only by rounding are tied. Tied items are in the order of their popularity (training
-        likes), then of their index, and get the same score. So lists do not depend on blocks, threads or processors.
+        Scores that differ only by rounding errors count as tied. Tied items get the same score, and are ordered by
+        popularity (number of training likes), then by index. So lists do not depend on the sizes of blocks, the number
+        of threads or the processor.
 
         Args:
             user_indices: Indices of users, int64 (n,), or one index; faster than keys.
             users: Keys of users, or one key, instead of `user_indices`.
             k: Length of a list. If there are fewer items, lists are shorter.
             exclude_seen: Whether to leave out the items that the user has in the training set.
-            also_seen: More interactions, such as the validation and test set. Each user's items in them are left out of
-                this user's list. Users and items that the model does not know are skipped.
+            also_seen: More interactions, such as the validation and test set. A user's items in these interactions are
+                also left out of the user's list. Users and items that the model does not know are skipped.
             only: Items that may be in a list: keys with `users`; otherwise indices, or a mask bool (n_items,).
             exclude: Items to leave out of all lists, in the same form as `only`. `item_indices` gives indices of keys.
-            diversity: 0 to 1: penalty for being similar to items higher in the list (MMR,
-                `kgplug.data.ranking.diversity.rerank`). The best 10 · k items are candidates. The list is in the order
-                in which items are chosen; scores do not change.
+            diversity: 0 to 1: penalty for being similar to items higher in the list (maximal marginal relevance,
+                `kgplug.data.ranking.diversity.rerank`). The candidates are the 10 · k items with the highest scores.
+                The list is in the order in which items are chosen, so its scores may not be sorted.
             vectors: Item vectors that `diversity` compares, float32 (n_items, d). Default: `item_vectors()`.
 
         Returns:
@@ -228,9 +242,9 @@ class ListMaker(ABC):
             fill(rows)
 
     def _blocks(self, n_users: int, threads: int = 1) -> list[slice]:
-        """Divide users into blocks, each with at most `score_block_cells` scores, and return these as slices.
+        """Divide users into blocks, each with at most `score_block_cells` scores, and return the blocks as slices.
 
-        If one block is not enough for all users, every thread gets the same number of blocks.
+        If the users do not fit in one block, the number of blocks is a multiple of `threads`.
         """
         rows = max(1, self.score_block_cells // max(1, len(self.item_keys)))
         if n_users > rows:
@@ -250,7 +264,7 @@ class ListMaker(ABC):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Rank items for a new user, from the items that this user likes.
 
-        Models of item similarity use the likes directly. Models with user vectors compute a vector from them
+        Models of item similarity use the likes directly. Models with user vectors compute a user vector from the likes
         (`kgplug.recommenders.new_users.FoldIn`). A user without likes gets the average user's list.
 
         Args:

@@ -44,7 +44,8 @@ class FoldIn:
         Args:
             likes: Training likes, CSR (n_users, n_items), binary.
             items: Item vectors, (n_items, d).
-            users: User vectors, (n_users, e); or a function that computes those of some users, int64 (b,) → (b, e).
+            users: User vectors, (n_users, e); or a function that computes the vectors of some users from their
+                indices, int64 (b,) → (b, e).
         """
         some = np.flatnonzero(np.diff(likes.indptr) > 0)
         x = _inputs(likes, items)[some]

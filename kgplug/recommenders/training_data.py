@@ -27,8 +27,8 @@ class TrainingData:
         pause_after: Total number of epochs after which a training pauses and writes its checkpoint; or None.
         resumable: Whether the checkpoint outlives this process.
         on_epoch: Called as on_epoch(epoch, metric) after each validated epoch; see `kgplug.training.loop.train`.
-        embeddings: Fingerprint of an embedding's inputs → trained embedding, so that a later training within the same
-            `fit` can reuse it.
+        embeddings: Trained embeddings by the fingerprint of their inputs, so that a later training within the same
+            `fit` can reuse them.
     """
 
     interactions: Interactions
@@ -49,11 +49,11 @@ class TrainingData:
         return self.knowledge
 
     def divided(self, fractions: tuple[float, float], purpose: str) -> TrainingData:
-        """Return these data with a part of the training rows as validation set, and with a checkpoint of their own.
+        """Return a copy that uses part of the training rows as the validation set, and a separate checkpoint file.
 
         Args:
             fractions: Fractions of the rows to train on and to validate on.
-            purpose: Word in the name of the checkpoint's file.
+            purpose: Word to add to the name of the checkpoint file.
         """
         learnt, valid = self.interactions.split(fractions, seed=self.seed, by="row")
         file = self.checkpoint
@@ -62,11 +62,11 @@ class TrainingData:
 
     @property
     def linked(self) -> np.ndarray:
-        """Entity index of each item, int64 (n_items,), -1 where missing."""
+        """Entity index of each item, int64 (n_items,), -1 for items that are not entities."""
         return self.graph.entities_of(self.interactions.item_keys, label=self.interactions.item_label)
 
     @property
     def fingerprints(self) -> tuple[str, str, str]:
-        """Fingerprints of the training set, the validation set and the triples, "" where missing."""
+        """Fingerprints (hashes) of the training set, the validation set and the triples, "" where missing."""
         valid = "" if self.valid is None else self.valid.fingerprint
         return self.interactions.fingerprint, valid, "" if self.knowledge is None else self.knowledge.fingerprint

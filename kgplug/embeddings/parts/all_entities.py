@@ -81,7 +81,10 @@ def tail_scores(module: ERModel[Any, Any, Any], pairs: np.ndarray, tails: slice)
 
 
 def floats_per_triple(module: ERModel[Any, Any, Any]) -> int:
-    """Estimate the floats that PyKEEN holds to score one triple: three times those of the largest vector or matrix."""
+    """Estimate the number of floats that PyKEEN needs to score a triple: three times the size of the largest tensor.
+
+    The tensors are the vectors and matrices of one entity or one relation.
+    """
     parts = [*module.entity_representations, *module.relation_representations]
     return 3 * max(int(np.prod(part.shape)) for part in parts)
 

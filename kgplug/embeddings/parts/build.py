@@ -1,4 +1,4 @@
-"""Build a PyKEEN model from its name and settings."""
+"""Construction of PyKEEN models from their names and settings."""
 
 from __future__ import annotations
 

@@ -39,7 +39,9 @@ def other_entities(true: np.ndarray, *, negatives: int, n_entities: int, rng: np
 
 
 class TypedCorrupter:
-    """Replaces tails by other tails, and heads by other heads, from the training triples of the same relation.
+    """A `Corrupter` that replaces tails by other tails, and heads by other heads, of the same relation.
+
+    The entities are those that the relation's training triples have at that end.
 
     Source: D. Krompaß, S. Baier, V. Tresp, "Type-Constrained Representation Learning in Knowledge Graphs", ISWC 2015
     (local closed-world assumption). If a relation has only one entity at the replaced end, any other entity is drawn.

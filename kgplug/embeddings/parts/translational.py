@@ -23,9 +23,10 @@ SOFT_CONSTRAINT, ORTHOGONAL_WITHIN = 0.05, 1e-5  # weight and ε² of TransH's s
 
 
 class Translational(ERModel):
-    """Base class: scores all entities by one distance matrix per relation, without a (batch, entities, d) tensor.
+    """Base class of translational models, with scores of all entities and of batches that need little memory.
 
-    It scores a batch of triples and their corruptions in one pass that fetches each vector once.
+    All entities are scored by one distance matrix per relation, without a (batch, entities, d) tensor. A batch of
+    triples and their corruptions is scored in one pass that fetches each vector once.
     """
 
     interaction: Any  # PyKEEN's, with p and power_norm
@@ -236,9 +237,9 @@ class _NegativeLength(torch.autograd.Function):
 
 
 class _Translations(torch.autograd.Function):
-    """Computes the scores −‖h + r − t‖ of b triples and their k corruptions each: float32 (b, 1 + k).
+    """The scores −‖h + r − t‖ of b triples and of k corruptions of each, float32 (b, 1 + k), on a CPU.
 
-    Runs on a CPU, by compiled loops that copy no vectors and add gradients in place.
+    They are computed by compiled loops, which do not copy vectors and add gradients in place.
     """
 
     @staticmethod

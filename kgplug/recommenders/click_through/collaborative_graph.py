@@ -16,7 +16,12 @@ from kgplug.recommenders.training_data import TrainingData
 
 @dataclass(frozen=True, eq=False)
 class HiddenBatch:
-    """Some of an epoch's hidden likes, with negatives (`pairs`); and the graph without any hidden likes (`graph`)."""
+    """A batch of likes that the graph of this epoch does not contain, and that the model learns to predict from it.
+
+    Attributes:
+        pairs: The hidden likes of the batch, with their negatives.
+        graph: The graph of the epoch, without any of the epoch's hidden likes.
+    """
 
     pairs: Pairs
     graph: Propagation
@@ -29,8 +34,8 @@ class CollaborativeGraph:
 
     Args:
         likes: Training likes.
-        item_entities: Entity of each item, int64 (n_items,).
-        triples: Head, relation and tail, int64 (n, 3). Two entities have one edge, even with several relations.
+        item_entities: Entity index of each item, int64 (n_items,).
+        triples: Head, relation and tail, int64 (n, 3). Two entities with several relations still have one edge.
         n_entities: Number of entities.
         knowledge_weight: Weight of an edge between entities; a like has weight 1.
         device: Device for propagation.
@@ -74,7 +79,7 @@ class CollaborativeGraph:
     def epoch(
         self, data: ClickThroughData, share: float, batch_size: int, rng: np.random.Generator
     ) -> Iterator[HiddenBatch]:
-        """Hide a random share of the likes, and yield these likes with new negatives.
+        """Hide a random share of the likes from the graph, and yield batches of these likes with new negatives.
 
         Args:
             data: Training likes and the sampler of negatives.
@@ -90,7 +95,7 @@ class CollaborativeGraph:
 
 @dataclass(frozen=True, eq=False)
 class CollaborativeTriples:
-    """The collaborative knowledge graph as triples: each like is a triple of one more relation, the last.
+    """The collaborative knowledge graph as triples. Likes are triples of an additional relation with the last index.
 
     Nodes are the users, then the items, then all other entities.
 
@@ -110,7 +115,7 @@ class CollaborativeTriples:
 
     @classmethod
     def build(cls, data: TrainingData) -> CollaborativeTriples:
-        """Return the graph of the training likes and all triples. Items without an entity have only their likes."""
+        """Return the graph of the training likes and all triples. An item that is not an entity has only its likes."""
         likes, graph = data.interactions.likes(), data.graph
         n_entities, item_entities = own_rows(data.linked, graph.n_entities)
         first_item, n_items = likes.n_users, likes.n_items

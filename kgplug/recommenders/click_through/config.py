@@ -1,4 +1,4 @@
-"""Settings that click-through models share, and their defaults by size of the data."""
+"""Settings that click-through models share, and how their defaults depend on the size of the data."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ PATIENCE_OF_FEW = 20  # epochs of patience if likes are very few
 
 
 class ClickThroughConfig(TrainedConfig):
-    """Settings of a model that learns to separate likes from negatives, which are redrawn each epoch."""
+    """Settings of a model that learns to separate likes from negatives: random items, redrawn each epoch."""
 
-    removed: ClassVar[frozenset[str]] = frozenset({"weight_l2"})  # in old runs of models without dense layers
+    # Settings that old runs of models without dense layers still contain.
+    removed: ClassVar[frozenset[str]] = frozenset({"weight_l2"})
 
     batch_size: int = Field(2048, ge=1, description="twice the number of likes per step")
     init_scale: float = Field(0.1, gt=0, description="standard deviation of the initial vectors")
@@ -32,7 +33,7 @@ class ClickThroughConfig(TrainedConfig):
         le=2,
         description="power p: an item is a negative with a chance proportional to (1 + likes)^p",
     )
-    exclude_low_rated: bool = Field(True, description="whether to exclude items that the user rated low from negatives")
+    exclude_low_rated: bool = Field(True, description="whether items that the user rated low are never negatives")
     side: bool = Field(
         False, description="whether to add the side term, a score from counts of likes and shared facts (not in papers)"
     )
@@ -42,7 +43,10 @@ class ClickThroughConfig(TrainedConfig):
 
     @classmethod
     def of_saved(cls, settings: dict[str, Any]) -> dict[str, Any]:
-        """Return saved settings in today's form. Early runs had one uniform negative per like, and chose by AUC."""
+        """Return saved settings, with values for settings that early runs lack.
+
+        Early runs had one negative per like, drawn uniformly, and chose the best epoch by AUC.
+        """
         early = {"goal": "clicks", "negatives_per_like": 1, "negative_popularity": 0.0}
         return super().of_saved({name: early[name] for name in early if name in cls.model_fields} | settings)
 
@@ -67,7 +71,7 @@ class ClickThroughConfig(TrainedConfig):
 
 
 class WeightConfig(TrainedConfig):
-    """The setting that all models with dense layers have."""
+    """The setting that all models with dense layers share."""
 
     weight_l2: float = Field(1e-5, ge=0, description="weight of the squared norms of the dense layers' weights")
 
@@ -101,7 +105,7 @@ class KnowledgeConfig(ClickThroughConfig):
 
     @classmethod
     def batches_suited_to(cls, size: DataSize) -> dict[str, float]:
-        """Return smaller batches if likes are very few. The models that gained from them use this method.
+        """Return smaller batch sizes if likes are very few. Models whose AUC gains from this call it in `suited_to`.
 
         Gain of validation AUC on seven subsets of Book-Crossing and MovieLens-100K with 1,000 to 8,000 likes
         (`benchmarks/small_data.py`): MKR .001 to .019, KGCN .001 to .012, CKE .001 to .020, RippleNet -.001 to .012.
@@ -118,7 +122,7 @@ class LayeredConfig(KnowledgeConfig, WeightConfig):
 
 
 class SlowLayersConfig(LayeredConfig):
-    """Settings of a model whose vectors all pass through dense layers, which must then learn slowly."""
+    """Settings of a model whose vectors all pass through dense layers. Such layers need a low learning rate."""
 
     grid: ClassVar[Grid] = {"side": (True, False), "vector_l2": 3.0}
 

@@ -39,7 +39,7 @@ class Factors:
 
     @classmethod
     def without_bias(cls, users: np.ndarray, items: np.ndarray) -> Factors:
-        """Return factors with zero biases. `users` (n_users, d) and `items` (n_items, d) are their vectors."""
+        """Return factors with zero biases, from user vectors (n_users, d) and item vectors (n_items, d)."""
         users, items = (np.ascontiguousarray(x, dtype=np.float32) for x in (users, items))
         return cls(users, items, np.zeros(len(users), dtype=np.float32), np.zeros(len(items), dtype=np.float32))
 
@@ -66,7 +66,9 @@ class Factors:
         return float(longest), float(np.abs(self.item_bias).max(initial=0))
 
     def sizes(self, users: np.ndarray) -> np.ndarray:
-        """Return ‖u‖ max ‖v_i‖ + |b_u| + max |b_i| of each user, for `_score_sizes`: float32 (b,).
+        """Return an upper bound on the absolute scores of each user: ‖u‖ max ‖v_i‖ + |b_u| + max |b_i|, float32 (b,).
+
+        `_score_sizes` uses it to decide which scores are tied.
 
         Args:
             users: Indices, int64 (b,).
@@ -76,7 +78,12 @@ class Factors:
         return (lengths * np.float32(longest) + np.abs(self.user_bias[users]) + np.float32(bias)).astype(np.float32)
 
     def products(self, users: np.ndarray, bias: np.ndarray) -> np.ndarray:
-        """Return the scores of all items for user vectors (b, d) and biases (b,): a new array, float32 (b, n_items)."""
+        """Return the scores of all items for given users: a new array, float32 (b, n_items).
+
+        Args:
+            users: Vectors of the users, float32 (b, d).
+            bias: Biases of the users, float32 (b,).
+        """
         by_user, by_item = np.ascontiguousarray(users), self.by_item[: users.shape[1]]  # (b, d), (d, n_items)
         if self.item_bias.any() or bias.any():
             # As two more dimensions, biases cost almost nothing; adding them to the scores would read all scores again.
@@ -84,17 +91,22 @@ class Factors:
             by_item = self.by_item
         if torch.get_num_threads() > 1:
             return by_user @ by_item
-        # In several threads, numpy's products would wait for each other, so torch computes this one. It writes into
-        # numpy's memory, because torch's is 10 % slower with several threads.
+        # This call may be one of several in parallel threads, where numpy's products would wait for each other. So
+        # torch computes the product. It writes into an array allocated by numpy, because allocation by torch is 10 %
+        # slower with several threads.
         scores = np.empty((len(by_user), by_item.shape[1]), dtype=np.float32)
         torch.mm(tensor_of(by_user), tensor_of(by_item), out=tensor_of(scores))
         return scores
 
 
 class FactorRecommender(LogitRecommender):
-    """A recommender that scores by `factors`, the result of its training."""
+    """A recommender whose score is a product of two vectors plus biases.
 
-    # 8 MB per thread, so that lists are made from scores that are still in the cache, in memory that is reused.
+    Attributes:
+        factors: The vectors and biases, which are the result of the training.
+    """
+
+    # A block of scores has 8 MB per thread. So it is still in the cache when lists are made, and its memory is reused.
     score_block_cells = SCORE_BLOCK_CELLS // 8
 
     factors: Factors
@@ -104,7 +116,7 @@ class FactorRecommender(LogitRecommender):
         return True
 
     def _fill_blocks(self, fill: Callable[[slice], None], n_users: int) -> None:
-        threads = torch.get_num_threads()  # each thread has whole blocks, so none waits within a block
+        threads = torch.get_num_threads()  # one thread computes a whole block, so threads do not wait for others
         share(fill, self._blocks(n_users, threads), threads=threads, within=one_thread)
 
     def logits(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:

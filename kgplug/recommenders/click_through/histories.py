@@ -17,14 +17,17 @@ from kgplug.training.tensors import tensor_of
 
 
 class PretrainedConfig(LayeredConfig):
-    """Settings of a model over x = [one-hot u; one-hot i; pretrained(i); mean pretrained(likes of u)]."""
+    """Settings of a model with pre-trained item vectors as inputs.
 
-    embedding: str = Field("TransR", description="PyKEEN model to train on the triples, or a run of an embedding")
+    The input of a pair of user u and item i is [one-hot u; one-hot i; pretrained(i); mean pretrained(likes of u)].
+    """
+
+    embedding: str = Field("TransR", description="PyKEEN model to train on the triples, or an embedding's run folder")
     embedding_settings: dict[str, JsonValue] = Field({}, description="settings of that PyKEEN model")
 
 
 class ItemFeatures(nn.Module):
-    """Fixed vectors of items, and their means over users' likes.
+    """Fixed vectors of items, and the means of these vectors over each user's likes.
 
     Args:
         vectors: Item vectors, float32 (n_items, m).
@@ -52,11 +55,11 @@ class ItemFeatures(nn.Module):
         return self.items.shape[1]
 
     def histories(self, users: torch.Tensor, left_out: torch.Tensor | None = None) -> torch.Tensor:
-        """Return the mean vector of each user's likes: (n,) → (n, m), zeros without likes.
+        """Return the mean vector of each user's likes, float32 (n, m); zeros for a user without likes.
 
         Args:
             users: Indices, int64 (n,).
-            left_out: One liked item per user to leave out, int64 (n,).
+            left_out: One liked item per user to leave out of the mean, int64 (n,).
         """
         sums, counts = self.sums[users], self.counts[users]
         if left_out is not None:
@@ -66,7 +69,7 @@ class ItemFeatures(nn.Module):
 
 
 def pretrained_features(config: PretrainedConfig, data: TrainingData) -> ItemFeatures:
-    """Return pre-trained vectors of items, scaled so that the mean squared norm of linked items is one."""
+    """Return pre-trained vectors of items, scaled to a mean squared norm of 1 over the items that are entities."""
     settings = dict(config.embedding_settings) or None
     found = item_entities(config.embedding, data, settings=settings, progress=False)
     size = float(np.sqrt(np.square(found.vectors[found.linked]).sum(axis=1).mean()))
@@ -74,7 +77,7 @@ def pretrained_features(config: PretrainedConfig, data: TrainingData) -> ItemFea
 
 
 class HistoryTask(LayeredTask):
-    """Trains a network whose input includes the user's likes (the history); the target like is hidden.
+    """Training task of a network whose input includes the user's likes (the history), without the target like.
 
     A history that includes the target like would leak the label. If only the negative's history included that like, the
     length of the history would leak the label. So a like and its negative have the same history, without the like.

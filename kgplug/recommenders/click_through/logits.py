@@ -1,4 +1,4 @@
-"""Recommenders that score by a logit: they share the sigmoid and the side term."""
+"""Base class of recommenders that score by a logit, to which a side term and a sigmoid can be added."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from kgplug.training.device import choose_device
 _SIDE = "side."
 SIDE_ITEMS = ItemArrays(columns=(f"{_SIDE}likes",), matrices=(f"{_SIDE}features",))
 SIDE_ARRAYS = UserArrays(matrices=(f"{_SIDE}likes",), items=SIDE_ITEMS)
-"""The side term's part of `user_arrays`; a model adds its own arrays with `dataclasses.replace`."""
+"""What `user_arrays` returns for the side term's arrays. A model adds its own arrays with `dataclasses.replace`."""
 
 
 class LogitRecommender(Recommender):
@@ -33,7 +33,7 @@ class LogitRecommender(Recommender):
 
     @property
     def makes_lists_quickly(self) -> bool:
-        """Whether all items can be scored by products of vectors, so that lists can be made after each epoch."""
+        """Whether all items are scored by products of vectors, which is fast enough to make lists after each epoch."""
         return False
 
     @abstractmethod

@@ -1,4 +1,7 @@
-"""Training pairs of click-through models: likes and new negatives; and the metric that selects the best epoch."""
+"""Training pairs of click-through models (likes and negatives), the losses on them, and the validation AUC.
+
+A negative is a random item that the user does not like. Each epoch draws new negatives.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +23,14 @@ _VALIDATION_STREAM = 0x7A11D  # makes the validation negatives independent of th
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """Users and items with labels.
+    """Pairs of a user and an item, with labels.
 
     Attributes:
         users, items: Indices, int64 (n,).
         labels: 1 for a like, 0 for a negative, float32 (n,).
         per_like: Number of negatives of each like.
-        log_chances: Log of each item's chance to be a negative, minus that of a uniform draw, float32 (n,); None if
-            negatives are drawn uniformly.
+        log_chances: For each pair's item, the log of its probability of being drawn as a negative, divided by the
+            probability under a uniform draw, float32 (n,). None if negatives are drawn uniformly.
     """
 
     users: np.ndarray
@@ -40,10 +43,13 @@ class Pairs:
         return len(self.users)
 
     def matched(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return (likes, negatives): the position of each negative's like, and of the negative, int64 (m,) each.
+        """Match each negative with the like that it was drawn for.
 
         The likes must come first, as in the batches of `ClickThroughData`. Likes of a user who likes all items have no
         negative, so they are left out.
+
+        Returns:
+            (likes, negatives): positions of the like and of the negative, int64 (m,) each.
         """
         n = int(self.labels.sum())
         negatives, likes = np.arange(n, len(self)), np.arange(n)
@@ -54,7 +60,13 @@ class Pairs:
 
 @dataclass(frozen=True, eq=False)
 class Comparisons:
-    """Users, with an item that they like and an item that they do not like: int64 (n,) each."""
+    """Users, each with a liked item and an item that is not liked.
+
+    Attributes:
+        users: Indices of users, int64 (n,).
+        liked: For each user, an item that the user likes, int64 (n,).
+        others: For each user, an item that the user does not like, int64 (n,).
+    """
 
     users: np.ndarray
     liked: np.ndarray
@@ -64,7 +76,7 @@ class Comparisons:
         return len(self.users)
 
     def pairs(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the compared pairs of a user and an item, first all liked ones, int64 (2n,) each."""
+        """Return (users, items), int64 (2n,) each: first the pairs with the liked items, then those with the others."""
         return np.tile(self.users, 2), np.concatenate([self.liked, self.others])
 
 
@@ -81,7 +93,8 @@ class ClickThroughData:
         exclude_low_rated: Whether items that the user rated low in the training set are never training negatives.
         side: Side term, which is trained with the model and added to every logit; or None.
         per_like: Number of training negatives per like.
-        popularity: Training negatives are drawn with a chance proportional to (1 + the item's likes) ** popularity.
+        popularity: Exponent. An item is drawn as a training negative with a probability proportional to
+            (1 + number of its likes) ** popularity.
     """
 
     def __init__(
@@ -143,7 +156,9 @@ class ClickThroughData:
             yield pairs if self._log_chances is None else replace(pairs, log_chances=self._log_chances[pairs.items])
 
     def comparisons(self, rng: np.random.Generator, batch_size: int) -> Iterator[Comparisons]:
-        """Yield batches of the likes, each with a new negative of its user; likes without a negative are left out.
+        """Yield batches of the likes, each like with a new negative for its user.
+
+        Likes of a user who likes all items have no negative, so they are left out.
 
         Args:
             rng: Random generator.
@@ -158,7 +173,9 @@ class ClickThroughData:
             yield Comparisons(users[chosen], items[chosen], negatives[chosen])
 
     def comparison_loss(self, logits: torch.Tensor, batch: Comparisons) -> torch.Tensor:
-        """Return the mean of −log σ(s_ui − s_uj) over comparisons, with the side term: a scalar (BPR).
+        """Return the BPR loss, a scalar: the mean of −log σ(s_ui − s_uj) over comparisons.
+
+        The user is u, the liked item i, and the other item j. The scores s include the side term.
 
         Args:
             logits: The model's logits of `batch.pairs()` without the side term, (2n,).
@@ -168,15 +185,16 @@ class ClickThroughData:
         return functional.softplus(others - liked).mean()
 
     def with_side(self, logits: torch.Tensor, users: np.ndarray, items: np.ndarray) -> torch.Tensor:
-        """Return the model's logits of training pairs (n,) plus those of the side term, if there is one."""
+        """Return the model's logits of training pairs plus those of the side term, if there is one: (n,) → (n,)."""
         return logits if self.side is None else logits + self.side.of_training(users, items)
 
     def log_loss(self, own: torch.Tensor, pairs: Pairs, *, own_weight: float = 0.0) -> torch.Tensor:
-        """Return the mean log loss of training pairs with the side term, a scalar.
+        """Return the mean log loss of training pairs, a scalar. The logits include the side term.
 
-        All negatives of a like together count as much as the like. If popular items are drawn more often, the loss
-        subtracts the logs of their chances from the logits. So the logits themselves learn the log odds that they would
-        learn from uniform draws, as in noise-contrastive estimation (M. Gutmann, A. Hyvärinen, AISTATS 2010).
+        All negatives of a like together have the same weight as the like. If popular items are drawn more often,
+        `Pairs.log_chances` is subtracted from the logits before the loss is computed. So the logits themselves learn
+        the log odds that they would learn from uniform draws, as in noise-contrastive estimation (M. Gutmann,
+        A. Hyvärinen, AISTATS 2010).
 
         Args:
             own: The model's logits without the side term, (n,).
@@ -227,10 +245,12 @@ def _log_loss(logits: torch.Tensor, pairs: Pairs) -> torch.Tensor:
 
 
 def own_rows(linked: np.ndarray, n_entities: int) -> tuple[int, np.ndarray]:
-    """Assign a row of the entity table to each item. Items without an entity get new rows after the graph's entities.
+    """Assign a row of the entity table to each item.
+
+    Items that are not entities of the graph get new rows after those of the entities.
 
     Args:
-        linked: Entity of each item, int64 (n_items,), -1 where missing.
+        linked: Entity index of each item, int64 (n_items,), -1 for items that are not entities.
         n_entities: Number of entities in the graph.
 
     Returns:

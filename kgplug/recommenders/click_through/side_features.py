@@ -1,6 +1,7 @@
-"""Features of a pair from counts: numbers of likes of user and item, and similarity of the item to the user's likes.
+"""Inputs of the side term: the numbers of likes of user and item, and the similarity of the item to the user's likes.
 
-During training the target pair is removed from all counts, so that training and prediction see the same features.
+The similarity compares features in the knowledge graph (KG features). During training the target pair is removed from
+all counts, so that training and prediction see the same features.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ class PairFacts:
 
     Attributes:
         users: log1p of the user's number of likes, (n, 1).
-        items: (n, 3): log1p of the item's number of likes; log1p of the number of likes of other items that share KG
-            features with it, counted once per shared feature; and 1 if the item has no like, otherwise 0. (An item
-            without training likes may be in the data only because of a held-out like. It is then more likely to be
-            liked than an item with one training like.)
+        items: Three columns, (n, 3). Column 0 is log1p of the item's number of likes. Column 1 is log1p of the number
+            of likes of other items that share KG features with this item; a like counts once per shared feature.
+            Column 2 is 1 if the item has no like, otherwise 0. Such an item may be in the data only because of a
+            held-out like, and is then more likely to be liked than an item with one training like.
         profile: log1p(10 · cosine of the item's KG features with those of the user's likes), (n,).
     """
 
@@ -39,9 +40,10 @@ class PairFacts:
 
 
 class SideFeatures:
-    """Counts over the training likes and, if there is a graph, over KG features.
+    """Counts over the training likes and, if there is a knowledge graph, over KG features.
 
-    A KG feature is a (relation, entity) pair that at least two items have. Rare features have a higher weight (idf).
+    A KG feature is a (relation, entity) pair that at least two items have, such as (directed by, Hitchcock). Rare
+    features have a higher weight (inverse document frequency, idf).
 
     Args:
         likes: Training likes, binary CSR float32 (n_users, n_items).
@@ -63,7 +65,7 @@ class SideFeatures:
         self._products = (self.profiles @ self.features.T).toarray() if small else None  # (n_users, n_items)
 
     def of_pairs(self, users: np.ndarray, items: np.ndarray, *, training: bool = False) -> PairFacts:
-        """Return the features of pairs; the profile never includes the pair's own like.
+        """Return the features of pairs. The profile never counts the pair's own like.
 
         Args:
             users, items: Indices, int64 (n,).
@@ -131,7 +133,8 @@ def _scaled_cosine(products: np.ndarray, left: np.ndarray, right: np.ndarray) ->
 def kg_features(likes: Interactions, knowledge: KnowledgeGraph | None) -> sparse.csr_matrix:
     """Return the idf-weighted KG features of each item, CSR float32 (n_items, n_features).
 
-    The idf of a feature that n of N linked items have is log(N / n) + 0.01. Without features there is one zero column.
+    The idf of a feature is log(N / n) + 0.01. N is the number of items that are entities, and n of them have the
+    feature. If no feature exists, the matrix has a single zero column.
     """
     none = sparse.csr_matrix(np.zeros((likes.n_items, 1), dtype=np.float32))
     if knowledge is None:
@@ -141,7 +144,7 @@ def kg_features(likes: Interactions, knowledge: KnowledgeGraph | None) -> sparse
     item_of[linked[linked >= 0]] = np.flatnonzero(linked >= 0)
     head, relation, tail = knowledge.triples.T
     item = np.concatenate([item_of[head], item_of[tail]])
-    # A relation in the opposite direction is a different relation.
+    # If the item is the tail of a triple, the relation counts as another one than if the item is the head.
     code = np.concatenate(
         [relation * knowledge.n_entities + tail, (relation + knowledge.n_relations) * knowledge.n_entities + head]
     )

@@ -20,13 +20,14 @@ from kgplug.recommenders.parts.csr_arrays import csr_arrays, csr_of
 from kgplug.recommenders.parts.layers import LEAK, xavier_linear
 from kgplug.training.tensors import tensor_of
 
-DIM, WIDTH = 4, 16  # length of g and h, and width of hidden layers; other sizes changed no metric
+DIM, WIDTH = 4, 16  # length of g and h, and width of hidden layers; other sizes did not change any metric
 
 
 class SideTowers(nn.Module):
     """Two small networks on counts, and a weight for the profile: logit = g(user) · h(item) + a + b + w · profile.
 
-    One network returns the vector g and the number b of a user, the other the vector h and the number a of an item.
+    The first network returns a user's vector g and bias b. The second returns an item's vector h and bias a. The
+    weight w is trained too.
 
     Args:
         generator: Random generator of the initial weights.
@@ -86,7 +87,7 @@ class SideTerm:
         return cls(SideFeatures(likes.matrix(), kg_features(likes, knowledge)), towers.to(device))
 
     def of_training(self, users: np.ndarray, items: np.ndarray) -> torch.Tensor:
-        """Return the logits of training likes and negatives, with gradient: int64 (n,), int64 (n,) → (n,)."""
+        """Return the logits of training likes and negatives, with gradients: int64 (n,), int64 (n,) → (n,)."""
         return self.towers(self.facts.of_pairs(users, items, training=True))
 
     @torch.no_grad()

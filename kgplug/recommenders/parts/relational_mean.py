@@ -1,4 +1,4 @@
-"""Means over the neighbours in a knowledge graph, each multiplied by the vector of its relation: KGIN's messages."""
+"""Means over the neighbours in a knowledge graph, as in KGIN: each neighbour's vector times its relation's vector."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ _SHARED_FROM = 1_500_000  # multiplications; with fewer, a second thread is not 
 
 
 class RelationalMean:
-    """The edges of a graph, over which it averages r ∘ x of each entity's neighbours.
+    """The edges of a knowledge graph, and the means of r ∘ x over each entity's edges.
 
-    Every triple is an edge in both directions. From tail to head it has its relation, from head to tail the inverse
-    relation, whose number is higher by `n_relations`.
+    x is the vector of the neighbour, r the vector of the edge's relation, and ∘ the element-wise product.
+
+    Every triple is an edge in both directions. From tail to head, the edge has the triple's relation. From head to
+    tail, it has the inverse relation, whose index is that of the relation plus `n_relations`.
 
     Args:
         triples: Head, relation and tail, int64 (n, 3).
@@ -41,12 +43,12 @@ class RelationalMean:
         """Return the means of the first n entities; zeros for an entity without neighbours.
 
         Args:
-            n: Number of entities to compute.
+            n: Number of entities to compute the means for.
             x: Vectors of all entities, (n_entities, d).
             relations: Vectors of the relations, then of their inverses, (2 · n_relations, d).
 
         Returns:
-            Mean of relations[r] ∘ x[v] over the edges (i, r, v) of each entity i, (n, d).
+            For each entity i, the mean of relations[r] ∘ x[v] over its edges to neighbours v with relations r, (n, d).
         """
         if on_cpu(x, relations):
             edges = self._starts[: n + 1], *(part.numpy() for part in self._edges[1:])
@@ -94,7 +96,15 @@ def _threads(multiplications: int) -> int:
 def _means(
     x: np.ndarray, relations: np.ndarray, starts: np.ndarray, along: np.ndarray, sources: np.ndarray, means: np.ndarray
 ) -> None:
-    """Fill `means`, float32 (n, d). The edges of entity i are those from starts[i] to starts[i + 1] - 1."""
+    """Fill `means`, float32 (n, d), with the mean of relations[r] ∘ x[v] over each entity's edges.
+
+    Args:
+        x: Vectors of entities, float32 (n_entities, d).
+        relations: Vectors of relations, float32 (k, d).
+        starts: The edges of entity i are those from starts[i] to starts[i + 1] - 1, int64 (n + 1,).
+        along, sources: Relation r and neighbour v of each edge, integer (n_edges,).
+        means: The result.
+    """
     n, d = means.shape
     for i in range(n):
         total = means[i]

@@ -12,10 +12,10 @@ from kgplug.recommenders.parts.csr_arrays import csr_arrays, csr_of
 
 
 class SimilarityRecommender(Recommender):
-    """Scores an item by `Σ_j∈likes(u) s(j, i)`.
+    """A recommender that scores item i for user u by `Σ_j∈likes(u) s(j, i)`.
 
     Attributes:
-        similarity: Similarities s(j, i), in row j: CSR float32 (n_items, n_items).
+        similarity: Similarities s(j, i) in row j and column i, CSR float32 (n_items, n_items).
         likes: Training likes, CSR float32 (n_users, n_items).
     """
 
@@ -50,12 +50,12 @@ class SimilarityRecommender(Recommender):
 
 
 def nearest(similarity: sparse.csr_matrix, neighbours: int, *, first: int = 0) -> sparse.csr_matrix:
-    """Return the largest positive similarities of each row, without those of an item to itself.
+    """Return the largest positive similarities of each row, leaving out those of an item to itself.
 
     Args:
         similarity: Similarities of some items to all items, CSR (b, n_items).
         neighbours: Maximum number of similarities per row.
-        first: Index of the item in the first row; the next rows are those of the next items.
+        first: Item index of the first row. The next rows are those of the next items.
 
     Returns:
         CSR float32 (b, n_items), canonical.

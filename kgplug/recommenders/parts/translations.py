@@ -1,4 +1,7 @@
-"""Batches of triples with corrupt tails, and their entities projected into the spaces of relations (TransR)."""
+"""Batches of triples with corrupt tails, and their entities projected into the spaces of relations (TransR).
+
+A corrupt tail is a random entity that replaces the true tail of a triple.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from kgplug.recommenders.parts.layers import distinct, lookup, row_penalty
 
 @dataclass(frozen=True, eq=False)
 class Triples:
-    """Triples of one step, and a corrupt tail for each triple: arrays int64 (n,)."""
+    """Triples of one training step, and a corrupt tail for each triple: four arrays, int64 (n,)."""
 
     heads: np.ndarray
     relations: np.ndarray
@@ -51,10 +54,10 @@ def triple_batches(
 
 @dataclass(frozen=True, eq=False)
 class ProjectedEnds:
-    """Vectors of a batch's entities, each projected once for each of its relations.
+    """Vectors of a batch's entities, projected by the relations of their triples.
 
     Attributes:
-        heads, tails, corrupt: Projected vectors e M_r of the ends of each triple, (n, d).
+        heads, tails, corrupt: Projected vectors e M_r of each triple's head, tail and corrupt tail, (n, d).
         relations: Vector of each triple's relation, (n, d).
         penalty: Mean squared norm of a triple's vectors before projection, a scalar.
     """
@@ -74,7 +77,9 @@ def projected_ends(
     *,
     normalize: bool = False,
 ) -> ProjectedEnds:
-    """Project the ends of triples by their relations. All entities of one relation are projected together.
+    """Project the heads, tails and corrupt tails of triples by the relations of the triples.
+
+    All entities of one relation are projected by a single matrix product, each entity once.
 
     Args:
         entities: Entity vectors, (n_entities, d).

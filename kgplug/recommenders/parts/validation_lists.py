@@ -1,4 +1,4 @@
-"""How good a trained model's lists are on the validation set."""
+"""The quality of a trained model's lists on the validation set."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from kgplug.recommenders.base import Recommender
 LISTED = 10  # length of the lists
 MOST_USERS = 2_000  # maximum number of users whose lists are compared
 AS_GOOD = 0.02  # relative loss of NDCG up to which lists count as equally good
-_SPREAD_USERS, _SPREAD_CELLS = 256, 2_000_000  # users whose scores' spread is measured; scores in memory at a time
+# Number of sampled users for the standard deviation of scores, and number of scores in memory at a time.
+_SPREAD_USERS, _SPREAD_CELLS = 256, 2_000_000
 _USERS_STREAM, _NEGATIVES_STREAM = 0x115D, 0x7A11D  # make these draws independent of all others
 
 
@@ -29,7 +30,7 @@ class Measured:
 
     Attributes:
         ndcg: NDCG@10 of each compared user's list, float64 (n,).
-        auc: AUC of these users' validation likes against as many random items.
+        auc: AUC of these users' validation likes against random negatives, one per like.
     """
 
     ndcg: np.ndarray
@@ -54,7 +55,7 @@ class Measured:
 
 
 class Validation:
-    """Compares models on the validation likes of at most `MOST_USERS` users, with a random negative per like.
+    """Data to compare models: validation likes of at most `MOST_USERS` users, with a random negative per like.
 
     Args:
         train, valid: Training and validation set of one split.
@@ -76,7 +77,7 @@ class Validation:
 
     @cached_property
     def _pairs(self) -> tuple[np.ndarray, np.ndarray]:
-        """Users and items of the likes, then of the negatives: int64 (n,) each."""
+        """(users, items) of the likes, followed by those of the negatives: int64 (n,) each."""
         likes, rng = self._likes, np.random.default_rng([self._seed, _NEGATIVES_STREAM])
         negatives = negative_sampler(*self._rows).draw(likes.users, rng)
         usable = negatives >= 0 if self._items is None else (negatives >= 0) & self._items[negatives]
