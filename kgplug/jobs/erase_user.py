@@ -132,7 +132,9 @@ def erase_user(graph: Graph, runs: Runs, user: int | str) -> Erasure:
 
 
 def find_user(graph: Graph, runs: Runs, text: str) -> FoundKey:
-    """Return the user key that a typed text means, in the type that it has in the graph or, if missing, in the runs.
+    """Return the key of the user that a typed text refers to.
+
+    The key has the same type as in the graph or, if the graph does not have it, as in the runs.
 
     Raises:
         UsageError: Neither the graph nor any run has such a user.
