@@ -188,8 +188,8 @@ def runs(as_json: Json = False) -> None:
     """List the runs on this machine, newest last, each with the graph it was trained on.
 
     In the column "graph", "this one" means the graph of the configured server, with the schema of kgplug.toml if that
-    file is in this folder. If no server answers, its database is assumed to be that of the newest run trained at its
-    address.
+    file is in this folder. If this server does not answer, kgplug assumes that it has the database of the newest run
+    that was trained at its address.
 
     Example: `kgplug runs`
     """
