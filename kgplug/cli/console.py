@@ -144,7 +144,10 @@ def _fractions(text: str) -> tuple[float, float, float]:
 
 
 def open_graph() -> Graph:
-    """Connect to the database that the environment names. If it names none, use the local Neo4j; start it if needed."""
+    """Connect to the database named by the NEO4J_ environment variables.
+
+    If NEO4J_URI is not set, use the local Neo4j, and start it if needed.
+    """
     from kgplug.graph.graph import connect
 
     return connect()

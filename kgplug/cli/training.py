@@ -261,9 +261,9 @@ def evaluate(
     comparisons of the table. For two runs, each difference is also printed with its 95 % interval.
 
     --beyond prints a second table for recommenders: novelty in bits, diversity (1 minus the mean cosine between the
-    items of a list, by their likes), mean popularity of listed items, and the Gini index of how often items are
-    listed. The table also has the accuracy on users and items with fewer than five training likes (cold), and on all
-    other users and items.
+    items of a list, based on who liked them), mean popularity of listed items, and the Gini index of how often items
+    are listed. The table also has the accuracy on users and items with fewer than five training likes (cold), and on
+    all other users and items.
 
     Examples: `kgplug evaluate`, `kgplug evaluate MKR KGCN`, `kgplug evaluate MKR KGCN -k 5,10,50 --json`, `kgplug
     evaluate MKR MF --beyond`

@@ -309,7 +309,8 @@ def _parse_content(run_dir: Path, file: dict[str, Any]) -> dict[str, Any]:
 def write_text_whole(path: Path, text: str) -> None:
     """Write a text file in UTF-8, replacing any file of the same name.
 
-    Even after a kill or on a full disk, `path` holds either the complete old file or the complete new one.
+    Even if the process is killed or the disk is full, `path` holds either the complete old file or the complete new
+    one.
 
     Raises:
         OSError: the disk refused to write.

@@ -73,7 +73,7 @@ class KnowledgeGraph:
     def from_arrays(
         cls, entity_keys: np.ndarray, entity_labels: np.ndarray, relations: np.ndarray, triples: np.ndarray
     ) -> KnowledgeGraph:
-        """Build a graph from arrays in any order. Sorts them into canonical order and drops duplicate triples.
+        """Build a graph from arrays in any order. Sort them into canonical order, and drop duplicate triples.
 
         Args:
             entity_keys: object (n_entities,), `int` or `str`. Pairs of label and key are unique.
@@ -149,8 +149,8 @@ class KnowledgeGraph:
     def split(self, fractions: Sequence[float], *, seed: int = 0) -> list[KnowledgeGraph]:
         """Split the triples at random into one graph per fraction, all with the same entities and relations.
 
-        The set of a triple depends only on the triple itself (labels, keys, relation), the fractions and the seed. It
-        does not change when nodes and triples are added, so a triple of the test set is never trained on later. On
+        Which set a triple is in depends only on the triple itself (labels, keys, relation), the fractions and the seed.
+        This does not change when nodes and triples are added, so a triple of the test set is never trained on later. On
         average, the sets' sizes match the fractions.
 
         Args:

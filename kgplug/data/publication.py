@@ -167,7 +167,7 @@ class Predictions:
 
 @dataclass(frozen=True)
 class PathRule:
-    """A rule without constants: relation(X, Y) holds if a path of one or two relationships leads from X to Y.
+    """A rule about any nodes X and Y: relation(X, Y) holds if a path of one or two relationships leads from X to Y.
 
     Attributes:
         relation: Relationship type that the rule concludes.

@@ -28,11 +28,14 @@ def split_rows(
     """Return the set of each row: int64 (n,), 0 for the first fraction, 1 for the second, and so on.
 
     The result depends on the keys and times of the rows, the fractions, the seed, `by` and `order`, not on the order in
-    which the rows are given. A group is the rows of one user (`by="user"`), or all rows. Within a group, rows are
-    sorted by time, or by a hash of seed and row; the hash also sorts rows of equal times. A cut separates each set from
-    the next. In a group of n rows, floor(C·n + r) rows come before a cut, where C is the sum of the fractions of the
-    sets before the cut. The remainder r is a uniform random number in [0, 1), computed from the seed, the fractions and
-    the group. So on average each set gets its fraction of each group, even of a group with one row, and each cut
+    which the rows are given.
+
+    A group is the rows of one user (`by="user"`), or all rows. Within a group, rows are sorted by time, or by a hash of
+    seed and row; the hash also sorts rows of equal times. A cut separates each set from the next. In a group of n rows,
+    floor(C·n + r) rows come before a cut, where C is the sum of the fractions of the sets before the cut. The remainder
+    r is a uniform random number in [0, 1), computed from the seed, the fractions and the group.
+
+    So on average each set gets its fraction of each group, even of a group with one row, and each cut
     deviates by less than one row from its exact position. An additional row moves at most one other row across each cut
     of its group, and no row of another group.
 
@@ -120,7 +123,7 @@ def split_rows_by_position(
 
 
 def _sets(group: np.ndarray, rank: np.ndarray, sizes: np.ndarray, cuts: np.ndarray) -> np.ndarray:
-    """Return the set of each row, int64 (n,): the number of cuts before it when its group is sorted by rank.
+    """Return the set of each row, int64 (n,): the number of cuts before the row when its group is sorted by rank.
 
     Args:
         group, rank: int64 (n,), group of each row, and the row's position in the order of all rows.

@@ -295,8 +295,8 @@ def evaluate_ctr(
     """Train and test a model's click-through prediction, once per seed.
 
     A row is positive if its rating is at least `like_threshold`. Every row is positive if there are no ratings, or if
-    a rating only counts the source rows merged into the row. One negative is drawn per positive, for the same user,
-    among the items on which the user has no feedback at all.
+    ratings are only counts of merged source rows (`Interactions.ratings_are_counts`). One negative is drawn per
+    positive, for the same user, among the items on which the user has no feedback at all.
 
     - protocol="honest": the positives are split by row, then negatives are drawn for each set.
     - protocol="paper": as in the papers, negatives are drawn once for all positives, then positives and negatives are

@@ -78,7 +78,12 @@ def as_new_users(
 
 
 def refuse_seen_users(learnt: Interactions | Recommender, *parts: Interactions) -> None:
-    """Raise UsageError if a user of some rows is in a training set, or among the rows that a model was fitted on."""
+    """Raise UsageError if a user of `parts` has training rows.
+
+    Args:
+        learnt: The training set, or a model that was fitted on it.
+        parts: Sets whose users must be new.
+    """
     users = distinct(np.concatenate([part.users for part in parts]))
     if isinstance(learnt, Interactions):
         n_rows, where = np.bincount(learnt.users, minlength=learnt.n_users), "in the training set"

@@ -86,7 +86,8 @@ def compare_by_user(
     comparisons of all pairs of models, not only those with the best.
 
     Args:
-        values: Name of each model → its values: one row per user, the same in all, and one column per metric.
+        values: Name of each model → a frame with one row per user, the same users for all models, and one column per
+            metric.
         by: Column whose mean chooses the best model; if several are equal, the first.
         baseline: Name of the model with which the others are compared. None: the best one.
         seed: Seed of the bootstrap.
@@ -147,8 +148,8 @@ def differences(
     """Compare pairs of models that were measured on the same users.
 
     Args:
-        values: Name of each model → its values, float64, index of users, one column per metric. Users whose value of a
-            metric is missing in a model are left out.
+        values: Name of each model → a float64 frame with one row per user (the index) and one column per metric. For
+            each metric, users whose value is missing in any model are left out.
         pairs: Pairs (model, baseline).
         n_pairs: Number of pairs that Holm's correction counts, at least those in `pairs`. None: those in `pairs`.
         seed: Seed of the bootstrap.
@@ -232,9 +233,10 @@ def paired_bootstrap(
 
 
 def _grouped(apart: np.ndarray, seed: int) -> np.ndarray:
-    """Return the differences of the units that are resampled, float64 (units, c), with the mean of `apart`.
+    """Return the differences of the units (users, or groups of users) that are resampled: float64 (units, c).
 
-    With the same seed, the same number of users is always put into the same groups.
+    Their mean equals the mean of `apart`. With the same seed, the same number of users is always put into the same
+    groups.
     """
     n = len(apart)
     if n <= _MAX_UNITS:
@@ -249,7 +251,7 @@ def _grouped(apart: np.ndarray, seed: int) -> np.ndarray:
 def _bootstrap(
     units: np.ndarray, n: int, *, n_tests: int, resamples: int = _RESAMPLES, seed: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return what `paired_bootstrap` returns, from the differences of units.
+    """Compute the result of `paired_bootstrap` from the differences of units (users, or groups of users).
 
     Args:
         units: What `_grouped` returned for n users, float64 (units, c).

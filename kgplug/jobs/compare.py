@@ -104,10 +104,11 @@ def _pairs_with(baseline: str | None, trained: dict[str, Path]) -> list[tuple[Pa
 
 
 def name_among(name: str, made: Sequence[Model]) -> str:
-    """Return the name of the model that a text names, ignoring case.
+    """Return the model name that equals a text, ignoring case.
 
     Raises:
-        UsageError: The text names none of these models, or they are embeddings, which are not compared user by user.
+        UsageError: The text is the name of none of these models, or they are embeddings, which are not compared user by
+            user.
     """
     if not made[0].kind.gives_lists:
         raise UsageError("--baseline compares recommenders user by user, and embeddings have no users. Omit it.")

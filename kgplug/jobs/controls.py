@@ -96,7 +96,7 @@ def with_own_controls(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _model_of(row: str) -> str:
-    """Return the name of the model of a row, which may be a control's."""
+    """Return the model's name from the name of a row, which may be the row of a control."""
     for control in CONTROLS:
         row = row.removesuffix(f" {control}")
     return row

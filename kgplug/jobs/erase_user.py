@@ -45,7 +45,7 @@ class Erasure:
         graph: Removed edges and vectors.
         in_graph: Whether the graph has a node with the user's key.
         runs: Ids of the runs from which the user was removed.
-        damaged: Ids of runs that cannot be searched or changed, so they may still have the user.
+        damaged: Ids of runs that cannot be searched or changed, so they may still contain the user's data.
         checkpoints: Number of deleted files and folders of unfinished trainings and of controls
             (`kgplug compare --controls`).
         elsewhere: Number of runs of other graphs. They are not changed, because there the key may be another user's.

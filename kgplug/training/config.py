@@ -43,7 +43,7 @@ class DataSize:
 
     @property
     def likes_per_user(self) -> float:
-        """Mean number of likes per user. Below ten, the data are sparse and models need more L2."""
+        """Mean number of likes per user. Below ten, the data are sparse, and models need more L2 regularisation."""
         return self.n_likes / max(self.n_users, 1)
 
     @property

@@ -55,12 +55,12 @@ class RunInfo:
 
     @property
     def gives_lists(self) -> bool:
-        """Whether it is an undamaged run of a recommender."""
+        """Whether this is an undamaged run of a recommender."""
         return self.kind is not None and self.kind.gives_lists
 
     @property
     def gives_links(self) -> bool:
-        """Whether it is an undamaged run of an embedding, which predicts links."""
+        """Whether this is an undamaged run of an embedding, which predicts links."""
         return self.kind is not None and not self.kind.gives_lists
 
 

@@ -299,7 +299,7 @@ def _integers(column: pd.Series) -> np.ndarray | None:
 
 
 def is_signal(value: object) -> bool:
-    """Return whether a value is a signalling NaN: a Decimal on which most pandas and Python functions raise."""
+    """Return whether a value is a signalling NaN: a Decimal for which most functions raise an error."""
     return isinstance(value, Decimal) and value.is_snan()
 
 
