@@ -169,7 +169,9 @@ def register(name: str, model: type) -> None:
     To make it available in every process, a package declares an entry point of the group "kgplug.models".
 
     Args:
-        model: a subclass of `Recommender`, or a class with everything in `Model`. Its `name` must be the same.
+        name: name of the model.
+        model: a subclass of `Recommender`, or a class with all members of `Model`. Its attribute `name` must equal
+            `name`.
 
     Raises:
         UsageError: the name belongs to a model of kgplug, or the class's `name` differs.

@@ -1,6 +1,6 @@
 """Progress reports of long work: a bar, lines, JSON lines, or nothing.
 
-All work that may take long uses `bar` or `stage`. On a terminal, counted work shows a bar and other work nothing.
+All work that may take long uses `bar` or `stage`. On a terminal, counted work shows a bar; other work shows nothing.
 Without a terminal, a library should be silent, and a command should write some lines to its log. `report_as` sets
 the style of the whole process; the command line calls it.
 """

@@ -49,8 +49,8 @@ class Tuning:
     Attributes:
         model: The model's name.
         metric: Name of the metric that was maximised.
-        settings: Settings of the best trial, for `kgplug.create`: the fixed ones and those it tried. If the defaults
-            are best, only the fixed ones (for most recommenders also settings="defaults").
+        settings: Settings of the best trial, for `kgplug.create`: the fixed settings and those that the trial tried. If
+            the defaults are best, only the fixed settings (for most recommenders also settings="defaults").
         best: The best trial's metric.
         trials: One row per ended trial, in order. Columns: trial (number, from 1), state ("complete", "pruned" or
             "failed"), metric (NaN unless complete), best (so far), seconds, each searched setting, reason (or "").
@@ -127,8 +127,8 @@ def tune(
         knowledge: Triples, for a recommender that uses them.
         valid: Validation set.
         profiles: Profiles of validation users who are new, as in `kgplug.evaluate`. Then the metric is that of new
-            users. Such users cannot choose the number of epochs within a trial: a tenth of the training rows does, or
-            with `epochs`, every trial has so many.
+            users. Within a trial, such users cannot be used to choose the number of epochs. Instead, 10 % of the
+            training rows are held out for this; if `epochs` is given, every trial trains for that number of epochs.
         trials: Total number of ended trials to reach, including those of earlier calls and of other processes.
         seed: Seed of the proposals and the trainings. If one process runs all trials, the same seed finds the
             same settings, interrupted or not.
@@ -183,7 +183,7 @@ def _kept(study: optuna.Study, path: Path | None) -> str | None:
 
 
 def _space_of(model: Recommender | LinkPredictor, fixed: Mapping[str, Any]) -> tuple[Space, dict[str, Any]]:
-    """Return setting → range or choices, and setting → default. A default outside of the range or choices is left out.
+    """Return two dicts: setting → range or choices, and setting → default. Defaults outside the range are left out.
 
     The settings in `fixed` are not searched.
     """

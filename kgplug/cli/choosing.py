@@ -156,8 +156,8 @@ def compare(
 
     For recommenders, a star marks each AUC and list metric whose difference from the best model, or from --baseline, is
     more than chance: paired bootstrap over the test users, p < 0.05 after Holm's correction for all comparisons of the
-    table. A star says that other users would show a difference, not that another --seed would. With --json, each row
-    has its differences with 95 % intervals.
+    table. A star means that other users would show a difference too. It does not mean that models trained with another
+    --seed would. With --json, each row has its differences with 95 % intervals.
 
     --controls shows what a model gains from its graph. Each model gets two more rows: without the graph, and with a
     shuffled graph, in which the tails of each relation are shuffled among its heads. Stars then mark differences from

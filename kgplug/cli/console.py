@@ -144,7 +144,10 @@ def _fractions(text: str) -> tuple[float, float, float]:
 
 
 def open_graph() -> Graph:
-    """Connect to the database that the environment names. If it names none, use the local Neo4j; start it if needed."""
+    """Connect to the database named by the NEO4J_ environment variables.
+
+    If NEO4J_URI is not set, use the local Neo4j, and start it if needed.
+    """
     from kgplug.graph.graph import connect
 
     return connect()
@@ -227,13 +230,13 @@ def print_compared(
 ) -> None:
     """Print a table of models, with a star at each difference that is more than chance, and what the stars mean.
 
-    Of two models, each difference is also printed as a sentence.
+    If two models are compared, each difference is also printed as a sentence.
 
     Args:
         table: One row per model.
         title: Title of the table.
         sorted_by: Length of the lists whose NDCG says which model is best.
-        differences: Differences of the models to their baselines; may be empty.
+        differences: Differences between the models and their baselines; may be empty.
         in_words: Also print the differences in NDCG as sentences, if there are more than two models.
     """
     from kgplug.evaluation.metrics.catalogue import SORTED_BY
@@ -250,7 +253,7 @@ def print_compared(
 
 
 def with_differences(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table for JSON: each row has its differences to the baseline, if models were compared."""
+    """Return a table for JSON: each row has its differences from the baseline, if models were compared."""
     found: list[Difference] = table.attrs.get("differences", [])
     if not found:
         return table

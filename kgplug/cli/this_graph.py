@@ -28,7 +28,7 @@ def this_graph(graph: Graph, schema_file: Path | None = None) -> GraphIdentity:
 
 
 def graph_at_hand(runs: Runs, *, ask: bool = False) -> GraphIdentity | None:
-    """Return the identity of the graph that the environment names; None if unknown.
+    """Return the identity of the graph that the NEO4J_ environment variables name; None if unknown.
 
     Without `ask`, the server's identity is taken from the newest run that was trained at the configured address, and
     the schema from kgplug.toml if there is one. So commands that need no server can use this function.
@@ -57,7 +57,7 @@ def resolve_here(
     Args:
         runs: the runs on this machine.
         names: ids, beginnings of ids, names of models, or folders.
-        graph: the graph; None for the one that the environment names, without asking its server.
+        graph: the graph; None for the one that the NEO4J_ environment variables name, without asking its server.
         schema_file: schema file named on the command line; None for kgplug.toml, if it exists.
     """
     here, others = None, [name.lower() for name in names if not runs.has(name)]

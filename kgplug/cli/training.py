@@ -188,8 +188,8 @@ def runs(as_json: Json = False) -> None:
     """List the runs on this machine, newest last, each with the graph it was trained on.
 
     In the column "graph", "this one" means the graph of the configured server, with the schema of kgplug.toml if that
-    file is in this folder. If no server answers, its database is assumed to be that of the newest run trained at its
-    address.
+    file is in this folder. If this server does not answer, kgplug assumes that it has the database of the newest run
+    that was trained at its address.
 
     Example: `kgplug runs`
     """
@@ -261,9 +261,9 @@ def evaluate(
     comparisons of the table. For two runs, each difference is also printed with its 95 % interval.
 
     --beyond prints a second table for recommenders: novelty in bits, diversity (1 minus the mean cosine between the
-    items of a list, by their likes), mean popularity of listed items, and the Gini index of how often items are
-    listed. The table also has the accuracy on users and items with fewer than five training likes (cold), and on all
-    other users and items.
+    items of a list, based on who liked them), mean popularity of listed items, and the Gini index of how often items
+    are listed. The table also has the accuracy on users and items with fewer than five training likes (cold), and on
+    all other users and items.
 
     Examples: `kgplug evaluate`, `kgplug evaluate MKR KGCN`, `kgplug evaluate MKR KGCN -k 5,10,50 --json`, `kgplug
     evaluate MKR MF --beyond`

@@ -2,8 +2,8 @@
 
 A folder holds `arrays.safetensors`, `content.json` and `manifest.json`, which lists the other two with their sizes and
 sha256. A new folder gets its name only when it is complete. To replace an artefact, new files are written next to the
-old ones, then the manifest is replaced in one step. So a reader, or a restart after a kill, finds either the old
-artefact or the new one. No pickle is ever read.
+old ones, then the manifest is replaced in one step. So a reader, or a process that restarts after it was killed, finds
+either the old artefact or the new one. No pickle is ever read.
 """
 
 from __future__ import annotations
@@ -36,12 +36,16 @@ ARRAYS, CONTENT, MANIFEST = "arrays.safetensors", "content.json", "manifest.json
 FORMAT = 1
 
 T = TypeVar("T")
-# Ids made so far. Without this set, two of 50 ids made in one second would be equal with a probability of 2 %.
+# Ids that this process has made. Without this set, if 50 ids were made in one second, two of them would be equal with
+# a probability of 2 %.
 _issued: set[str] = set()
 
 
 def new_run_id(model: str) -> str:
-    """Return a new run id of lower-case letters, digits and dashes. A model's ids sort by time."""
+    """Return a new run id of lower-case letters, digits and dashes, such as "mkr-20240131-101500-3fa2".
+
+    Sorting a model's run ids as text also sorts them by time, to the second.
+    """
     while True:
         run = f"{id_prefix(model)}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
         if run not in _issued:
@@ -189,7 +193,7 @@ def read_content(run_dir: Path) -> dict[str, Any]:
 
 
 def peek_content(run_dir: Path) -> dict[str, Any]:
-    """Return the content of an artefact, checking the content's hash but only the size of the file of arrays.
+    """Return the content of an artefact. Check the hash of the content, but only the size of the file of arrays.
 
     Raises:
         RunError: the folder is missing, truncated, altered or in another format.
@@ -206,7 +210,7 @@ def peek_content(run_dir: Path) -> dict[str, Any]:
 def count_numbers(run_dir: Path, prefixes: tuple[str, ...]) -> int:
     """Count the floating-point numbers in arrays whose names start with one of `prefixes`. The arrays are not read.
 
-    Arrays of a single number are not counted: most are the state of a regulariser.
+    Arrays of a single number are not counted, because most of them belong to the state of a regulariser.
     """
 
     def read(run_dir: Path, files: dict[str, dict[str, Any]]) -> int:
@@ -305,7 +309,8 @@ def _parse_content(run_dir: Path, file: dict[str, Any]) -> dict[str, Any]:
 def write_text_whole(path: Path, text: str) -> None:
     """Write a text file in UTF-8, replacing any file of the same name.
 
-    Even after a kill or on a full disk, `path` holds either the complete old file or the complete new one.
+    Even if the process is killed or the disk is full, `path` holds either the complete old file or the complete new
+    one.
 
     Raises:
         OSError: the disk refused to write.

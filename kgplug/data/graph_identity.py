@@ -1,4 +1,4 @@
-"""Identify the graph a run was trained on, so that runs of several graphs can share one folder."""
+"""The identity of the graph that a run was trained on. With it, runs of several graphs can share one folder."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from kgplug.errors import DeadModelError
 MOST = 0.5  # vectors are reported if at least this share of them is bad
 NEARLY_ALL = 0.99  # scores are reported if at least this share of them is bad
 SEVERAL = 8  # minimum number of vectors or users; fewer may be alike by chance
-_LEAST_LENGTH = 1e-6  # minimum length of a vector: dot products of shorter ones vanish next to a score of 1 in float32
+_LEAST_LENGTH = 1e-6  # minimum length of a vector: in float32, dot products of shorter vectors are lost when added to 1
 _LEAST_SPREAD = 1e-4  # minimum mean squared distance of unit vectors from their mean: (1 % of their length)²
 _SAMPLE = 10_000  # maximum number of vectors checked
 MARGIN = 1e-3  # a probability this close to 0 or 1 is saturated
@@ -51,7 +51,7 @@ def vector_findings(what: str, vectors: np.ndarray, *, learnt: np.ndarray | None
     """Return the first sign of collapse in vectors of one kind of node: a list of one sentence, or [] if there is none.
 
     Args:
-        what: name of this kind in the sentence, such as a label.
+        what: name of this kind of node, such as its label; used in the sentence.
         vectors: float (n, d).
         learnt: bool (n,), whether a vector had training data and so must not be zero; None if unknown.
     """
@@ -87,7 +87,7 @@ def _spread(vectors: np.ndarray, lengths: np.ndarray) -> float:
 
 
 def list_findings(lists: TopLists, *, probabilities: bool = False, counts: bool = False) -> list[str]:
-    """Return the first sign of collapse in lists: a list of one sentence, or [] if there is none.
+    """Return the first sign of collapse in recommended lists: a list of one sentence, or [] if there is none.
 
     Args:
         lists: lists with their scores, best first.

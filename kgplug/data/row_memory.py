@@ -15,7 +15,7 @@ HASHES, SETS = "rows.hashes", "rows.parts"  # names of the arrays in a run
 
 @dataclass(frozen=True, eq=False)
 class RowMemory:
-    """Remembers in which set of a run each row was: training, validation or test. Rows are identified by hashes.
+    """Record of the set that each row of a run was in: training, validation or test. Rows are identified by hashes.
 
     A row is a user's feedback on an item, or a triple.
 

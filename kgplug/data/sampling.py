@@ -9,14 +9,16 @@ from kgplug.data.ranking.threads import row_blocks
 from kgplug.data.values.keys import distinct
 
 MOST_REDRAWS = 10
-DRAWN_AT_ONCE = 4_000_000  # number of popular members drawn at a time; the temporary arrays then take about 150 MB
+DRAWN_AT_ONCE = 4_000_000  # number of draws in one block of `PopularSampler`; temporary arrays take about 150 MB
 
 
 class ComplementSampler:
     """Draws members that a group does not hold, such as items that a user does not like.
 
-    Draws are uniform and need no rejection. Let f_0 < f_1 < … be the members that a group holds. The r-th member that
-    it does not hold (r = 0, 1, …) is r + |{j : f_j − j ≤ r}|. One binary search computes this for all draws at once.
+    Each group is a set that holds some of the members; for example, a user is a group that holds the items that the
+    user likes. Draws are uniform and need no rejection. Let f_0 < f_1 < … be the members that a group holds. The r-th
+    member that it does not hold (r = 0, 1, …) is r + |{j : f_j − j ≤ r}|. One binary search computes this for all draws
+    at once.
 
     Args:
         groups, members: integer (n,): group `groups[i]` holds member `members[i]`. Repetitions are allowed.
@@ -61,7 +63,8 @@ class PopularSampler:
 
     Args:
         free: Uniform sampler of members that a group does not hold.
-        weights: Weight of each member, positive float64 (n_members,); its chance is proportional to it.
+        weights: Weight of each member, positive float64 (n_members,). A member is drawn with a probability proportional
+            to its weight.
     """
 
     def __init__(self, free: ComplementSampler, weights: np.ndarray) -> None:

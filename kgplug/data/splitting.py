@@ -28,13 +28,16 @@ def split_rows(
     """Return the set of each row: int64 (n,), 0 for the first fraction, 1 for the second, and so on.
 
     The result depends on the keys and times of the rows, the fractions, the seed, `by` and `order`, not on the order in
-    which the rows are given. A group is the rows of one user (`by="user"`), or all rows. Within a group, rows are
-    sorted by time, or by a hash of seed and row; the hash also sorts rows of equal times. A cut separates each set from
-    the next. In a group of n rows, floor(C·n + r) rows come before a cut, where C is the sum of the fractions of the
-    sets before the cut. The remainder r is a uniform random number in [0, 1), computed from the seed, the fractions and
-    the group. So on average each set gets its fraction of each group, even of a group with one row, and each cut is off
-    by less than one row. An additional row moves at most one other row across each cut of its group, and no row of
-    another group.
+    which the rows are given.
+
+    A group is the rows of one user (`by="user"`), or all rows. Within a group, rows are sorted by time, or by a hash of
+    seed and row; the hash also sorts rows of equal times. A cut separates each set from the next. In a group of n rows,
+    floor(C·n + r) rows come before a cut, where C is the sum of the fractions of the sets before the cut. The remainder
+    r is a uniform random number in [0, 1), computed from the seed, the fractions and the group.
+
+    So on average each set gets its fraction of each group, even of a group with one row, and each cut
+    deviates by less than one row from its exact position. An additional row moves at most one other row across each cut
+    of its group, and no row of another group.
 
     Args:
         users: int64 (n,), user indices.
@@ -74,12 +77,12 @@ def split_rows(
 
 
 def _split_users(users: np.ndarray, user_hashes: np.ndarray, fractions: np.ndarray, stream: np.uint64) -> np.ndarray:
-    """Return the set of each row, int64 (n,): the users with rows are sorted by hash and cut as in `split_rows`.
+    """Return the set of each row, int64 (n,): users who have rows are sorted by hash and cut as in `split_rows`.
 
     Args:
         users, user_hashes: As in `split_rows`.
         fractions: Checked fractions, float64 (sets,).
-        stream: What makes the hashes of this split its own.
+        stream: Number from `_stream` that is added to the hashes, so that each seed gives a different split.
     """
     who, place = np.unique(users, return_inverse=True)
     rank = np.empty(len(who), dtype=np.int64)
@@ -99,9 +102,9 @@ def split_rows_by_position(
     by: str,
     order: str,
 ) -> np.ndarray:
-    """Return the set of each row, int64 (n,), from the positions of the rows, as earlier versions of kgplug did.
+    """Return the set of each row, int64 (n,), computed from row positions, as early versions of kgplug did.
 
-    This finds the test set of a run that an earlier version saved, if the data have not changed since. For the
+    This finds the test set of a run that such a version saved, if the data have not changed since. For the
     arguments see `split_rows`.
     """
     checked = check_fractions(fractions)
@@ -120,7 +123,7 @@ def split_rows_by_position(
 
 
 def _sets(group: np.ndarray, rank: np.ndarray, sizes: np.ndarray, cuts: np.ndarray) -> np.ndarray:
-    """Return the set of each row, int64 (n,): the number of cuts before it when its group is sorted by rank.
+    """Return the set of each row, int64 (n,): the number of cuts before the row when its group is sorted by rank.
 
     Args:
         group, rank: int64 (n,), group of each row, and the row's position in the order of all rows.
@@ -217,7 +220,7 @@ def _stream(seed: int, name: str) -> np.uint64:
 
 
 def _hash_of_numbers(numbers: np.ndarray) -> np.uint64:
-    """Return one hash of all fractions. It ignores rounding errors: 1 - 0.9 counts as 0.1."""
+    """Return one hash of all fractions. Rounding errors do not change it: 1 - 0.9 counts as 0.1."""
     rounded = np.round(np.ascontiguousarray(numbers, dtype=np.float64), _DECIMALS)
     return _fold(np.uint64(len(numbers)), rounded.view(np.uint64))
 
@@ -241,7 +244,7 @@ def hash_names(keys: np.ndarray) -> np.ndarray:
 def _hash_texts(texts: np.ndarray) -> np.ndarray:
     try:
         return pd.util.hash_array(texts)  # type: ignore[attr-defined]
-    except UnicodeEncodeError:  # half of a surrogate pair in a text
+    except UnicodeEncodeError:  # a text contains half of a surrogate pair
         as_bytes = (text.encode("utf-8", "surrogatepass") for text in texts)
         return pd.util.hash_array(np.fromiter(as_bytes, dtype=object, count=len(texts)))  # type: ignore[attr-defined]
 

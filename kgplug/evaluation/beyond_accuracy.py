@@ -52,8 +52,8 @@ def evaluate_beyond(
     Args:
         model, train, test, valid, k, relevant: As in `evaluate_ranking`.
         cold: Number of training likes below which a user or item is cold.
-        features: Features of each item, (n_items, f), for the similarity of items. If omitted, an item's features are
-            the users who liked it in training.
+        features: Features of each item, float (n_items, f), dense or CSR. They give the similarity of items. If
+            omitted, an item's features are the users who liked it in training.
         pairs: n labelled pairs, for AUC by groups; None: no AUC.
         scores: The model's scores of `pairs`, float32 (n,); None: no AUC.
 
@@ -113,9 +113,9 @@ def _accuracy(
     of_users: np.ndarray,
     of_items: np.ndarray,
 ) -> dict[str, float]:
-    """Return a group's list metrics: of the lists of its users, with only its items counted as relevant.
+    """Return the list metrics of a group: the lists of its users are measured, and only its items count as relevant.
 
-    For a group of users, `of_items` is all true; for a group of items, `of_users` is.
+    For a group of users, `of_items` is all true; for a group of items, `of_users` is all true.
 
     Args:
         group: Name of the group.

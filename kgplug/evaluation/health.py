@@ -19,7 +19,7 @@ _K = 10
 _USERS, _BLOCK = 2000, 100  # maximum number of users whose lists are compared, in total and at a time
 _LEAST_USERS = 30  # minimum number of users for a judgement
 _ERRORS = 3  # the mean difference of a collapsed model is more than this many standard errors below zero
-_CLEARLY = 0.5  # share of Popularity's NDCG; even on sparse data, healthy models with poor lists reach more than this
+_CLEARLY = 0.5  # share of Popularity's NDCG that healthy models with poor lists exceed, even on sparse data
 
 
 def worse_than_popularity(

@@ -49,7 +49,7 @@ def divide(
         interactions: All rows. An item that a user rated low is never drawn as the user's negative.
         fractions: Shares of the training, validation and test set.
         like_threshold: The lowest rating of a positive row. Every row is positive if `like_threshold` is None, if there
-            are no ratings, or if a rating only counts the source rows merged into the row.
+            are no ratings, or if ratings are only counts of merged source rows (`Interactions.ratings_are_counts`).
         protocol: "honest" splits the positives, then draws negatives for each set; "paper" draws negatives for all
             positives, then splits both kinds by row.
         seed: Seed of the split and of the negatives.

@@ -1,8 +1,9 @@
 """Full ranking: how many of a user's test likes are at the top of the user's list.
 
 The metrics are defined in `kgplug.evaluation.metrics.ranked_lists` and `kgplug.evaluation.metrics.listed_items`. Lists
-are those of `recommend`. It orders tied items by their training likes, then by index, so rounding changes no metric.
-Only users who have a relevant item are measured; the others are counted. Metrics of single lists are means over users.
+come from the model's `recommend`, which orders tied items by their training likes, then by index. So rounding changes
+no metric. Only users who have a relevant item are measured; the others are counted. Metrics of single lists are means
+over users.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Whether the difference between two models on one test set is more than chance: a paired bootstrap over users.
 
 Users are the units: a user's rows belong together, and a result has to hold for another sample of users. Each metric is
-given as one value per user; the mean of these values is the metric. So list metrics need no preparation, and AUC has
-the values of `kgplug.data.ranking.auc.auc_by_group`.
+given as one value per user; the mean of these values is the metric. List metrics are such values already. For AUC,
+`kgplug.data.ranking.auc.auc_by_group` computes them.
 
 Interval and p-value come from the same resamples, studentised and symmetric: with six users or more, the interval
 excludes 0 if and only if p < 0.05 (P. Hall, J. R. Stat. Soc. B 50(1), 1988). Holm's correction counts all comparisons
@@ -24,11 +24,11 @@ from kgplug.plain_text import counted
 
 ALPHA = 0.05  # a difference with a lower corrected p-value counts as more than chance
 _RESAMPLES = 10_000
-_RESAMPLES_PER_TEST = 50  # if p is low: the lowest possible p is then at most 0.02 after Holm's correction
-_FEW = 10  # a p-value is low if fewer of the first resamples reach the observed difference
+_RESAMPLES_PER_TEST = 50  # used if p is low; after Holm's correction, p can then be as low as 0.02
+_FEW = 10  # a p-value is low if fewer than this many of the first resamples reach the observed difference
 _MAX_UNITS = 1_000  # more users are put into this many random groups, which are then resampled
 _BLOCK_CELLS = 4_000_000  # resample × unit counts in memory at a time
-_ROUNDING = 1e-12  # of values scaled to variance 1, variances and means up to this count as 0
+_ROUNDING = 1e-12  # variances and means up to this count as 0, for values scaled to variance 1
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,8 @@ def compare_by_user(
     comparisons of all pairs of models, not only those with the best.
 
     Args:
-        values: Name of each model → its values: one row per user, the same in all, and one column per metric.
+        values: Name of each model → a frame with one row per user, the same users for all models, and one column per
+            metric.
         by: Column whose mean chooses the best model; if several are equal, the first.
         baseline: Name of the model with which the others are compared. None: the best one.
         seed: Seed of the bootstrap.
@@ -113,7 +114,7 @@ def legend(found: Sequence[Difference], by: str) -> list[str]:
 
     Args:
         found: Differences of the table's models from their baselines.
-        by: Column for which the models are named whose differences may be chance.
+        by: Column of the metric for which the sentences name the models whose differences may be chance.
     """
     if not found:
         return []
@@ -147,8 +148,8 @@ def differences(
     """Compare pairs of models that were measured on the same users.
 
     Args:
-        values: Name of each model → its values, float64, index of users, one column per metric. Users whose value of a
-            metric is missing in a model are left out.
+        values: Name of each model → a float64 frame with one row per user (the index) and one column per metric. For
+            each metric, users whose value is missing in any model are left out.
         pairs: Pairs (model, baseline).
         n_pairs: Number of pairs that Holm's correction counts, at least those in `pairs`. None: those in `pairs`.
         seed: Seed of the bootstrap.
@@ -208,11 +209,11 @@ def paired_bootstrap(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return mean, 95 % confidence interval and p-value of the users' differences, for c comparisons at once.
 
-    The statistic is t = mean / standard error. In a resample of the users, t* is the same statistic for the difference
-    between the resample's mean and the sample's. Then p is the share of resamples with |t*| ≥ |t|, and the interval is
+    The statistic is t = mean / standard error. In a resample of the users, t* is the same statistic for the
+    resample's mean minus the sample's mean. Then p is the share of resamples with |t*| ≥ |t|, and the interval is
     mean ± q · standard error with the 95 % quantile q of |t*|. No p-value is below 2^(1 - n), the lowest that a sign
     test of n differences can have. A resample whose users all have the same difference has an infinite t*, unless this
-    difference is the mean.
+    difference equals the sample's mean.
 
     If fewer than 10 resamples reach |t| and the table has many tests, p is computed from more resamples: 50 per test.
 
@@ -232,9 +233,10 @@ def paired_bootstrap(
 
 
 def _grouped(apart: np.ndarray, seed: int) -> np.ndarray:
-    """Return the differences of the units that are resampled, float64 (units, c), with the mean of `apart`.
+    """Return the differences of the units (users, or groups of users) that are resampled: float64 (units, c).
 
-    With the same seed, the same number of users is always put into the same groups.
+    Their mean equals the mean of `apart`. With the same seed, the same number of users is always put into the same
+    groups.
     """
     n = len(apart)
     if n <= _MAX_UNITS:
@@ -249,7 +251,7 @@ def _grouped(apart: np.ndarray, seed: int) -> np.ndarray:
 def _bootstrap(
     units: np.ndarray, n: int, *, n_tests: int, resamples: int = _RESAMPLES, seed: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return what `paired_bootstrap` returns, from the differences of units.
+    """Compute the result of `paired_bootstrap` from the differences of units (users, or groups of users).
 
     Args:
         units: What `_grouped` returned for n users, float64 (units, c).
@@ -315,8 +317,8 @@ def holm(p_values: np.ndarray, *, n_tests: int | None = None) -> np.ndarray:
 
     Args:
         p_values: p-values of the tests.
-        n_tests: Number of tests in the family, at least m. Results are never below those of all tests together, so
-            some tests of a family can be corrected without the others. None: m.
+        n_tests: Number of tests in the family, at least m. If only some tests of a family are given, their
+            results are never below those that a correction of all tests together would give. None: m.
     """
     p_values = np.asarray(p_values, dtype=np.float64)
     n = len(p_values) if n_tests is None else n_tests

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 WITHOUT, SHUFFLED = "without graph", "with shuffled graph"
 CONTROLS = (WITHOUT, SHUFFLED)
-"""The controls, as they follow a model's name in a row's name."""
+"""Names of the controls. The row of a control is named by the model, followed by one of these."""
 
 
 def refuse_controls(made: Sequence[Model], baseline: str | None) -> None:
@@ -39,8 +39,8 @@ def train_controls(
 ) -> list[str]:
     """Train the controls of a model, and add their runs to `trained` under the names of their rows.
 
-    A run with the same data, settings, split and seed is reused. The runs are in the folder of checkpoints, so no
-    model's name means one of them, and `kgplug erase-user` deletes them.
+    A run with the same data, settings, split and seed is reused. The runs are stored in the folder of
+    checkpoints. So they are never found by a model's name, and `kgplug erase-user` deletes them.
 
     Args:
         model: The untrained model.
@@ -96,7 +96,7 @@ def with_own_controls(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _model_of(row: str) -> str:
-    """Return the name of the model of a row, which may be a control's."""
+    """Return the model's name from the name of a row, which may be the row of a control."""
     for control in CONTROLS:
         row = row.removesuffix(f" {control}")
     return row

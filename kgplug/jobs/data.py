@@ -48,12 +48,12 @@ class Split:
     Attributes:
         fractions: Fractions of the three sets; a set with fraction 0 is empty.
         seed: Seed of the shuffle.
-        by: "user" splits the rows of each user, "row" all rows together, "new-users" the users: those of the validation
-            and test set are not in the training set (`kgplug.evaluation.new_users`). Triples are always split by their
-            keys (`KnowledgeGraph.split`).
+        by: "user" splits the rows of each user, "row" splits all rows together, and "new-users" splits the users: users
+            of the validation and test set are not in the training set (`kgplug.evaluation.new_users`). Triples are
+            always split by their keys (`KnowledgeGraph.split`).
         order: "random", or "time" for the latest rows as test set.
-        method: How feedback is split: "keys" as in this version of kgplug; "positions" as in earlier ones, to find the
-            sets of their runs (`Interactions.split`).
+        method: How feedback is split: "keys" as in this version of kgplug; "positions" as in early versions, to
+            reconstruct the sets of runs that they trained (`Interactions.split`).
 
     Raises:
         UsageError: A fraction or the seed is invalid, or the training set is empty.

@@ -45,7 +45,7 @@ class Erasure:
         graph: Removed edges and vectors.
         in_graph: Whether the graph has a node with the user's key.
         runs: Ids of the runs from which the user was removed.
-        damaged: Ids of runs that cannot be searched or changed, so they may still have the user.
+        damaged: Ids of runs that cannot be searched or changed, so they may still contain the user's data.
         checkpoints: Number of deleted files and folders of unfinished trainings and of controls
             (`kgplug compare --controls`).
         elsewhere: Number of runs of other graphs. They are not changed, because there the key may be another user's.
@@ -132,7 +132,9 @@ def erase_user(graph: Graph, runs: Runs, user: int | str) -> Erasure:
 
 
 def find_user(graph: Graph, runs: Runs, text: str) -> FoundKey:
-    """Return the user key that a typed text means, in the type that it has in the graph or, if missing, in the runs.
+    """Return the key of the user that a typed text refers to.
+
+    The key has the same type as in the graph or, if the graph does not have it, as in the runs.
 
     Raises:
         UsageError: Neither the graph nor any run has such a user.

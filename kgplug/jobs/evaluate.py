@@ -43,10 +43,11 @@ def evaluate(
     Test rows that the graph no longer has are counted and skipped; rows added since the training are not test rows.
     Several runs of one kind are measured on the same rows: those in the test set of at least one run, and in no run's
     training or validation set. If there are no such rows, each run is measured on its own test set. A run trained on
-    all rows (`train(final=True)`) has the metrics of its origin, the earlier run that chose its settings.
+    all rows (`train(final=True)`) gets the metrics of its origin, the earlier run that chose its settings.
 
-    Recommenders that are measured on the same rows are also compared, user by user: is a difference more than chance
-    (`kgplug.evaluation.significance`)? Runs that are measured on different rows are not compared; a note says so.
+    Recommenders that are measured on the same rows are also compared user by user, to find out whether a difference is
+    more than chance (`kgplug.evaluation.significance`). Runs that are measured on different rows are not compared; a
+    note says so.
 
     Args:
         graph: Graph on which the runs were trained.
@@ -95,7 +96,10 @@ class _Work:
         self._differences: dict[str, list[Difference]] = {}
 
     def add(self, run_dir: Path) -> None:
-        """Add the run, or the origin that `_origin_of` finds, to its group. If none is found, use the saved metrics."""
+        """Add a run to its group; for a final run, add its origin instead (`_origin_of`).
+
+        If the origin cannot be read, use the metrics that were saved with the final run.
+        """
         try:
             content = read_content(run_dir)
             if not {"schema", "split", "data"} <= content.keys():

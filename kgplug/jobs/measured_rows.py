@@ -113,7 +113,7 @@ class TestRows:
         return np.ones(len(self.hashes), dtype=bool)
 
     def likes(self, rows: np.ndarray) -> int:
-        """Return how many rows of the mask `rows`, bool (m,), can be measured: of feedback likes, of triples all."""
+        """Return how many rows in the mask `rows`, bool (m,), can be measured: likes if rows are feedback, else all."""
         return int(rows.sum())
 
     def recall(self) -> list[tuple[MeasuredRun, KgplugError]]:
@@ -221,7 +221,7 @@ class TestFeedback(TestRows):
     def testable(self) -> np.ndarray:
         users, testable = self.data.users, super().testable()
         for run in self.runs:
-            if run.split.by_users:  # a trained user's row is no test of new users, even if it was added later
+            if run.split.by_users:  # rows of a user with training rows do not test new users, even if added later
                 learnt = (run.sets == TRAINING) | (run.sets == VALIDATION)
                 testable &= ~np.isin(users, users[learnt])
         return testable
@@ -252,7 +252,7 @@ class TestFeedback(TestRows):
     def _profile(self, run: MeasuredRun) -> np.ndarray:
         """Return the mask of the rows in profiles of test and validation users, bool (m,); all false for most splits.
 
-        Users are split, and have profiles, if the run's split is by users.
+        Only a run whose split is by users has such profiles.
         """
         profile = np.zeros(len(self.data), dtype=bool)
         if run.split.by_users:

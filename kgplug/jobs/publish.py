@@ -147,7 +147,7 @@ def resume(graph: Graph, runs: Runs, name: str | None = None, *, progress: bool 
 
 @renamed(top="k")
 def diff(runs: Sequence[Path], *, k: int = 10) -> ListDifference:
-    """Compare the lists of two runs. Each list excludes the items that its user has in that run's training set.
+    """Compare the lists of two runs. Each list leaves out items with its user's feedback in the run's training set.
 
     Args:
         runs: folders of two recommender runs.

@@ -38,12 +38,12 @@ class RunRules:
         return pd.DataFrame(rows, columns=["rule", "confidence", "support", "body"])
 
     def to_cypher(self) -> str:
-        """Return a Cypher query that applies the rules (`kgplug.graph.rule_query`). All must conclude one relation."""
+        """Return a Cypher query that applies the rules (`kgplug.graph.rule_query`). They need the same relation."""
         return rule_query(self.rules)
 
 
 def rules(run_dir: Path, relation: str | None = None, *, k: int = 20) -> RunRules:
-    """Return the best rules of a run of `Rules`, except rules with constants.
+    """Return the best rules of a run of `Rules`, except rules with constants (particular entities).
 
     Args:
         run_dir: The run's folder.

@@ -74,8 +74,8 @@ def train(
             Its settings are used, except those given in `settings`.
         freeze: Do not change the vectors of those entities and relations that `start` already has.
         final: Train on all rows, with the settings of a run on the training set (the origin) and the number of epochs
-            that its validation set chose. The origin is trained first if it does not exist. The final run has the
-            origin's metrics.
+            that its validation set chose. The origin is trained first if it does not exist. The final run is
+            saved with the origin's metrics.
 
     Returns:
         The run's folder.
@@ -109,7 +109,7 @@ def train(
     key = fingerprint(json.dumps({**asked, **used}, sort_keys=True))
     if reuse and (found := _find(runs, key, data.identity)):
         return found
-    schema = data.schema.model_dump(by_alias=True)  # names of version 0.1, so that its checkpoints are still found
+    schema = data.schema.model_dump(by_alias=True)  # field names of version 0.1, whose checkpoints are still found
     meant = fingerprint(json.dumps({**asked, "schema": schema}, sort_keys=True))
     checkpoint, outdated = _checkpoints(runs, meant, key)
     if outdated:
@@ -130,7 +130,8 @@ def train(
     sets, by_users = data.sets(model, split), split.by_users and model.inputs.likes
     try:
         with when_interrupted(advice), stage(f"Training {model.name}", progress=progress):
-            # New users are none of the users that a training can validate on; it then holds out rows of its own.
+            # `fit` cannot validate on users without training rows. Without `valid`, it may hold out training rows
+            # itself.
             valid = None if by_users else sets.valid
             model.fit(*data.inputs_of(model, sets), valid=valid, **options)
     except TrainingError as error:
@@ -213,7 +214,11 @@ def _checkpoints(runs: Runs, asked: str, key: str) -> tuple[Path, list[Path]]:
 
 
 def _earlier(run_dir: Path, name: str) -> tuple[EmbeddingModel, dict[str, Any]]:
-    """Return the model and content of a run to continue from; UsageError unless both are embeddings."""
+    """Return the model and the content of a run to continue from.
+
+    Raises:
+        UsageError: The run, or the model called `name`, is not an embedding.
+    """
     from kgplug.embeddings.model import EmbeddingModel
 
     if not issubclass(models.class_of(name), EmbeddingModel):

@@ -50,12 +50,15 @@ def similar_items(graph: Graph, item: int | str, *, model: str | None = None, k:
 
 
 def paths(graph: Graph, user: int | str, item: int | str, *, k: int = 5) -> pd.DataFrame:
-    """Return the paths from liked items, through a shared node, to an item; see `Graph.explain`."""
+    """Return the paths from items that a user likes, through a shared node, to an item; see `Graph.explain`."""
     return graph.explain(user, item, k)
 
 
 def as_published(graph: Graph, run: dict[str, Any]) -> Graph:
-    """Return the graph with its own schema if it has the run's users, items and feedback; otherwise, with the run's."""
+    """Return the graph with a schema that fits a run.
+
+    This is the graph's own schema if it has the users, items and feedback of the run, otherwise the run's schema.
+    """
     return _with(graph, answers.schema_for(graph.known_schema, run))
 
 

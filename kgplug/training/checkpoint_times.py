@@ -14,7 +14,7 @@ STATES = 4  # weights, best weights, and Adam's two moments
 
 
 class CheckpointTimes:
-    """Decide after each epoch whether to write a checkpoint, and measure how long the writes take.
+    """Schedule of checkpoints: decides after each epoch whether to write one, and measures how long writes take.
 
     Args:
         interval_s: Minimum number of seconds between two writes; 0 writes after every epoch, at any cost.

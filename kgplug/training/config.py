@@ -43,7 +43,7 @@ class DataSize:
 
     @property
     def likes_per_user(self) -> float:
-        """Mean number of likes per user. Below ten, the data are sparse and models need more L2."""
+        """Mean number of likes per user. Below ten, the data are sparse, and models need more L2 regularisation."""
         return self.n_likes / max(self.n_users, 1)
 
     @property
@@ -65,7 +65,7 @@ Grid = Mapping[str, float | tuple[Any, ...]]  # setting → factor between neigh
 Space = Mapping[str, Range | tuple[Any, ...]]  # setting → range of its values, or tuple of all values
 FEW_LIKES = 20_000  # `has_few_likes`; chosen on subsets of Book-Crossing and MovieLens-100K with 5,000 to 14,000 likes
 VERY_FEW_LIKES = 8_000  # `has_very_few_likes`; chosen on such subsets with 1,000 to 14,000 likes
-STEPS_AN_EPOCH, LEAST_BATCH = 16, 64  # for small data: one or two steps per epoch would hardly change the weights
+STEPS_AN_EPOCH, LEAST_BATCH = 16, 64  # for small data, on which default batches would give only one or two steps
 SPARSE_BELOW = 10  # likes per user, for `is_sparse`: Book-Crossing has 2, MovieLens-100K 35
 LEARNING_RATES = Range(1e-3, 1e-1, log=True)
 

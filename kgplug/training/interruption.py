@@ -17,9 +17,9 @@ _log = logging.getLogger(__name__)
 
 
 class Interruption:
-    """A context in which the first signal may wait for the end of an epoch; a second one is handled at once.
+    """Context that delays the first signal to the end of the epoch if that is near. A second signal is handled at once.
 
-    It has no effect in other threads, because Python delivers signals to the main thread only.
+    It has no effect outside the main thread, because Python delivers signals to the main thread only.
 
     Args:
         active: Whether there is a checkpoint to write; without one, the context has no effect.

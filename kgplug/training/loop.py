@@ -28,8 +28,10 @@ from kgplug.training.device import one_thread
 from kgplug.training.interruption import Interruption
 from kgplug.training.tensors import forked_rng
 
-SMOOTHED = 3  # number of last epochs whose mean NDCG chooses the best one; that of one epoch depends much on chance
-ONE_THREAD_BELOW = 4_000_000  # `step_floats`; on two cores, KGCN with 1 million is a third slower with two threads
+SMOOTHED = 3  # number of latest epochs whose NDCG is averaged to choose the best epoch, because a single NDCG is noisy
+# A step with fewer floats (`step_floats`) runs on one thread. On two cores, KGCN with 1 million floats per step is a
+# third slower with two threads than with one.
+ONE_THREAD_BELOW = 4_000_000
 
 
 class TrainingTask(Protocol):
@@ -94,7 +96,7 @@ class History:
 
 
 def best_of(metric: list[float]) -> int:
-    """Return the number of the epoch with the highest metric, the first of equal ones; -1 without epochs."""
+    """Return the number (from 0) of the epoch with the highest metric, the first of equal ones; -1 without epochs."""
     return metric.index(max(metric)) if metric else -1
 
 
@@ -118,7 +120,7 @@ def train(
 
     Afterwards the module has the weights of the best epoch; without validation data, those of the last epoch. The best
     epoch is the one with the best validation metric or, with `lists`, the best NDCG (`History.metric`). With `lists`,
-    training stops when neither of the two metrics has improved.
+    training stops when neither of the two metrics has improved for `patience` epochs.
 
     Args:
         task: The model's task.

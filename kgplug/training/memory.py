@@ -87,7 +87,7 @@ def attempts(name: str, config: _Config, checkpoint: Path | None) -> Iterator[At
 
 @contextmanager
 def building(name: str, config: ModelConfig) -> Generator[None]:
-    """Build a model in this context. If memory is short, it raises an error: smaller batches would not help here.
+    """Within this context, build a model. If memory is short, raise an error: smaller batches would not help here.
 
     Raises:
         TrainingError: The model itself does not fit into memory.

@@ -35,8 +35,8 @@ class RunInfo:
         damage: Why the run cannot be read; "" if it can.
         graph: Identity of the graph that it was trained on, as far as known.
         evaluation: Metric → value, as measured by `kgplug evaluate`; {} if not evaluated.
-        origin: Id of the earlier run from which a final run (one trained on all rows) has its settings, epochs and
-            metrics. "" for other runs.
+        origin: For a final run (one trained on all rows), id of the earlier run whose settings, number of epochs and
+            metrics it has taken over. "" for other runs.
         health: Signs that the model has collapsed, one sentence each; see `kgplug.data.health`.
     """
 
@@ -55,12 +55,12 @@ class RunInfo:
 
     @property
     def gives_lists(self) -> bool:
-        """Whether it is an undamaged run of a recommender."""
+        """Whether this is an undamaged run of a recommender."""
         return self.kind is not None and self.kind.gives_lists
 
     @property
     def gives_links(self) -> bool:
-        """Whether it is an undamaged run of an embedding, which predicts links."""
+        """Whether this is an undamaged run of an embedding, which predicts links."""
         return self.kind is not None and not self.kind.gives_lists
 
 

@@ -14,7 +14,8 @@ class ItemArrays:
     """Names of a saved recommender's arrays that hold item data.
 
     They are needed to erase an item that is a person, as when people follow people. Arrays named in `known`,
-    `entities`, `links` or `triples` must be in the run; of the others, those that the run lacks are skipped.
+    `entities`, `links` or `triples` must be in the run. Names in the other attributes are skipped if the run has no
+    such array.
 
     Attributes:
         rows: arrays with one row per item, (n_items, …).

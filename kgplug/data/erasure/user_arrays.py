@@ -64,7 +64,9 @@ class EntityArrays:
     """Erases an entity from a saved embedding's arrays. Arrays with "entity" in their name have one row per entity."""
 
     def without(self, arrays: dict[str, np.ndarray], entity: int, n_entities: int) -> dict[str, np.ndarray]:
-        """Return the arrays with an entity erased: its vectors are zero, its triples self-loops, its rules gone.
+        """Return the arrays with an entity erased: its vectors become zero and its triples self-loops.
+
+        Stored rule facts with the entity are removed.
 
         Args:
             arrays: arrays of the run, by name.

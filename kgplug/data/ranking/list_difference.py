@@ -145,9 +145,9 @@ def _count(
         ks: values of k for `hits`.
 
     Returns:
-        (shared, kept, distance, hits): int64 (n,), number of items in both lists; int64 (n,), number of shared items
-        with the same rank; int64 (n,), sum of the shared items' rank changes; and int64 (n, len(ks)), number of items
-        that are among the first k of both lists.
+        (shared, kept, distance, hits). `shared`, int64 (n,): number of items in both lists. `kept`, int64 (n,): number
+        of these items that have the same rank in both. `distance`, int64 (n,): sum of their rank changes. `hits`,
+        int64 (n, len(ks)): number of items that are among the first k of both lists.
     """
     n = len(old)
     shared, kept, distance = (np.zeros(n, dtype=np.int64) for _ in range(3))

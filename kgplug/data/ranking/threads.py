@@ -34,8 +34,8 @@ def share(
 ) -> None:
     """Call `work` once with each part. The calling thread and others take the parts in order.
 
-    If `work` itself calls `share`, the thread that runs it does all parts of the inner call. After an error, no further
-    part starts.
+    If `work` itself calls `share`, the inner call does all its parts in the thread that called it. After an error, no
+    further part starts.
 
     Args:
         work: function of one part. It should release Python's lock (GIL) for most of its time.
@@ -73,7 +73,7 @@ def share(
     try:
         take()
     finally:
-        begun = [other for other in others if not other.cancel()]  # cancelled ones never began: no part is left
+        begun = [other for other in others if not other.cancel()]  # a helper that can be cancelled has not begun
         errors = [other.exception() for other in begun]
     for error in filter(None, errors):
         raise error
@@ -86,7 +86,7 @@ def share_rows(fill: Callable[[slice], object], n: int, *, threads: int) -> None
 
 @cache
 def _helpers() -> ThreadPoolExecutor:
-    """Return the pool of threads that every `share` reuses: starting a thread takes as long as the work on one part."""
+    """Return the pool of threads that every `share` reuses, because starting a thread takes as long as one part."""
     return ThreadPoolExecutor(max(1, processors() - 1), thread_name_prefix="kgplug-share")
 
 

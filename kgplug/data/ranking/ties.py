@@ -1,10 +1,11 @@
 """Tied scores: scores that are equal except for rounding, and the order of their items.
 
 The terms of a score are added in an order that depends on the processor, the number of threads and the block size. So
-scores that are mathematically equal differ in their last digits. Scores that differ by at most a tolerance count as
+scores that are mathematically equal may differ in their last digits. Scores that differ by at most a tolerance count as
 tied. The tolerance is relative to the size of the terms, because a sum of large terms can be small while its rounding
 error is large. In a sorted list, a group of tied scores continues as long as each score differs from the next by at
-most the tolerance. Rounding scores to a grid would instead separate equal scores at the grid's borders.
+most the tolerance. Rounding all scores to multiples of the tolerance would not do: two almost equal scores could be
+rounded to different multiples.
 """
 
 from __future__ import annotations

@@ -162,7 +162,7 @@ def _check_table(
         columns = list(zip(*block.rows, strict=True)) if block.rows else [()] * len(table.columns)
         problems = block.problems + list(_cell_problems(table, block, columns))
         counted = problems if table.kind != NODES else [one for one in problems if one.column == table.keys[0].header]
-        bad = {problem.line for problem in counted}  # other bad cells do not matter for keys
+        bad = {problem.line for problem in counted}  # a row of nodes with other bad cells still has a valid key
         good = [at for at, line in enumerate(block.lines) if line not in bad] if bad else range(len(block.rows))
         for position, label in enumerate(table.labels):
             cells = [columns[position][at] for at in good]

@@ -15,7 +15,10 @@ GROUPS = ("hot users", "cold users", "hot items", "cold items")
 SORTED_BY: dict[Kind, Metric[Any]] = {Kind.RECOMMENDER: ranked_lists.NDCG, Kind.EMBEDDING: link_prediction.MRR}
 """For each kind of model, the metric that sorts a table of models."""
 VALIDATED_BY: dict[Kind, Metric[Any]] = {Kind.RECOMMENDER: click_through.AUC, Kind.EMBEDDING: link_prediction.MRR}
-"""For each kind of model, the metric of each epoch on the validation set. It chooses epochs, unless lists do."""
+"""For each kind of model, the metric that is measured on the validation set after each epoch.
+
+It chooses the best epoch, unless a recommender's `goal` is "lists".
+"""
 LISTS_VALIDATED_BY = f"{ranked_lists.NDCG.column(10)} (validation)"
 """Name of the metric that chooses epochs and settings if a recommender's `goal` is "lists"."""
 _SETS = ("warm ", "valid ")  # prefixes of columns of `evaluate_ctr`: test pairs with a warm item; validation pairs

@@ -64,7 +64,7 @@ def intra_list_diversity(items: np.ndarray, features: Features) -> np.ndarray:
 
     After the intra-list similarity of Ziegler et al., "Improving Recommendation Lists Through Topic Diversification",
     WWW 2005, but as a distance. The cosines of all ordered pairs of unit vectors add up to the squared length of the
-    sum of the vectors, minus the sum of their squared lengths. So no pair has to be formed.
+    sum of the vectors, minus the sum of their squared lengths. So no pair has to be computed.
 
     Args:
         items: int64 (n, k), -1 past a list's end.

@@ -49,7 +49,7 @@ def f1(hits: ListHits) -> np.ndarray:
 
 
 def hit(hits: ListHits) -> np.ndarray:
-    """Return for each user whether there is a hit."""
+    """Return whether each user's list has a hit: bool (n,)."""
     return hits.n_hits > 0
 
 
