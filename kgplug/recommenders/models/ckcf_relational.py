@@ -45,8 +45,8 @@ class CKCFRelationalConfig(CKCFConfig):
     relations: int = Field(
         16,
         ge=1,
-        description="maximum number of relations to compare, counted once per direction; those with the most items are "
-        "used",
+        description="maximum number of relations to compare (each direction counts as one); those with the most items "
+        "are used",
     )
 
 

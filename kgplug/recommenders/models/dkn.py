@@ -48,9 +48,7 @@ class DKNConfig(PretrainedConfig):
         True, description="whether the convolution also reads the mean vector of the entity's neighbours"
     )
     title_words: int = Field(10, ge=1, description="maximum number of words per title")
-    widths: tuple[int, ...] = Field(
-        (1, 2), min_length=1, description="widths of the filters, in consecutive words"
-    )
+    widths: tuple[int, ...] = Field((1, 2), min_length=1, description="widths of the filters, in consecutive words")
     filters: int = Field(128, ge=1, description="number of filters per width")
     history: int = Field(30, ge=1, description="maximum number of likes per user that are compared with a candidate")
     attention: Literal["dot", "dnn"] = Field(
