@@ -61,7 +61,7 @@ class BlendConfig(ModelConfig):
     )
     weights: tuple[float, ...] = Field(
         (),
-        description="weight of each member; multiplies its score divided by the score's standard deviation; by default "
+        description="weight of each member's score, which is first divided by its standard deviation; by default "
         "chosen on the validation set",
     )
     member_settings: tuple[dict[str, Any], ...] = Field(

@@ -43,7 +43,7 @@ class DKNConfig(PretrainedConfig):
     old_names: ClassVar[Mapping[str, str]] = {"hidden": "hidden_dim"}
 
     embedding_dim: int = Field(32, ge=1, description="length of a word vector")
-    embedding: str = Field("TransD", description="PyKEEN model to train on the triples, or a run of an embedding")
+    embedding: str = Field("TransD", description="PyKEEN model to train on the triples, or an embedding's run folder")
     context: bool = Field(
         True, description="whether the convolution also reads the mean vector of the entity's neighbours"
     )

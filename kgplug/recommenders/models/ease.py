@@ -67,7 +67,7 @@ class EASEConfig(ListsConfig):
         description="weight λ of the squared item-item weights; by default 500 times the mean weight of a like",
     )
     dropout: float = Field(
-        0.0, ge=0, lt=1, description="fraction of a user's likes dropped in training (EDLAE); 0: none, as in EASE"
+        0.0, ge=0, lt=1, description="fraction of a user's likes dropped in training (EDLAE); 0: none"
     )
     user_power: float = Field(
         0.5,

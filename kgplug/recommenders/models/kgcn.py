@@ -74,14 +74,16 @@ class KGCNConfig(SlowLayersConfig):
     neighbours: int = Field(8, ge=1, description="number of sampled neighbours per entity (K)")
     n_layers: int = Field(1, ge=1, description="number of propagation steps (H): depth of the receptive field")
     aggregator: Literal["sum", "concat", "neighbor"] = Field(
-        "sum", description="how the vectors of an entity and of its neighbours are combined"
+        "sum",
+        description='how an entity and its neighbours are combined: "sum" or "concat" of both vectors, or the '
+        'neighbours alone ("neighbor")',
     )
     scaling: Literal["code", "paper"] = Field(
         "code",
         description="scale of the attention logit π of user u and relation r, and of the sum v_N over neighbours e: "
         '"code": π = u · r / embedding_dim, v_N = Σ a e / neighbours; "paper": π = u · r, v_N = Σ a e; a = softmax(π)',
     )
-    ls_weight: float = Field(0.0, ge=0, description="weight of label smoothness (KGNN-LS)")
+    ls_weight: float = Field(0.0, ge=0, description="weight of the label smoothness loss of KGNN-LS; 0: none")
     resample: bool = Field(True, description="whether to sample new neighbours each epoch; False: one sample for all")
     bias: bool = Field(True, description="whether to add user, item and global biases (not in the paper)")
     own_weight: float = Field(

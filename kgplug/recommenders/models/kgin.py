@@ -44,8 +44,10 @@ class KGINConfig(KnowledgeConfig):
     negatives_per_like: ClassVar[int] = 1  # not settings: BPR compares each like with one negative
     negative_popularity: ClassVar[float] = 0.0
     batch_size: int = Field(4096, ge=1, description="number of pairs per step: likes and negatives")
-    n_layers: int = Field(2, ge=1, description="number of propagation steps; the result is the sum over all of them")
-    intents: int = Field(4, ge=1, description="number of intents")
+    n_layers: int = Field(
+        2, ge=1, description="number of propagation steps; the result is the sum of all steps and the input"
+    )
+    intents: int = Field(4, ge=1, description="number of intents, which are mixtures of relations")
     independence: Literal["distance", "cosine", "mi"] = Field(
         "distance",
         description='how the dependence of intents is measured: "distance" correlation, squared "cosine", or mutual '
@@ -72,8 +74,8 @@ class KGIN(PropagatedRecommender, TrainedRecommender):
     An intent is a mixture of relation vectors, e_p = Σ_r softmax_r(w_rp) e_r. In each layer a user's vector becomes
     (Σ_p β(u, p) e_p) ∘ m, where m is the mean of the liked items' vectors and β = softmax_p(e_p · u). An entity's
     vector becomes the mean of e_r ∘ v over its neighbours v by relation r. The score is the dot product of the user's
-    and the item's sums over all layers. It is learnt by BPR, so it is not a probability. A penalty keeps the intents
-    different.
+    and the item's sums over the input and all layers. It is learnt by BPR, so it is not a probability. A penalty keeps
+    the intents different.
 
     As in the authors' code, each layer's output is scaled to length one, and a relation and its inverse have different
     vectors. Three things are as in the paper, not as in the code: β compares a user's unpropagated vector with the e_p

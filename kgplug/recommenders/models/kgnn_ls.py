@@ -26,7 +26,7 @@ class KGNNLSConfig(KGCNConfig):
 
     tuning: ClassVar[Space] = {**KGCNConfig.tuning, "ls_weight": Range(0.1, 1.0, log=True)}
 
-    ls_weight: float = Field(0.5, gt=0, description="weight of label smoothness")
+    ls_weight: float = Field(0.5, gt=0, description="weight of the label smoothness loss")
     n_layers: int = Field(
         2,
         ge=1,

@@ -59,12 +59,12 @@ class RippleNetConfig(LayeredConfig):
         1e-2, ge=0, description="weight of the squared norms of the batch's vectors; far higher than in the paper"
     )
     n_layers: int = Field(2, ge=1, description="number of propagation steps (H)")
-    memory_size: int = Field(32, ge=1, description="number of triples per user and step")
+    memory_size: int = Field(32, ge=1, description="number of sampled triples (memories) per user and step")
     kge_weight: float = Field(1e-2, ge=0, description="weight of the KG loss, computed on the sampled triples")
     update: Literal["replace", "plus", "replace_transform", "plus_transform"] = Field(
         "plus_transform",
-        description='how a step changes an item\'s vector v: "replace": to the step\'s result o; "plus": to v + o; '
-        '"_transform": and times a learnt matrix',
+        description='how a step with result o changes the item\'s vector v: "replace": v becomes o; "plus": v + o; '
+        '"…_transform": then times a learnt matrix',
     )
     all_hops: bool = Field(True, description="whether the user's vector sums all steps; False: only the last step")
     inverse: bool = Field(False, description="whether likes also propagate from tail to head (not in the paper)")

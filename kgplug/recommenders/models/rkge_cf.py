@@ -22,10 +22,10 @@ class RKGECFConfig(RKGEConfig):
 
     neighbours: int = Field(20, ge=1, description="number of similar items per item, and of similar users per user")
     cf_share: float = Field(
-        0.5, ge=0, le=1, description="fraction of a list's items that item-CF and user-CF choose; RKGE has the rest"
+        0.5, ge=0, le=1, description="fraction of a list's items that item-CF and user-CF choose; RKGE chooses the rest"
     )
     item_share: float = Field(
-        0.5, ge=0, le=1, description="fraction of these items that item-CF chooses; user-CF has the rest"
+        0.5, ge=0, le=1, description="fraction of these items that item-CF chooses; user-CF chooses the rest"
     )
 
 

@@ -24,11 +24,11 @@ class RP3betaConfig(ListsConfig):
     alpha=0.6 was chosen on a validation set of Amazon-book: recall@20 was .203. With alpha=1, a plain random walk, it
     was .169. NDCG@10 on test sets of other data:
 
-    | data                           | alpha=0.6 | alpha=1 |
-    |--------------------------------|-----------|---------|
-    | MovieLens-100K                 | .322      | .306    |
-    | its users with 100 likes       | .489      | .494    |
-    | synthetic data with known taste | .120      | .102    |
+    | data                                  | alpha=0.6 | alpha=1 |
+    |---------------------------------------|-----------|---------|
+    | MovieLens-100K                        | .322      | .306    |
+    | MovieLens-100K, users with 100 likes  | .489      | .494    |
+    | planted (generated with known tastes) | .120      | .102    |
     """
 
     tuning: ClassVar[Space] = {
