@@ -90,7 +90,7 @@ def keep(path: Path, member: Recommender, fingerprint: str) -> None:
     }  # fmt: skip
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f"{path.stem}-{os.getpid()}{path.suffix}")  # a finished blend deletes files so named
+        temporary = path.with_name(f"{path.stem}-{os.getpid()}{path.suffix}")  # deleted when the blend has finished
         save_file(arrays, temporary, {"kgplug": dumps(facts)})
         temporary.replace(path)
 
@@ -168,7 +168,7 @@ def _marked(mark: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _removal(mark: str) -> UserArrays:
-    """Return the `UserArrays` (which arrays hold user data) of the model in a mark: of CEASE for "0.CEASE."."""
+    """Return the `UserArrays` (which arrays hold user data) of a mark's model: CEASE's for "0.CEASE."."""
     removal = class_of(mark.split(".")[1]).user_arrays()
     assert removal is not None  # every recommender of kgplug declares them
     return removal

@@ -32,8 +32,9 @@ class KGCNShape(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Field:
-    """Receptive field of B items: the entities that up to H steps reach. A step leads to K sampled neighbours.
+    """Receptive field of B items: all entities that are reached from the items by up to H steps.
 
+    A step leads from an entity to each of its K sampled neighbours.
     Attributes:
         levels: Entities after h = 0, …, H steps, H + 1 arrays int64 (B, K^h). Level 0 has the items' own entities.
         relations: Relations of the edges from level h to level h + 1, H arrays int64 (B, K^h, K).

@@ -100,8 +100,8 @@ def dependence(vectors: torch.Tensor, measure: str, temperature: float) -> torch
     Args:
         vectors: Vectors of the intents, (n, d).
         measure: "distance", the sum of the distance correlations of all pairs (eq. 5); "cosine", the sum of their
-            squared cosines; or "mi" (mutual information), the sum over intents p of −log(exp(s_pp / τ) / Σ_q exp(s_pq /
-            τ)), where s_pq is the cosine of intents p and q (eq. 4).
+            squared cosines; or "mi" (mutual information), the sum of −log(exp(s_pp / τ) / Σ_q exp(s_pq / τ)) over
+            intents p, where s_pq is the cosine of intents p and q (eq. 4).
         temperature: τ, used only by "mi".
     """
     first, second = torch.triu_indices(len(vectors), len(vectors), offset=1, device=vectors.device)

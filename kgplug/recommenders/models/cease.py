@@ -57,7 +57,7 @@ class CEASE(EASE):
     """Collective EASE: score(u, ·) = x_u B, with B learnt in closed form from users and KG features together.
 
     A KG feature, such as (DIRECTED_BY, somebody), counts as a user of weight w who likes every item that has it. So
-    EASE's matrix of likes becomes G = Xᵀ D X + w F Fᵀ + λ I, where X holds the likes, D the weights of users, and F
+    EASE's Gram matrix becomes G = Xᵀ D X + w F Fᵀ + λ I, where X holds the likes, D the weights of users, and F
     (items × features) is 1 where an item has a feature. In this way, items with few likes get their neighbours from the
     graph.
 

@@ -1,4 +1,4 @@
-"""CKCF: a list by item similarity in the feedback and a list by item similarity in the graph, fused into one."""
+"""CKCF: two lists, from item similarity in the feedback and in the knowledge graph, fused into one."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class CKCF(TwoNeighbourhoods):
 
     Source: Zhou et al., CKCF, as described to us. We do not know the paper's title and year, and had its formulas only
     as prose, so everything that this prose leaves open is a setting. TransE: A. Bordes et al., "Translating Embeddings
-    for Modeling Multi-relational Data", NeurIPS 2013. The order that is the same for all lengths is ours.
+    for Modeling Multi-relational Data", NeurIPS 2013. The single ranking for all lengths k is ours.
     """
 
     name = "CKCF"

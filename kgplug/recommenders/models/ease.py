@@ -175,7 +175,7 @@ class EASE(ChosenByLists):
     def _closed_form(self, x: sparse.csr_matrix, weights: np.ndarray, l2: float) -> np.ndarray:
         """Return B, float32 (m, m).
 
-        P is computed in float32. If its rounding errors would change some scores too much, P is computed in float64.
+        P is computed in float32. If rounding errors would matter (`_is_precise`), P is computed again in float64.
 
         Args:
             x: Likes of each user, in CEASE also items of each KG feature, CSR float64 (n_rows, m).

@@ -126,9 +126,9 @@ class KGCN(TrainedRecommender):
     """KGCN (Wang et al., WWW 2019, "Knowledge Graph Convolutional Networks for Recommender Systems").
 
     An item's vector for a user combines the vector of the item's entity with a weighted sum over K sampled neighbours.
-    The weights are the user's attention to the relations. The score is the product of this vector and the user's, plus
-    biases. Label smoothness (`ls_weight`) is that of KGNN-LS (Wang et al., KDD 2019). Training samples new neighbours
-    in each epoch. Scores use one fixed sample, which depends on the seed and is saved with the model.
+    The weights are the user's attention to the relations. The score is the dot product of this vector and the user's,
+    plus biases. Label smoothness (`ls_weight`) is that of KGNN-LS (Wang et al., KDD 2019). Training samples new
+    neighbours in each epoch. Scores use one fixed sample, which depends on the seed and is saved with the model.
     """
 
     name = "KGCN"

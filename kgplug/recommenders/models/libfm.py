@@ -38,7 +38,7 @@ class LibFMNetwork(PairNetwork):
 
     The entries of x belong to the user (id, and mean pre-trained vector of the user's likes) or to the item (id, and
     pre-trained vector). Let a be Σ_k v_k x_k over the user's entries, and b the same over the item's. Then the last
-    term is a·b + ½(‖a‖² − Σ_k ‖v_k‖² x_k²) + ½(‖b‖² − Σ_k ‖v_k‖² x_k²). So it is a product and two biases.
+    term is a·b + ½(‖a‖² − Σ_k ‖v_k‖² x_k²) + ½(‖b‖² − Σ_k ‖v_k‖² x_k²). So it is one product and two biases.
 
     Args:
         n_users: Number of users.

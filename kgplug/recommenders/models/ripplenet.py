@@ -1,4 +1,4 @@
-"""RippleNet: a user's likes propagate over the knowledge graph; the entities that each step reaches meet the item."""
+"""RippleNet: likes propagate over the knowledge graph, and items are scored by attention to the triples reached."""
 
 from __future__ import annotations
 
@@ -94,8 +94,9 @@ class Ripples:
         head_ids: Entity index of each memory's head, int64 (n_users, H, M).
         tail_ids: Entity index of each memory's tail, int64 (n_users, H, M).
         known: False for a user without memories, bool (n_users, 1).
-        truth: Σ over steps of mean σ(hᵀ R t), as a weighted sum over users, a scalar.
-        penalty: Σ over steps of mean (‖h‖² + ‖t‖² + ‖R‖²), as a weighted sum over users, a scalar.
+        truth: Mean of σ(hᵀ R t) over a user's memories of a step, summed over the steps and (weighted) over the users,
+            a scalar.
+        penalty: Mean of ‖h‖² + ‖t‖² + ‖R‖² over a user's memories of a step, summed in the same way, a scalar.
     """
 
     rotated: torch.Tensor

@@ -156,8 +156,8 @@ class RKGE(TrainedRecommender):
     maximum. Training samples new paths in each epoch; scoring uses fixed paths, spread evenly over all paths of the
     pair.
 
-    Ranking all items for a user is slow, because the LSTM reads up to 5 · n_items paths. Memory use is limited. For
-    large catalogues, rank the candidates of a faster model by `score`.
+    Ranking all items for a user is slow, because the LSTM reads up to 5 · n_items paths. Pairs are scored in blocks, so
+    memory use is limited. For large catalogues, rank the candidates of a faster model by `score`.
     """
 
     name = "RKGE"

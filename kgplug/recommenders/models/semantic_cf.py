@@ -1,4 +1,4 @@
-"""SemanticCF: the sum of two scores, by item similarity in the feedback and in any embedding of the graph."""
+"""SemanticCF: a score from item similarity in the feedback plus one from item similarity in an embedding."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ class SLIM(ChosenSimilarity):
         return np.maximum(np.diff(self.likes.indptr), 1.0) ** -self.config.user_power
 
     def _penalties(self) -> dict[str, float]:
-        """Return l1 and l2. A like has its user's weight. By default, l1 and l2 are proportional to its mean."""
+        """Return l1 and l2. By default, both are proportional to the mean weight of a like (its user's weight)."""
         mean_weight = float(self._weights() @ np.diff(self.likes.indptr)) / self.likes.nnz
         given = {"l1": self.config.l1, "l2": self.config.l2}
         return {name: _PENALTIES[name] * mean_weight if value is None else value for name, value in given.items()}
