@@ -89,7 +89,8 @@ class HiddenEdgeGCN(PropagatedRecommender, TrainedRecommender):
     Our design, with the propagation of He et al., SIGIR 2020 ("LightGCN"). Each epoch hides a random fraction of
     the likes, propagates over the other likes and the knowledge graph, and learns to separate the hidden likes from new
     negatives. So in training, as in prediction, the like to predict is not in the graph. The score is u · v times a
-    learnt scale, plus the side term, whose counts exclude the pair itself (`side_term`), plus an item bias.
+    learnt scale, plus an item bias, plus the side term: a logit from counts of likes and shared KG features. In
+    training, these counts leave out the pair itself.
     """
 
     name = "HiddenEdgeGCN"
@@ -137,7 +138,13 @@ class HiddenEdgeGCN(PropagatedRecommender, TrainedRecommender):
 
 
 class HiddenEdgeTask(GradientTask):
-    """Trains HiddenEdgeGCN."""
+    """Trains HiddenEdgeGCN. In each epoch, the graph lacks a random fraction of the likes, which are to be predicted.
+
+    Args:
+        model: The model, with its network.
+        data: Likes and negatives.
+        edges: The graph of all likes and triples.
+    """
 
     def __init__(self, model: HiddenEdgeGCN, data: ClickThroughData, edges: CollaborativeGraph) -> None:
         self.model, self.module, self.data, self.config, self.edges = model, model.network, data, model.config, edges

@@ -60,7 +60,9 @@ class LightGCNConfig(ClickThroughConfig):
 
 
 class LightGCNNetwork(nn.Module):
-    """One table of nodes, users first, then items; logit = u · v + b_u + b_i + b, where u and v are propagated vectors.
+    """One table of vectors, for users and then items, and biases: logit = u · v + b_u + b_i + b.
+
+    u and v are the propagated vectors of the user and the item.
 
     Args:
         n_nodes: Number of users and items together.
