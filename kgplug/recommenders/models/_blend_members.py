@@ -36,7 +36,7 @@ def listed(members: str) -> list[str]:
 
 
 def run_of(member: str) -> Path | None:
-    """Return the run's folder if `member` is the path of a folder; None if it is the name of a model."""
+    """Return the run's folder if `member` is the path of a folder; otherwise None."""
     known = {name.lower() for name in RECOMMENDERS}
     return Path(member) if member.lower() not in known and Path(member).is_dir() else None
 

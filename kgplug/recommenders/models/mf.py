@@ -34,7 +34,7 @@ class MFConfig(ClickThroughConfig):
         0.5,
         ge=0,
         le=2,
-        description="power p: an item is a negative with a chance proportional to (1 + likes)^p",
+        description="negatives are drawn with a chance proportional to (1 + likes of the item)^this; 0: uniformly",
     )
 
     @classmethod

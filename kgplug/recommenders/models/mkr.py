@@ -63,7 +63,7 @@ class MKRConfig(SlowLayersConfig):
         0.5,
         ge=0,
         le=2,
-        description="power p: an item is a negative with a chance proportional to (1 + likes)^p",
+        description="negatives are drawn with a chance proportional to (1 + likes of the item)^this; 0: uniformly",
     )
     kge_batch_size: int = Field(4096, ge=1, description="number of triples per KG step")
     learning_rate: float = Field(5e-3, gt=0, description="learning rate of the recommendation task")

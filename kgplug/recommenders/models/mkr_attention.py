@@ -78,7 +78,9 @@ class MKRAttentionConfig(MKRConfig):
     gates: bool = Field(
         True, description="whether gates mix item and entity per dimension; False: MKR's cross & compress unit"
     )
-    side: bool = Field(True, description="whether to add the side term, a score from counts of likes and shared facts")
+    side: bool = Field(
+        True, description="whether to add the side term, a score from counts of likes and shared KG features"
+    )
     side_learning_rate: float = Field(1e-1, gt=0, description="learning rate of the side term")
 
     @classmethod
