@@ -1,4 +1,4 @@
-"""Plan a publish and check it before the first write. Both a dry run and a real publish begin with this."""
+"""Plan a publish and check it before the first write. A dry run and a real publish both begin with such a plan."""
 
 from __future__ import annotations
 
@@ -86,13 +86,16 @@ def find_own(connection: Connection, planned: RunRecord) -> RunRecord | None:
 def has_same_vectors(planned: RunRecord, found: RunRecord | None) -> bool:
     """Return whether the run's record in the graph has the digest of the planned vectors.
 
-    If so, no other vectors are there, but some of the planned ones may still be missing.
+    If so, the graph has no other vectors of this run, but some of the planned ones may still be missing.
     """
     return found is not None and found.vectors_digest == planned.vectors_digest
 
 
 def has_same_lists(planned: RunRecord, found: RunRecord | None) -> bool:
-    """Return whether the run's record in the graph has the digest of the planned lists. If so, all are written."""
+    """Return whether the run's record in the graph has the digest of the planned lists.
+
+    If so, the graph has all planned lists.
+    """
     return found is not None and found.edition is not None and found.lists_digest == planned.lists_digest
 
 

@@ -104,7 +104,8 @@ def _group(
 ) -> tuple[NodeLookup, NodeLookup, dict[str, list[Any]]]:
     """Return the lookups of heads and tails, and the query's parameters, for the predictions between two labels.
 
-    `labels` is (label of the heads, label of the tails); `rows`, bool (n,), marks the predictions between these labels.
+    `labels` is (label of the heads, label of the tails); `rows`, bool with one value per prediction, marks those
+    between these labels.
     """
     heads, tails = (lookups[label] for label in labels)
     rows = rows & heads.present(predictions.head_keys) & tails.present(predictions.tail_keys)

@@ -68,7 +68,10 @@ class ReadReport:
     __repr__ = __str__  # shown in notebooks
 
     def logged(self, what: str) -> Self:
-        """Log this report on `what`, such as "feedback", and return it; sentences in `unused` are warnings."""
+        """Log this report and return it. Sentences in `unused` are logged as warnings.
+
+        `what` names the data that was read, such as "feedback".
+        """
         for line in (str(self), *self.left_out):
             _log.info("%s: %s", what, line)
         for line in self.unused:
@@ -81,7 +84,7 @@ def read_interactions(connection: Connection, schema: GraphSchema, *, progress: 
 
     Args:
         connection: connection to the database.
-        schema: the meaning of its labels and types.
+        schema: schema of the graph.
         progress: show a bar. None: only on a terminal.
 
     Returns:
@@ -105,7 +108,7 @@ def read_knowledge(connection: Connection, schema: GraphSchema, *, progress: boo
 
     Args:
         connection: connection to the database.
-        schema: the meaning of its labels and types.
+        schema: schema of the graph.
         progress: show a bar. None: only on a terminal.
 
     Raises:
@@ -285,6 +288,6 @@ def _as_rows(connection: Connection, nodes: Nodes, label: str, key: str, setting
 
 @contextmanager
 def reading_bar(description: str, total: int, progress: bool | None) -> Generator[Callable[[int], object]]:
-    """Show a progress bar for `total` relationships. Yield a function that adds to the number of those read."""
+    """Show a progress bar while `total` relationships are read. Yield a function that takes how many more were read."""
     with progress_bar(total, what=description, unit="rel", progress=progress) as bar:
         yield bar.update

@@ -109,9 +109,9 @@ def vector_texts(vectors: np.ndarray) -> list[str]:
 def _rows_without(
     connection: Connection, nodes: NodeVectors, lookup: NodeLookup, property_name: str, rows: np.ndarray
 ) -> np.ndarray:
-    """Return the row numbers among `rows` whose nodes lack the property: int64 (n,), ascending.
+    """Return those of the given row numbers whose nodes do not have the property: int64, ascending.
 
-    `rows`, int64, are row numbers of the arrays in `nodes`.
+    `rows`, int64, are the given row numbers of the arrays in `nodes`.
     """
     match = lookup.match("node", "$handles[row]", "node[$name] IS NULL")
     query = f"UNWIND range(0, size($handles) - 1) AS row {match} RETURN collect(row) AS rows"
