@@ -163,7 +163,11 @@ class _Work:
         self._compare(rows, kind, SORTED_BY[kind].column(k[0]), pairs)
 
     def _compare(self, rows: TestRows, kind: str, by: str, pairs: Sequence[tuple[Path, Path]] | None) -> None:
-        """Compare the runs of a group user by user, if they were measured on the same rows."""
+        """Compare the runs of a group user by user, if they were measured on the same rows.
+
+        `pairs` are the folders of runs to compare; None compares each run with the best one, the run with the best
+        value of the metric `by`.
+        """
         values = {
             run_dir.name: rows.by_user[run.run_dir.name]
             for run in rows.runs

@@ -117,7 +117,7 @@ def _look_up_nodes(connection: Connection, schema: GraphSchema, publication: Pub
 
 
 def _check_same_run(found: RunRecord, planned: RunRecord) -> None:
-    """Raise GraphError if the run in the graph has another name than planned, or vectors of other labels or sizes."""
+    """Raise GraphError if the run in the graph differs from the planned run in name, or in vectors' labels or sizes."""
     if found.model != planned.model:
         raise GraphError(
             f"Run {found.id} is in the graph under the name {found.model}, and a run has one name. To serve it as "

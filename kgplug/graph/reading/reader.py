@@ -89,7 +89,7 @@ def read_interactions(connection: Connection, schema: GraphSchema, *, progress: 
 
     Returns:
         Interactions sorted by user and item. Several relationships between two nodes become one row, as `repeated` in
-        the schema says. If the schema names a title, `item_texts` has the titles of the items.
+        the schema says. If the schema names a title property, `item_texts` has the titles of the items.
 
     Raises:
         DataError: an unknown label, type or property, a missing or repeated key or one of the wrong type, an unusable
@@ -145,7 +145,7 @@ class KeyedNodes:
         nodes: the nodes as read, in any order.
         rows: map from internal node ids to row numbers in `keys`.
         keys: object (n,), sorted: integers first, then strings, each ascending.
-        texts: object (n,) of str, the titles of items; None if the schema has no title.
+        texts: object (n,) of str, the titles of items; None if the schema names no title property.
     """
 
     nodes: Nodes
@@ -179,7 +179,7 @@ def read_items(connection: Connection, schema: GraphSchema, contents: Contents, 
 
 
 def titled(connection: Connection, schema: GraphSchema, items: KeyedNodes) -> KeyedNodes:
-    """Return items with their titles; unchanged if the schema has no title.
+    """Return items with their titles; unchanged if the schema names no title property.
 
     Raises:
         DataError: no item has the title property.
