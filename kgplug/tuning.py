@@ -276,8 +276,8 @@ def _objective(
     A trial whose training fails is reported to Optuna as pruned, because the sampler learns from pruned trials, but not
     from failed ones.
 
-    The first trial uses `own`, the defaults; later ones choose from `space`. `fixed` is part of every trial's settings. `train(settings, on_epoch)`
-    trains a model and returns its metric.
+    The first trial uses `own`, the defaults; later ones choose from `space`. `fixed` is part of every trial's settings.
+    `train(settings, on_epoch)` trains a model and returns its metric.
     """
 
     def objective(trial: Trial) -> float:

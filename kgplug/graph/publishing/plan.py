@@ -117,7 +117,10 @@ def _look_up_nodes(connection: Connection, schema: GraphSchema, publication: Pub
 
 
 def _check_same_run(found: RunRecord, planned: RunRecord) -> None:
-    """Raise GraphError if the run in the graph differs from the planned run in name, or in vectors' labels or sizes."""
+    """Raise GraphError if the run in the graph has another model name than the planned run, or other vectors.
+
+    Vectors are other vectors here if their labels, sizes or index names differ.
+    """
     if found.model != planned.model:
         raise GraphError(
             f"Run {found.id} is in the graph under the name {found.model}, and a run has one name. To serve it as "
