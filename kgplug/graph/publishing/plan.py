@@ -117,9 +117,9 @@ def _look_up_nodes(connection: Connection, schema: GraphSchema, publication: Pub
 
 
 def _check_same_run(found: RunRecord, planned: RunRecord) -> None:
-    """Raise GraphError if the run in the graph has another model name than the planned run, or other vectors.
+    """Raise GraphError if the run in the graph differs from the planned run in facts that must not change.
 
-    Vectors are other vectors here if their labels, sizes or index names differ.
+    These are the name of the model, and the labels, dimensions and index names of the vectors.
     """
     if found.model != planned.model:
         raise GraphError(

@@ -288,6 +288,6 @@ def _as_rows(connection: Connection, nodes: Nodes, label: str, key: str, setting
 
 @contextmanager
 def reading_bar(description: str, total: int, progress: bool | None) -> Generator[Callable[[int], object]]:
-    """Show a progress bar while `total` relationships are read. Yield a function that takes how many more were read."""
+    """Show a progress bar while `total` relationships are read. Yield a function that adds to the count."""
     with progress_bar(total, what=description, unit="rel", progress=progress) as bar:
         yield bar.update

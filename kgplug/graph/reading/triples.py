@@ -135,7 +135,8 @@ def plan_triples(connection: Connection, schema: GraphSchema, contents: Contents
 def count_triples(connection: Connection, plan: TriplePlan) -> dict[str, int]:
     """Return type → number of triples.
 
-    Only types of which a rule may leave out some relationships are counted with a query that reads them.
+    Only types of which a rule may leave out some relationships are counted with a query that reads them. For the other
+    types, the plan has the number.
     """
     counts = dict(plan.wanted.types)
     partly = [name for name in counts if any(name in rule.touched for rule in plan.rules)]

@@ -88,7 +88,7 @@ def _runs(connection: Connection, model: str) -> list[str]:
 def _is_own(connection: Connection, index: str, label: str, property_name: str) -> bool:
     """Return whether the index named `index` is a vector index on the label and property.
 
-    Otherwise, another program has created an index with this name, and it must not be deleted.
+    Only such an index is kgplug's own and may be deleted.
     """
     return bool(
         connection.rows(
