@@ -215,9 +215,10 @@ def peek_content(run_dir: Path) -> dict[str, Any]:
 
 
 def count_numbers(run_dir: Path, prefixes: tuple[str, ...]) -> int:
-    """Count the floating-point numbers in arrays whose names start with one of `prefixes`. The arrays are not read.
+    """Count a model's parameters: the floating-point numbers in arrays whose names start with one of `prefixes`.
 
-    Arrays of a single number are not counted, because most of them belong to the state of a regulariser.
+    Arrays with a single number are not counted, because most of them are not parameters but the state of a
+    regulariser. The arrays themselves are not read.
     """
 
     def read(run_dir: Path, files: dict[str, dict[str, Any]]) -> int:

@@ -25,7 +25,7 @@ def split_rows(
     by: str,
     order: str,
 ) -> np.ndarray:
-    """Assign each row to a set. Return the set's number for each row: int64 (n,), 0 for the first fraction.
+    """Assign rows to sets. Return each row's set, int64 (n,): 0 for the first fraction, 1 for the second, and so on.
 
     The result depends on the keys and times of the rows, the fractions, the seed, `by` and `order`, not on the order in
     which the rows are given.
