@@ -63,7 +63,8 @@ def _by_blocks(matrix: np.ndarray) -> bool:
     """Invert a matrix in place, block by block, by the symmetric sweep. Return whether it is positive definite.
 
     The rows of the matrix A are divided into blocks. For each block K, D is the inverse of A_KK, the part of A with
-    rows and columns in K. B are the columns of A in K. The step for K changes A as follows, for rows i and j outside K:
+    rows and columns in K. B is the part of A with columns in K, and B_i is its row i. The step for K changes A as
+    follows, for rows i and j outside K:
 
         A_ij ← A_ij − B_i D B_jᵀ   A_iK ← B_i D   A_KK ← −D
 
