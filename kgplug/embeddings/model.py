@@ -315,9 +315,9 @@ class EmbeddingModel(LinkPredictor):
         """Score a range of entities as the tail of (head, relation).
 
         Args:
-            heads: Entities, int64 (n,).
-            relation: Relation of all triples.
-            tails: Range of the tails; by default, all entities.
+            heads: Indices of the heads, int64 (n,).
+            relation: Index of the relation, the same for all heads.
+            tails: Range of entity indices to score as tails; by default, all entities.
 
         Returns:
             Scores, higher is more plausible, float32 (n, number of tails).

@@ -320,7 +320,7 @@ class Recommender(ListMaker):
 
         Args:
             k: Length of a list.
-            details: Facts to store as JSON with the run, in the list of published runs that the graph holds.
+            details: Facts to store as JSON with the run, in the graph's list of published runs.
             also_seen, exclude_seen, only, exclude, diversity, vectors: As in `recommend`.
         """
         self._check_trained()
@@ -391,7 +391,7 @@ class Recommender(ListMaker):
                 does not have that device.
 
         Raises:
-            RunError: The folder is damaged or holds another model.
+            RunError: The folder is damaged or contains another model.
             UsageError: The device does not exist.
         """
         if device is not None:

@@ -12,7 +12,7 @@ from pykeen.models import ComplEx, DistMult, ERModel, RotatE
 from kgplug.embeddings.parts.ranking import ScoreAll, filtered_ranks
 from kgplug.embeddings.parts.translational import Translational
 
-BLOCK_FLOATS = 4_000_000  # floats held at a time while scoring: 16 MB, which the allocator reuses
+BLOCK_FLOATS = 4_000_000  # floats in memory at a time while scoring: 16 MB, which the allocator reuses
 
 
 class AllScores(NamedTuple):
@@ -126,7 +126,8 @@ def _by_queries(module: Any, compare: Callable[[torch.Tensor, torch.Tensor], tor
     """Return functions that multiply the known entity by the relation and compare the product with every entity.
 
     In DistMult, ComplEx and RotatE, tails are compared with h∘r, heads with t∘r̄ (in RotatE because |r| = 1). Complex
-    vectors are converted to real ones, [real parts, imaginary parts].
+    vectors are converted to real ones, [real parts, imaginary parts]. Here r̄ is the complex conjugate of r, and ∘ the
+    element-wise product.
 
     `compare` maps products (b, d) and entities (n_entities, d) to scores (b, n_entities).
     """

@@ -25,7 +25,7 @@ class Edges(NamedTuple):
         segments: int64 (n_entities + 1,). The segments of entity x are those from segments[x] to segments[x + 1].
         by_step: int64 (n_segments,), the segments sorted by step.
         step_bounds: int64 (n_steps + 1,). The segments of step s are by_step[step_bounds[s] : step_bounds[s + 1]].
-        reverse: int32 (n_edges,), for each edge, the segment that holds the same edge in the other direction.
+        reverse: int32 (n_edges,), for each edge, the segment that contains the same edge in the other direction.
     """
 
     n_relations: int

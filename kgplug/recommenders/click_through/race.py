@@ -80,7 +80,7 @@ class Race:
         yield {}, None
         first = self.trials[0]
         n = len(first.curve)
-        if not n:  # the validation set holds nothing to compare
+        if not n:  # the validation set has nothing to compare
             return
         part, most = max(1, n // FIRST_PART), MOST_EPOCHS * n
         waiting = self._neighbours({})

@@ -35,8 +35,8 @@ def triple_batches(
 ) -> Iterator[Triples]:
     """Yield all triples once, in random order, each with a new corrupt tail.
 
-    If all tails of a relation are true for a head, its triples have no corrupt tail. They are left out, so a batch can
-    be smaller than `batch_size`, even empty.
+    If all tails of a relation are true for a head, there is no corrupt tail for triples of this head and relation. Such
+    triples are left out, so a batch can be smaller than `batch_size`, even empty.
 
     Args:
         triples: Head, relation and tail, int64 (n, 3).
