@@ -103,7 +103,7 @@ class LinkPredictor(ABC):
         """Rank the true head and the true tail of each triple among all entities.
 
         Ranks are filtered: other entities that would also make a known triple are left out. Ranks are also realistic:
-        each other entity with the same score as the true one counts half.
+        each other entity with the same score as the true one adds ½ to the rank.
 
         Args:
             triples: int64 (n, 3), the triples to rank.

@@ -441,7 +441,7 @@ class EmbeddingModel(LinkPredictor):
 
 
 def _arrays_of(held_out: np.ndarray | LabelledTriples | None) -> tuple[np.ndarray, ...]:
-    """Return the arrays of validation triples, for a fingerprint."""
+    """Return the arrays of the validation triples (none if there are no such triples), to compute a fingerprint."""
     if isinstance(held_out, LabelledTriples):
         return tuple(held_out)
     return (np.empty(0) if held_out is None else held_out,)

@@ -50,7 +50,7 @@ def ranks_of(module: ERModel[Any, Any, Any], triples: np.ndarray, known: np.ndar
     Args:
         module: The model.
         triples: int64 (n, 3).
-        known: int64 (m, 3), triples known to be true; `triples` are added.
+        known: int64 (m, 3), further triples known to be true.
     """
     scores, n_entities = all_scores(module), module.num_entities
     rows = max(1, BLOCK_FLOATS // (n_entities * scores.floats_per_score))

@@ -16,6 +16,8 @@ ABOUT_START, ABOUT_END = -1, -2
 class RuleTables(NamedTuple):
     """Rules, arranged to find those that fit a query. A rule's number is its index: first paths, then facts.
 
+    Ranges below exclude their end. The target of a fact rule is the condition on its left side.
+
     Attributes:
         strengths: float32 (n_rules,), strength of each rule, -log(1 - confidence).
         places: int32 (n_rules,), rank of each rule by strength; the strongest has rank 0.

@@ -1,7 +1,7 @@
 """Inputs of the side term: the numbers of likes of user and item, and the similarity of the item to the user's likes.
 
 The similarity compares features in the knowledge graph (KG features). During training, the like to predict is removed
-from all counts, because at prediction time it is not in the counts either.
+from the counts, because at prediction time it is not in the counts either.
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ class SideFeatures:
         Args:
             users, items: Indices, int64 (n,).
             training: Whether the pairs are training likes and their negatives. Then the like is also removed from the
-                counts, both in its own pair and in those of its negatives. Otherwise the counts would leak the label.
+                item's count, and from the user's count both in its own pair and in those of its negatives. Otherwise
+                the counts would leak the label.
         """
         liked = np.asarray(self.likes[users, items]).ravel()  # 1 where the pair is a training like
         fewer = np.minimum(self.user_degrees[users], 1) if training else 0
@@ -144,7 +145,7 @@ def kg_features(likes: Interactions, knowledge: KnowledgeGraph | None) -> sparse
     item_of[linked[linked >= 0]] = np.flatnonzero(linked >= 0)
     head, relation, tail = knowledge.triples.T
     item = np.concatenate([item_of[head], item_of[tail]])
-    # If the item is the tail of a triple, the relation counts as another one than if the item is the head.
+    # A relation counts as two different ones: with the item as the head of the triple, and with the item as the tail.
     code = np.concatenate(
         [relation * knowledge.n_entities + tail, (relation + knowledge.n_relations) * knowledge.n_entities + head]
     )

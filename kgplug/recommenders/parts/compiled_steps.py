@@ -78,7 +78,7 @@ def pair_dots(left: torch.Tensor, left_of: torch.Tensor, right: torch.Tensor, ri
 
 
 def on_cpu(*tensors: torch.Tensor) -> bool:
-    """Return whether compiled loops can use these tensors: float32, on a CPU."""
+    """Return whether compiled loops can use these tensors, that is, whether all are float32 and on a CPU."""
     return all(tensor.device.type == "cpu" and tensor.dtype == torch.float32 for tensor in tensors)
 
 

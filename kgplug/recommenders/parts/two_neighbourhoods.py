@@ -165,8 +165,9 @@ def co_occurrence(
     Here w_xy is the similarity of items x and y, N(x) are the users who like item x, and N(u) are the items that user u
     likes.
 
-    Up to a factor per row, the matrix of all w_xy is M Mᵀ, where M is the matrix of likes with scaled rows and columns.
-    So the library `implicit` can find the largest values of each row without the whole matrix in memory.
+    Up to a factor per row, the matrix of all w_xy is M Mᵀ, where M is the matrix of likes (items × users) with scaled
+    rows and columns. So the library `implicit` can find the largest values of each row without the whole matrix in
+    memory.
 
     Args:
         likes: Training likes, CSR (n_users, n_items), 0 and 1.
