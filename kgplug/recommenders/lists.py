@@ -33,8 +33,8 @@ class ListMaker(ABC):
             None if there are none. These items are left out of all lists.
         own_items: Item index of each user who is also an item, int64 (n_users,), -1 for other users; None if no user
             is an item. A user's list never contains the user.
-        scores_are_exact: Whether scores have no rounding errors, such as counts. Then only equal scores are tied;
-            otherwise, scores that differ by no more than rounding errors are also tied.
+        scores_are_exact: Whether scores are free of rounding errors, as counts and ranks are. Then only equal scores
+            are tied; otherwise, scores that differ only by rounding errors are also tied.
     """
 
     name: str

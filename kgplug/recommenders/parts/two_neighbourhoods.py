@@ -73,7 +73,8 @@ class TwoNeighbourhoods(Recommender):
         semantic: Similarities to the nearest items by the cosine of vectors, CSR float32 (n_items, n_items).
         likes: Training likes, CSR float32 (n_users, n_items).
         vectors: Vectors of the items' entities, float32 (n_items, d); zeros if an item has none.
-        base: Score of an item for users who like no similar item, float32 (n_items,) in [0, 1).
+        base: Scores that order the items that a user's likes do not rank: proportional to the number of likes, or 0 if
+            the setting `back_fill` is "none", float32 (n_items,) in [0, 1).
     """
 
     config: TwoNeighbourhoodsConfig
