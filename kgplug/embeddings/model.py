@@ -315,9 +315,9 @@ class EmbeddingModel(LinkPredictor):
         """Score a range of entities as the tail of (head, relation).
 
         Args:
-            heads: Entities, int64 (n,).
-            relation: Relation of all triples.
-            tails: Range of the tails; by default, all entities.
+            heads: Indices of the heads, int64 (n,).
+            relation: Index of the relation, the same for all heads.
+            tails: Range of entity indices to score as tails; by default, all entities.
 
         Returns:
             Scores, higher is more plausible, float32 (n, number of tails).
@@ -441,7 +441,7 @@ class EmbeddingModel(LinkPredictor):
 
 
 def _arrays_of(held_out: np.ndarray | LabelledTriples | None) -> tuple[np.ndarray, ...]:
-    """Return the arrays of validation triples, for a fingerprint."""
+    """Return the arrays of the validation triples (none if there are no such triples), to compute a fingerprint."""
     if isinstance(held_out, LabelledTriples):
         return tuple(held_out)
     return (np.empty(0) if held_out is None else held_out,)
