@@ -137,7 +137,7 @@ def tune(
         epochs: Maximum number of epochs in a trial. If omitted, the model's default.
         folder: Folder for the study's SQLite file. The same call continues the study; `trials` may differ. If omitted,
             the study is kept in memory.
-        progress: Show a progress bar; None shows it on a terminal.
+        progress: Whether to show a progress bar. None: only on a terminal.
         settings: Settings of the model that stay fixed.
 
     Raises:

@@ -84,7 +84,7 @@ class EmbeddingModel(LinkPredictor):
                 the filtered mean reciprocal rank of at most 300 triples, or the AUC of `LabelledTriples`. If omitted,
                 all epochs are trained.
             seed: Seed of the training. The same seed, data and settings give the same model (bit by bit on one CPU).
-            progress: Show a bar; None shows it on a terminal.
+            progress: Whether to show a progress bar. None: only on a terminal.
             checkpoint: File to write from time to time, and to continue from if it exists; see
                 `kgplug.training.loop.train`.
             on_epoch: Function called as on_epoch(epoch, metric) after each epoch with validation; the first epoch is 0.

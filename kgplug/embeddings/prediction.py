@@ -90,7 +90,7 @@ def predict(model: LinkPredictor, question: Question, *, k: int = 10, progress: 
         model: The model that the question was made for.
         question: Return value of `ask`.
         k: Maximum number of pairs. Tied pairs are ordered by the index of the head, then of the tail.
-        progress: Show a progress bar; None shows it on a terminal.
+        progress: Whether to show a progress bar. None: only on a terminal.
 
     Raises:
         UsageError: `k` is not a whole number of at least 1.

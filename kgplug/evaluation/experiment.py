@@ -313,7 +313,7 @@ def evaluate_ctr(
         fractions: Shares of the training, validation and test set.
         like_threshold: The lowest rating of a positive row; None: every row is positive.
         seeds: Each seed gives one split, one draw of negatives and one training.
-        progress: Whether to show a bar; None shows it on a terminal.
+        progress: Whether to show a progress bar. None: only on a terminal.
         settings: Settings of the model.
 
     Returns:

@@ -93,7 +93,7 @@ class Graph:
 
         Args:
             schema: schema for this call (see `Graph`).
-            progress: show bars; None shows them on a terminal.
+            progress: Whether to show progress bars. None: only on a terminal.
 
         Raises:
             DataError: a label, type or property of the schema is missing, or keys are missing or repeated.
@@ -135,7 +135,7 @@ class Graph:
                 `seen` is "all", a user's list leaves out all items on which the user has feedback in `also_seen` or in
                 the training set.
             details: JSON-able facts to store with the run in the catalogue.
-            progress: show bars; None shows them on a terminal.
+            progress: Whether to show progress bars. None: only on a terminal.
             options_by_name: fields of `PublishOptions`.
 
         Raises:
@@ -343,7 +343,7 @@ def connect(
         database: name of the database; by default the account's home database.
         ca_file: PEM file with the certificate authorities to trust for bolt+s:// and neo4j+s://, if your own authority
             signed the server's certificate.
-        progress: show a bar while the local server is downloaded; None shows it on a terminal.
+        progress: Whether to show a progress bar while the local server is downloaded. None: only on a terminal.
 
     Raises:
         GraphError: the server cannot be reached or refuses the login.

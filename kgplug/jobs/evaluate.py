@@ -56,7 +56,7 @@ def evaluate(
         beyond: Also measure recommenders beyond accuracy, such as by novelty (`kgplug.evaluation.beyond_accuracy`).
         pairs: Folders of runs to compare, as (run, baseline). None: each run with the best one.
         on_failure: Called with each run that cannot be measured and the error. By default, the first error is raised.
-        progress: Show a bar while the graph is read; None shows it on a terminal.
+        progress: Whether to show a progress bar while the graph is read. None: only on a terminal.
 
     Returns:
         One table per kind of model ("recommender", "embedding") with one row per run. Column "test rows" is the number

@@ -127,7 +127,7 @@ class Recommender(ListMaker):
                 choose automatic settings, and the model is retrained on all rows. If there are fewer than 1,000 likes
                 (or, for a model that learns from dislikes, fewer than 1,000 dislikes), the defaults are used instead.
             seed: Random seed. The same seed, data and settings give the same model.
-            progress: Show a bar; None shows it on a terminal.
+            progress: Whether to show a progress bar. None: only on a terminal.
             checkpoint: File to write from time to time, and to continue from if it exists; see
                 `kgplug.training.loop.train`.
             on_epoch: Called as on_epoch(epoch, metric) after each validated epoch; epochs count from 0. It may raise an

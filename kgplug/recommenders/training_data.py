@@ -22,7 +22,7 @@ class TrainingData:
         knowledge: Triples, or None.
         valid: Validation set, or None.
         seed: Random seed. The same seed, data and settings give the same model.
-        progress: Show a bar; None shows it on a terminal.
+        progress: Whether to show a progress bar. None: only on a terminal.
         checkpoint: File to write from time to time and to continue from, or None.
         pause_after: Total number of epochs after which a training writes its checkpoint and pauses; None: no pause.
         resumable: Whether the checkpoint is kept when this process ends, so that another one can continue from it.

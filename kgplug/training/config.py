@@ -134,7 +134,8 @@ class ChosenConfig(ModelConfig):
     grid: ClassVar[Grid] = {}
 
     settings: Literal["auto", "defaults"] = Field(
-        "auto", description='"auto": choose the most important settings on the validation set, if none is given'
+        "auto",
+        description='"auto": choose the most important settings on the validation set, unless settings are given',
     )
 
 

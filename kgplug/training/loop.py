@@ -145,7 +145,7 @@ def train(
             an epoch.
         lists: Function that returns the NDCG of the validation users' lists with the module's current weights. It is
             called only if the task has a validation metric.
-        progress: Show a bar; None shows it on a terminal.
+        progress: Whether to show a progress bar. None: only on a terminal.
         on_epoch: Called as on_epoch(epoch, metric) after each validated epoch, with the metric that chooses the best
             epoch; epochs count from 0. It may raise an exception to end the training.
 

@@ -46,7 +46,7 @@ def mine(
         max_steps: Maximum number of edges to follow for each kind of rule. If a graph needs more, the steps with the
             most edges to follow are only followed from a random sample of entities, and their counts are estimates.
         seed: Seed of the sample.
-        progress: Show a bar; None shows it on a terminal.
+        progress: Whether to show a progress bar. None: only on a terminal.
 
     Returns:
         (rules, share): the rules; and the share of edges that were followed, 1 if all counts are exact.

@@ -91,7 +91,7 @@ class Rules(LinkPredictor):
                 If omitted, 5 % of the training triples are held out for the choice. Rules are then mined again from all
                 triples.
             seed: Seed of samples. The same seed, data and settings give the same model.
-            progress: Show a bar; None shows it on a terminal.
+            progress: Whether to show a progress bar. None: only on a terminal.
             checkpoint: Not used, because mining is fast enough to start again.
             on_epoch: Not used, because there are no epochs.
 

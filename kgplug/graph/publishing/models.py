@@ -86,7 +86,7 @@ def plan_model(
         also_seen: feedback in addition to the training set; by default all feedback now in the graph. If the option
             `seen` is "all", a user's list also leaves out the items on which the user has feedback here.
         details: JSON-able facts to store with the run in the catalogue.
-        progress: show bars; None shows them on a terminal.
+        progress: Whether to show progress bars. None: only on a terminal.
 
     Raises:
         DeadModelError: the model has collapsed, for example to identical vectors or scores.

@@ -52,7 +52,7 @@ def write(
     Args:
         plan: checked plan of what to write.
         keep_previous: keep the run that serves now, for `rollback`; otherwise delete it when the new one serves.
-        progress: show bars; None shows them on a terminal.
+        progress: Whether to show progress bars. None: only on a terminal.
         index_timeout_s: maximum number of seconds without progress in building a vector index.
 
     Raises:

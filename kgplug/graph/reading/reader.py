@@ -85,7 +85,7 @@ def read_interactions(connection: Connection, schema: GraphSchema, *, progress: 
     Args:
         connection: connection to the database.
         schema: schema of the graph.
-        progress: show a bar. None: only on a terminal.
+        progress: Whether to show a progress bar. None: only on a terminal.
 
     Returns:
         Interactions sorted by user and item. Several relationships between two nodes become one row, as `repeated` in
@@ -109,7 +109,7 @@ def read_knowledge(connection: Connection, schema: GraphSchema, *, progress: boo
     Args:
         connection: connection to the database.
         schema: schema of the graph.
-        progress: show a bar. None: only on a terminal.
+        progress: Whether to show a progress bar. None: only on a terminal.
 
     Raises:
         DataError: an unknown label, type or property, a missing or repeated key or one of the wrong type, a node whose

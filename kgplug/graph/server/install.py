@@ -81,7 +81,7 @@ def install(folder: Path, *, progress: bool | None = None) -> list[Path]:
 
     Args:
         folder: folder for the jars; created if missing.
-        progress: show a bar while downloading. None: only on a terminal or in a notebook.
+        progress: Whether to show a progress bar while downloading. None: only on a terminal or in a notebook.
 
     Returns:
         The paths of the jars in class path order.

@@ -96,7 +96,7 @@ def write_lists(
         lookups: label → lookup, which finds the nodes of the label by their keys.
         compare: first read the lists that the edition already has in the graph. Write only lists that differ from
             these, and delete the lists of nodes that have no list in `lists`.
-        progress: show a bar; None shows it on a terminal.
+        progress: Whether to show a progress bar. None: only on a terminal.
     """
     counts: list[ListCounts] = []
     listed: list[tuple[NodeLookup, set[Any]]] = []

@@ -70,7 +70,7 @@ def write_vectors(
         lookup: lookup of these nodes.
         property_name: property to set.
         only_missing: skip nodes that already have the property.
-        progress: show a bar; None shows it on a terminal.
+        progress: Whether to show a progress bar. None: only on a terminal.
     """
     usable, present = usable_rows(nodes.vectors), lookup.present(nodes.keys)
     rows = np.flatnonzero(usable & present)
@@ -161,7 +161,7 @@ def wait_for_indexes(connection: Connection, names: list[str], *, timeout_s: flo
         connection: connection to the database.
         names: names of the indexes.
         timeout_s: maximum time without progress, in seconds.
-        progress: show a bar; None shows it on a terminal.
+        progress: Whether to show a progress bar. None: only on a terminal.
 
     Raises:
         GraphError: an index failed, is gone, or makes no progress.
