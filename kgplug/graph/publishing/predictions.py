@@ -52,9 +52,10 @@ class PredictionCounts:
 
 
 def write_predictions(connection: Connection, schema: GraphSchema, predictions: Predictions) -> PredictionCounts:
-    """Write predictions as PREDICTED edges. They replace the model's earlier ones for the same relation and labels.
+    """Write predicted triples as PREDICTED edges.
 
-    The property `model` of the edges is the name under which the run is published, or the model's own name if the run
+    They replace the model's earlier PREDICTED edges of the same relation between nodes of the same two labels. The
+    property `model` of the edges is the name under which the run is published, or the model's own name if the run
     is not published.
 
     Raises:
