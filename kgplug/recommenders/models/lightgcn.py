@@ -149,7 +149,7 @@ class LightGCNTask(GradientTask):
         return self.data.epoch(rng, self.config.batch_size)
 
     def loss(self, batch: Pairs) -> torch.Tensor:
-        """Return mean BCE + l2 · mean squared norm of a pair's biases and unpropagated vectors, a scalar."""
+        """Return mean BCE + l2 · mean squared norm of a pair's biases and vectors before propagation, a scalar."""
         device, n_users = self.module.nodes.device, len(self.model.user_keys)
         users, items = (torch.from_numpy(x).to(device) for x in (batch.users, batch.items))
         u, v = self.model.propagated()
