@@ -36,7 +36,7 @@ def listed(members: str) -> list[str]:
 
 
 def run_of(member: str) -> Path | None:
-    """Return `member` as a path if it is the folder of a run; otherwise (such as for a model's name) return None."""
+    """Return `member` as a path if it is a run's folder, not the name of a model; otherwise return None."""
     known = {name.lower() for name in RECOMMENDERS}
     return Path(member) if member.lower() not in known and Path(member).is_dir() else None
 

@@ -20,8 +20,8 @@ class Titles:
 
     Attributes:
         words: Number of each word, int64 (n_items, T), from 1 on; 0 for padding.
-        held: Mask of `words`: 1 for a word, 0 for padding, float32 (n_items, T). An empty title has one word, with the
-            number 0.
+        held: Mask of `words`: 1 for a word, 0 for padding, float32 (n_items, T). If a title has no words, its first
+            entry is 1, as for a word with the number 0.
         n_words: Number of different words, plus one for the number 0 (no word).
     """
 

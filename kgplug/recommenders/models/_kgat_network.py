@@ -100,7 +100,7 @@ class KGATNetwork(nn.Module):
     def attentive_graph(self, triples: np.ndarray) -> AttentiveGraph:
         """Return the graph weighted by attention: a softmax over all triples with the same head (eq. 5).
 
-        The softmax is over the logits that `attention` returns. Inverse triples are included.
+        The softmax is that of the logits that `attention` returns. Inverse triples are included.
 
         Args:
             triples: Head, relation and tail, int64 (n, 3).

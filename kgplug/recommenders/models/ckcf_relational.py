@@ -40,7 +40,7 @@ class CKCFRelationalConfig(CKCFConfig):
         'these; "own": the item\'s own, as in CKCF',
     )
     translate: bool = Field(
-        True, description="whether a triple (item, r, t) adds t − r to the item's vector for relation r; False: t"
+        True, description="whether a triple (item, r, t) adds t − r to the item's vector for relation r; False: only t"
     )
     relations: int = Field(
         16,

@@ -52,10 +52,10 @@ class DKNConfig(PretrainedConfig):
     filters: int = Field(128, ge=1, description="number of filters per width")
     history: int = Field(30, ge=1, description="maximum number of likes per user that are compared with a candidate")
     attention: Literal["dot", "dnn"] = Field(
-        "dot", description="comparison of a like with a candidate: dot product or dense network"
+        "dot", description='how a like is compared with a candidate: dot product ("dot") or dense network ("dnn")'
     )
     head: Literal["dot", "dnn"] = Field(
-        "dot", description="score function of a user and a candidate: dot product or dense network"
+        "dot", description='score of a user and a candidate: dot product ("dot") or dense network ("dnn")'
     )
     hidden_dim: int = Field(64, ge=1, description="width of the hidden layers of attention and head")
     learning_rate: float = Field(2e-3, gt=0, description="learning rate of Adam")

@@ -86,7 +86,7 @@ def rows_near(
     """
     n = rows.get_shape()[0]
     counts, lengths = rows.getnnz(axis=0), rows.getnnz(axis=1)  # (m,), (n,)
-    without, idf = (np.log(n + 1) - np.log1p(counts + more) for more in (0, 1))  # idf where the new row is 0, 1
+    without, idf = (np.log(n + 1) - np.log1p(counts + more) for more in (0, 1))  # idf if the new row is 0, if it is 1
     if similarity == "cosine":
         without, idf = np.ones(len(counts)), np.ones(len(counts))
     squares = rows @ without**2  # (n,)

@@ -69,8 +69,8 @@ class KGAT(PropagatedRecommender, TrainedRecommender):
     node's neighbours, weighted by attention. A neighbour t of node h by relation r has the attention weight
     softmax((t M_r) · tanh(h M_r + r)). TransR learns r and its projection M_r from all triples. A layer's output is
     LeakyReLU(W₁(h + n)) + LeakyReLU(W₂(h ∘ n)), where n is the weighted sum. The score is the dot product of the user's
-    and the item's vectors: the concatenations of their outputs from all layers. It is learnt by BPR, so it is not a
-    probability.
+    and the item's vectors. Each of these is the concatenation of the node's input vector and its outputs from all
+    layers. The score is learnt by BPR, so it is not a probability.
 
     As in the authors' code, the attention weights are recomputed once per epoch and have no gradient in the steps of
     BPR; each output is scaled to length one before it is concatenated; and an epoch has all steps of BPR, then all
@@ -115,7 +115,7 @@ class KGATTask:
 
     @property
     def step_floats(self) -> int:
-        """Number of floats in the largest tensor of a step."""
+        """Number of floats in the largest tensor of a training step."""
         return self.module.nodes.numel()
 
     def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[Comparisons | Triples]:
@@ -156,5 +156,5 @@ class KGATTask:
         return functional.softplus(-margins).mean() + self.config.l2 * norms
 
     def validate(self) -> float | None:
-        """Return the AUC of the validation pairs."""
+        """Return the AUC of the validation pairs; None if they contain no likes or no negatives."""
         return self.model.validation_auc(self.data)

@@ -332,7 +332,7 @@ class KGCNTask(GradientTask):
 
     @property
     def step_floats(self) -> int:
-        """Number of floats in the largest tensor of a step."""
+        """Number of floats in the largest tensor of a training step."""
         config = self.config
         return config.pairs_per_step * config.neighbours**config.n_layers * config.embedding_dim
 
@@ -404,6 +404,6 @@ class KGCNTask(GradientTask):
         )
 
     def validate(self) -> float | None:
-        """Return the AUC of the validation pairs."""
+        """Return the AUC of the validation pairs; None if they contain no likes or no negatives."""
         pairs = self.data.valid
         return None if pairs is None else self.data.validation_auc(self.model.logits(pairs.users, pairs.items))

@@ -113,7 +113,7 @@ class KGINTask(GradientTask):
 
     @property
     def step_floats(self) -> int:
-        """Number of floats in the largest tensor of a step."""
+        """Number of floats in the largest tensor of a training step."""
         return max(self.module.users.numel(), self.module.entities.numel())
 
     def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[Comparisons]:
@@ -137,5 +137,5 @@ class KGINTask(GradientTask):
         return loss + config.l2 * (norms[0][users].mean() + norms[1][items].mean())
 
     def validate(self) -> float | None:
-        """Return the AUC of the validation pairs."""
+        """Return the AUC of the validation pairs; None if they contain no likes or no negatives."""
         return self.model.validation_auc(self.data)

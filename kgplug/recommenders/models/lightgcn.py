@@ -140,7 +140,7 @@ class LightGCNTask(GradientTask):
 
     @property
     def step_floats(self) -> int:
-        """Number of floats in the largest tensor of a step."""
+        """Number of floats in the largest tensor of a training step."""
         return self.module.nodes.numel()
 
     def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[Pairs]:
@@ -160,5 +160,5 @@ class LightGCNTask(GradientTask):
         return self.data.log_loss(logits, batch) + self.config.l2 * rows
 
     def validate(self) -> float | None:
-        """Return the AUC of the validation pairs."""
+        """Return the AUC of the validation pairs; None if they contain no likes or no negatives."""
         return self.model.validation_auc(self.data)

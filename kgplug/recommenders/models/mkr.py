@@ -280,7 +280,7 @@ class MKRTask:
 
     @property
     def step_floats(self) -> int:
-        """Number of floats in the largest tensor of a step."""
+        """Number of floats in the largest tensor of a training step."""
         return self.config.pairs_per_step * self.config.embedding_dim
 
     def pairs(self, rng: np.random.Generator) -> Iterator[Any]:
@@ -403,7 +403,7 @@ class MKRTask:
         return self.config.l2 * rows + self.config.weight_l2 * squared_norm(dense)
 
     def validate(self) -> float | None:
-        """Return the AUC of the validation pairs."""
+        """Return the AUC of the validation pairs; None if they contain no likes or no negatives."""
         pairs, network = self.data.valid, self.module
         if pairs is None:
             return None

@@ -92,7 +92,7 @@ class MKRAttentionConfig(MKRConfig):
 class GatedCross(nn.Module):
     """Mixes an item's vector v and its entity's vector e by gates: v' = e + g ∘ v, where g = σ(a ∘ v + b ∘ e + c).
 
-    The second output is e' = e + g' ∘ v, where the gates g' have other weights a, b and c.
+    a, b and c are learnt vectors. The second output is e' = e + g' ∘ v, where the gates g' have other a, b and c.
 
     In MKR's cross & compress unit, one number per item decides how much of a vector passes, in all dimensions. Here
     each dimension has its own gate. Both units cost O(d). The entity's vector passes unchanged. The item's vector
@@ -203,7 +203,7 @@ class AttentionTask(MKRTask):
 
     @property
     def step_floats(self) -> int:
-        """Number of floats in the largest tensor of a step."""
+        """Number of floats in the largest tensor of a training step."""
         return self.model.likes_graph.n_nodes * self.config.embedding_dim
 
     def pairs(self, rng: np.random.Generator) -> Iterator[HiddenBatch]:
@@ -233,7 +233,7 @@ class AttentionTask(MKRTask):
         return loss + config.weight_l2 * squared_norm(self._dense)
 
     def validate(self) -> float | None:
-        """Return the AUC of the validation pairs."""
+        """Return the AUC of the validation pairs; None if they contain no likes or no negatives."""
         return self.model.validation_auc(self.data)
 
 

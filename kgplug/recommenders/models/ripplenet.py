@@ -64,7 +64,7 @@ class RippleNetConfig(LayeredConfig):
     update: Literal["replace", "plus", "replace_transform", "plus_transform"] = Field(
         "plus_transform",
         description='how a step with result o changes the item\'s vector v: "replace": v becomes o; "plus": v + o; '
-        '"…_transform": then times a learnt matrix',
+        '"…_transform": then multiplied by a learnt matrix',
     )
     all_hops: bool = Field(True, description="whether the user's vector sums all steps; False: only the last step")
     inverse: bool = Field(False, description="whether likes also propagate from tail to head (not in the paper)")

@@ -27,7 +27,7 @@ class SemanticCFConfig(TwoNeighbourhoodsConfig):
         '"mean": the sum of these',
     )
     translate: bool = Field(
-        True, description="whether a triple (item, r, t) adds t − r to the item's vector for relation r; False: t"
+        True, description="whether a triple (item, r, t) adds t − r to the item's vector for relation r; False: only t"
     )
     relations: int = Field(
         16,
