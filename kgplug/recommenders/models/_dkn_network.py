@@ -199,7 +199,8 @@ class DKNNetwork(PairNetwork):
 
         Args:
             users, items: Indices, int64 (B,).
-            left_out: For each pair, a liked item to leave out of the user's history, int64 (B,); None: none.
+            left_out: For each pair, a liked item to leave out of the user's history, int64 (B,). If None, none
+                is left out.
             histories: Up to K liked items of each user, int64 (n_users, K), padded with -1; None: `self.histories`.
         """
         liked = (self.histories if histories is None else histories)[users]  # (B, K)
