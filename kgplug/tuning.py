@@ -348,7 +348,7 @@ def _search(
 
 
 def _suggest(trial: Trial, name: str, values: Range | tuple[Any, ...]) -> Any:
-    """Return the value of a setting that Optuna chooses for a trial."""
+    """Return the value that Optuna chooses for a setting in a trial."""
     if not isinstance(values, Range):
         return trial.suggest_categorical(name, values)
     if values.whole:

@@ -22,11 +22,11 @@ class CEASEConfig(EASEConfig):
     with KG features and dropout. The table shows it for four larger validation sets (A), and for the same sets if only
     ratings of at least 4 stars are likes (B):
 
-    | model                                        | A    | B    |
-    |----------------------------------------------|------|------|
-    | EASE with KG features and dropout            | .279 | .226 |
-    | the same with `rating_weight`                | .283 | .226 |
-    | the same with also `l2_power` and `discount` | .286 | .229 |
+    | EASE with                                                       | A    | B    |
+    |-----------------------------------------------------------------|------|------|
+    | KG features, `dropout`                                          | .279 | .226 |
+    | KG features, `dropout`, `rating_weight`                         | .283 | .226 |
+    | KG features, `dropout`, `rating_weight`, `l2_power`, `discount` | .286 | .229 |
 
     In the last row, `discount` alone gives half of the gain, and `l2_power` alone gives none.
     """

@@ -187,7 +187,7 @@ class DKN(TrainedRecommender):
         return logits.cpu().numpy()
 
     def item_vectors(self) -> np.ndarray:
-        """Return the item vectors, which are computed by the convolution: float32 (n_items, D)."""
+        """Return the item vectors, the outputs of the convolution: float32 (n_items, D)."""
         return self._items.cpu().numpy()
 
     @classmethod

@@ -418,7 +418,7 @@ class MKRTask:
 
 
 def oriented(knowledge: KnowledgeGraph, linked: np.ndarray) -> np.ndarray:
-    """Return the triples, int64 (n, 3), in which each triple whose tail is an item and whose head is not is reversed.
+    """Return the triples, int64 (n, 3). A triple is reversed if its tail is an item and its head is not.
 
     A reversed triple has the relation n_relations + r instead of r.
 

@@ -182,8 +182,8 @@ class AttentionNetwork(MKRNetwork):
 class AttentionTask(MKRTask):
     """Trains MKR-attention. Each epoch hides a new random part of the likes and samples new neighbours.
 
-    The KG task uses the entity vectors from before propagation. After it, they would contain their neighbours' vectors,
-    and so the tail to predict.
+    The KG task uses the entity vectors before propagation. After propagation, the vector of a triple's head would
+    contain that of the tail to predict.
 
     Args:
         model: The model, with its graphs.

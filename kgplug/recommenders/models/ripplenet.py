@@ -96,9 +96,9 @@ class Ripples:
         head_ids: Entity index of each memory's head, int64 (n_users, H, M).
         tail_ids: Entity index of each memory's tail, int64 (n_users, H, M).
         known: False for a user without memories, bool (n_users, 1).
-        truth: The KG score, a scalar: the sum of the users' KG scores, with weights (see `RippleNetwork.ripples`). A
-            user's KG score is the mean of σ(hᵀ R t) over the memories of a step, summed over the steps.
-        penalty: The L2 penalty, a scalar: the same sum, with ‖h‖² + ‖t‖² + ‖R‖² instead of σ(hᵀ R t).
+        truth: Sum of the users' KG scores, weighted by the argument of `RippleNetwork.ripples`, a scalar. A user's KG
+            score is the mean of σ(hᵀ R t) over the memories of a step, summed over the steps.
+        penalty: The same sum, with ‖h‖² + ‖t‖² + ‖R‖² instead of σ(hᵀ R t), a scalar.
     """
 
     rotated: torch.Tensor
