@@ -30,12 +30,10 @@ def this_graph(graph: Graph, schema_file: Path | None = None) -> GraphIdentity:
 def graph_at_hand(runs: Runs, *, ask: bool = False) -> GraphIdentity | None:
     """Return the identity of the graph that the NEO4J_ environment variables name; None if unknown.
 
-    Without `ask`, the server's identity is taken from the newest run that was trained at the configured address, and
-    the schema from kgplug.toml if there is one. So commands that need no server can use this function.
-
     Args:
         runs: the runs on this machine.
-        ask: first try to get the identity from the server. No server is started.
+        ask: whether to ask the server for its database. If not, or if no server answers, the database is taken to be
+            that of the newest run that was trained at the server's address. No server is started.
     """
     schema = _schema(None)
     if ask and (found := _asked(schema)) is not None:

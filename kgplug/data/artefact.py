@@ -198,9 +198,7 @@ def read_content(run_dir: Path) -> dict[str, Any]:
 
 
 def peek_content(run_dir: Path) -> dict[str, Any]:
-    """Return the content of an artefact quickly: the arrays' file is not read, only its size is checked.
-
-    The hash of the content is checked.
+    """Return the content of an artefact after checking its hash. Of the arrays' file, only the size is checked.
 
     Raises:
         RunError: the folder is missing, truncated, altered or in another format.

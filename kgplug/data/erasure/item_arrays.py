@@ -88,10 +88,7 @@ class ItemArrays:
         return without_entries(arrays, starts, (indices, data), gone)
 
     def _without_entity(self, arrays: dict[str, np.ndarray], entity: int) -> dict[str, np.ndarray]:
-        """Return the changed arrays: the entity's vectors are set to zero, and its triples and links become self-loops.
-
-        Each triple becomes a self-loop of the entity. Each link becomes a self-loop at the link's start.
-        """
+        """Return the changed arrays: the entity's vectors are set to zero, its triples and links become self-loops."""
         kept = {name: _zeroed(arrays[name], entity) for name in self.entities}
         for name in self.links:
             others = np.where(arrays[name] == entity, np.arange(len(arrays[name]))[:, None], arrays[name])
