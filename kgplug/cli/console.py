@@ -294,9 +294,9 @@ def parse_settings(pairs: list[str]) -> dict[str, Any]:
 
 @contextmanager
 def step(title: str) -> Generator[list[str]]:
-    """Context manager for one step of a command. When the step is done, print its title and its duration.
+    """Context manager for one step of a command: when the step is done, print its title and its duration.
 
-    Then the lines are printed that the step has added to the yielded list.
+    Below these, print the lines that the step has added to the yielded list.
     """
     began, done = time.perf_counter(), list[str]()
     if sys.stdout.isatty():

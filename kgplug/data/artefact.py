@@ -91,7 +91,7 @@ def write_artefact(run_dir: Path, arrays: dict[str, np.ndarray], content: dict[s
 
 @contextmanager
 def disk_errors(path: Path) -> Generator[None]:
-    """Turn a disk error during a write into a RunError that says what to do.
+    """Context manager: turn a disk error during a write into a RunError that says what to do.
 
     Args:
         path: file or folder that is being written. If the write fails, its previous version is still intact.

@@ -26,8 +26,8 @@ class ItemArrays:
         lists: pairs (starts, (items, *others)) of names. The array `starts`, int64 (n_users + 1,), divides `items` into
             one part per user. `items` holds item indices; each of `others` has one entry per element of `items`.
         pairs: arrays int64 (2, n) with item indices in the second row.
-        known: pairs (known, weights) of names. `known`, int64 (m,), holds item indices. `weights`, (m, m), has a row
-            and a column for each of these items.
+        known: pairs of names. The first array, int64 (m,), holds item indices. The second, (m, m), has a row and a
+            column for each of these items.
         entities: arrays with one row per entity, (n_entities, …). The array `item_entities`, (n_items,), holds the
             entity index of each item; -1 if it has none.
         links: arrays of entity indices, (n_entities, K): each entity is linked to the K neighbours in its row.
