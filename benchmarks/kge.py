@@ -16,10 +16,11 @@
 The part "queries" compares kgplug's 1-vs-all training with PyKEEN's `LCWATrainingLoop` with cross-entropy, both with
 inverse relations, Adagrad and batches of 512 queries, on one thread. PyKEEN's loop also scores equal queries once.
 
-In the other parts the peer is PyKEEN's `SLCWATrainingLoop` with Adam, and its `RankBasedEvaluator`. Both sides have the same settings:
-vectors of 64 dimensions, batches of 1,024 true triples with one corrupted triple each, Adam, margin ranking loss, at
-most two threads. The peer's TransE and TransR are PyKEEN's classes with the Euclidean norm. PyKEEN's TransH swaps its
-two relation vectors, so the peer's TransH is kgplug's class, where this is corrected, with PyKEEN's score functions.
+In the other parts, the peer is PyKEEN's `SLCWATrainingLoop` with Adam, and its `RankBasedEvaluator`. Both sides have
+the same settings: vectors of 64 dimensions, batches of 1,024 true triples with one corrupted triple each, Adam, margin
+ranking loss, at most two threads. The peer's TransE and TransR are PyKEEN's classes with the Euclidean norm. PyKEEN's
+TransH swaps its two relation vectors, so the peer's TransH is kgplug's class, where this is corrected, with PyKEEN's
+score functions.
 """
 
 from __future__ import annotations

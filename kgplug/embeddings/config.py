@@ -18,10 +18,10 @@ OF_ALL_ENTITIES = ("temperature", "label_smoothing", "l2", "n3", "entity_dropout
 class EmbeddingConfig(ModelConfig):
     """Settings of an embedding model.
 
-    Defaults suit a graph of ten thousand entities and a hundred thousand triples. `catalogue.EMBEDDINGS` holds the
-    defaults of models that need others. The settings in `OF_NEGATIVES` belong to training="negatives", those in
-    `OF_ALL_ENTITIES` to the other two values. `kgplug tune` searches the ranges in `tuning` or, if all entities are
-    scored, in `tuning_against_all`, and those of PyKEEN.
+    Defaults suit a graph of ten thousand entities and a hundred thousand triples. Models that need other defaults have
+    them in `catalogue.EMBEDDINGS`. The settings in `OF_NEGATIVES` belong to training="negatives", those in
+    `OF_ALL_ENTITIES` to the other two values. `kgplug tune` searches PyKEEN's ranges and those in `tuning` or, if all
+    entities are scored, in `tuning_against_all`.
     """
 
     tuning: ClassVar[Space] = {
@@ -63,7 +63,7 @@ class EmbeddingConfig(ModelConfig):
     negatives: int = Field(4, ge=1, description="corrupted triples per true triple")
     negative_sampling: Literal["uniform", "typed"] = Field(
         "uniform",
-        description='"uniform": corrupt a triple by any entity; "typed": only by one that the relation has at that end',
+        description='"uniform": corrupt a triple by any entity; "typed": by an entity seen at that end of the relation',
     )
     loss: str | None = Field(None, description="name of a PyKEEN loss; by default, the model's own")
     loss_settings: dict[str, JsonValue] = Field({}, description="settings of that loss")
@@ -105,7 +105,10 @@ class EmbeddingConfig(ModelConfig):
 
 
 def embedding_config(name: str, settings: dict[str, Any]) -> EmbeddingConfig:
-    """Return a model's settings: the given ones, completed by the catalogue's and then by those of `EmbeddingConfig`.
+    """Return all settings of a model.
+
+    A setting that is not given has the default of the catalogue, or that of `EmbeddingConfig` if the catalogue has
+    none.
 
     If `training` is not given, it is "negatives" if a setting in `OF_NEGATIVES` is, and otherwise the catalogue's.
 

@@ -108,9 +108,9 @@ class TripleTask:
         config: The model's settings.
         positives: int64 (n, 3), the training triples. If the module has inverse relations, relation r of the graph is
             2r here, and its inverse is 2r + 1.
-        validation: Triples to rank or to tell apart after each epoch, in the knowledge graph's indices; None: no
-            validation.
-        frozen: Rows of the module's tables that training leaves unchanged; None: all rows are trained. If rows are
+        validation: Triples to rank after each epoch, or labelled triples whose AUC is measured; None for no validation.
+            Indices are those of the knowledge graph, without inverse relations.
+        frozen: Rows of the module's tables that training leaves unchanged, or None to train all rows. If rows are
             frozen, all weights outside of the entity and relation tables also stay unchanged.
 
     Raises:
@@ -305,7 +305,7 @@ def _acts_after_a_step(part: torch.nn.Module) -> bool:
 
 @contextmanager
 def _replaced(tables: list[Embedding], rows: list[torch.Tensor]) -> Generator[list[torch.nn.Parameter]]:
-    """In the `with` block, replace the weights of each table by its entry in `rows`, (m, d).
+    """Replace the weights of each table by its entry in `rows`, (m, d), for the duration of a `with` block.
 
     Yield the new weights, one parameter per table.
     """

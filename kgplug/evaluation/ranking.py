@@ -1,8 +1,9 @@
 """Full ranking: how many of a user's test likes are at the top of the user's list.
 
 The metrics are defined in `kgplug.evaluation.metrics.ranked_lists` and `kgplug.evaluation.metrics.listed_items`. Lists
-are those of `recommend`. It orders tied items by their training likes, then by index, so rounding changes no metric.
-Only users who have a relevant item are measured; the others are counted. Metrics of single lists are means over users.
+come from the model's `recommend`, which orders tied items by their training likes, then by index. So rounding changes
+no metric. Only users who have a relevant item are measured; the others are counted. Metrics of single lists are means
+over users.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from kgplug.evaluation.metrics.metric import Shown
 from kgplug.evaluation.metrics.ranked_lists import measure_lists as measure_lists
 from kgplug.recommenders.base import Recommender
 
-BLOCK_USERS = 100_000  # number of users whose lists are held at a time
+BLOCK_USERS = 100_000  # number of users whose lists are in memory at a time
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def evaluate_ranking(
         model: Model fitted on `train`.
         train, test, valid: Sets of one split. Items of `train` and `valid` are left out of the lists.
         k: Lengths of the lists.
-        relevant: "likes": the test rows that are likes; "all": all of them.
+        relevant: Which test rows are relevant: "likes" for those that are likes, or "all".
 
     Raises:
         UsageError: `k` or `relevant` is wrong.

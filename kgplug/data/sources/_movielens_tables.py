@@ -2,8 +2,8 @@
 
 Freebase states most facts twice, once from each end; here each fact is stored once. A Freebase id becomes one node
 with a label for each role: a person who acts and directs is (:Person:Actor:Director). A film of MovieLens has only the
-label Movie. If any other id has several kinds (a person who is also the subject of a film), the alphabetically first
-kind is the label that the key belongs to, and the other kinds are additional labels.
+label Movie. If any other id has several kinds (such as a person who is also the subject of a film), the
+alphabetically first kind is the label that the key belongs to, and the other kinds are additional labels.
 """
 
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
@@ -114,7 +114,10 @@ def natural_title(title: str) -> str:
 
 
 def _table(wheel: zipfile.ZipFile, ending: str) -> pd.DataFrame:
-    """Return the wheel's tab-separated file with this ending as a frame of texts. Column names lose their ":type"."""
+    """Return the wheel's tab-separated file with this ending as a frame of texts.
+
+    RecBole's types are removed from the column names: "user_id:token" becomes "user_id".
+    """
     with wheel.open(f"{_MEMBERS}.{ending}") as file:
         frame = pd.read_csv(file, sep="\t", dtype=str, keep_default_na=False, quoting=csv.QUOTE_NONE, encoding="utf-8")
     return frame.rename(columns=lambda name: name.split(":")[0])
@@ -135,7 +138,7 @@ def _ratings(wheel: zipfile.ZipFile) -> pd.DataFrame:
 def _films(wheel: zipfile.ZipFile) -> pd.DataFrame:
     """Return one row per film: id:int, title, year:int, freebase (its Freebase id or missing), genres (a list)."""
     items = _table(wheel, "item")
-    # The title of one film ends with its year.
+    # The title of one film ends with its year in brackets: use that year, and remove it from the title.
     in_title = items["movie_title"].str.extract(r"^(?P<title>.*) \((?P<year>\d{4})\)$")
     years = pd.to_numeric(items["release_year"].where(in_title["year"].isna(), in_title["year"]), errors="coerce")
     titles = in_title["title"].fillna(items["movie_title"]).replace("unkonwn", "unknown")

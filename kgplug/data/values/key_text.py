@@ -1,4 +1,4 @@
-"""Find the stored key that a typed text means. Whether "42" is a number or a text depends on the stored keys."""
+"""Find the stored key that a typed text refers to. Whether "42" is a number or a text depends on the stored keys."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ _INT64 = range(-(2**63), 2**63)
 
 @dataclass(frozen=True)
 class FoundKey:
-    """The stored key that a text means.
+    """The stored key that a text refers to.
 
     Attributes:
         key: the key, with its stored type.
-        other: another stored key, a text spelled like the number `key`; None if there is none.
+        other: if `key` is a number, and the text with the same spelling is also a stored key, that text; otherwise
+            None.
     """
 
     key: int | str
@@ -33,7 +34,7 @@ class FoundKey:
 
 
 def possible_keys(text: str) -> list[int | float | str]:
-    """Return every key that a text can mean: itself, the number it spells, and the text between its double quotes.
+    """Return every key that a text can refer to: itself, the number it spells, and the text between its double quotes.
 
     A text with leading zeros, spaces, an exponent or digits of another script does not spell a number.
     """
@@ -47,7 +48,7 @@ def possible_keys(text: str) -> list[int | float | str]:
 
 
 def choose_key(text: str, stored: Iterable[object]) -> FoundKey | None:
-    """Return the stored key that a text means; None if none matches.
+    """Return the stored key that a text refers to; None if none matches.
 
     A number takes precedence over a text, and the whole text over the text between its quotes.
 

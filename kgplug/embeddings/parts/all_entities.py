@@ -13,7 +13,7 @@ from kgplug.embeddings.parts.queries import QueryForm, query_form, query_vectors
 from kgplug.embeddings.parts.ranking import ScoreAll, filtered_ranks
 from kgplug.embeddings.parts.translational import Translational
 
-BLOCK_FLOATS = 4_000_000  # floats held at a time while scoring: 16 MB, which the allocator reuses
+BLOCK_FLOATS = 4_000_000  # floats in memory at a time while scoring: 16 MB, which the allocator reuses
 
 
 class AllScores(NamedTuple):
@@ -50,7 +50,7 @@ def ranks_of(module: ERModel[Any, Any, Any], triples: np.ndarray, known: np.ndar
     Args:
         module: The model.
         triples: int64 (n, 3).
-        known: int64 (m, 3), triples known to be true; `triples` are added.
+        known: int64 (m, 3), further triples known to be true.
     """
     scores, n_entities = all_scores(module), module.num_entities
     rows = max(1, BLOCK_FLOATS // (n_entities * scores.floats_per_score))
@@ -81,7 +81,10 @@ def tail_scores(module: ERModel[Any, Any, Any], pairs: np.ndarray, tails: slice)
 
 
 def floats_per_triple(module: ERModel[Any, Any, Any]) -> int:
-    """Estimate the floats that PyKEEN holds to score one triple: three times those of the largest vector or matrix."""
+    """Estimate the number of floats that PyKEEN needs to score a triple: three times the size of the largest tensor.
+
+    The tensors are the vectors and matrices of one entity or one relation.
+    """
     parts = [*module.entity_representations, *module.relation_representations]
     return 3 * max(int(np.prod(part.shape)) for part in parts)
 

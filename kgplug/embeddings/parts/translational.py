@@ -23,16 +23,17 @@ SOFT_CONSTRAINT, ORTHOGONAL_WITHIN = 0.05, 1e-5  # weight and ε² of TransH's s
 
 
 class Translational(ERModel):
-    """Base class: scores all entities by one distance matrix per relation, without a (batch, entities, d) tensor.
+    """Base class of translational models, with scores of all entities and of batches that need little memory.
 
-    It scores a batch of triples and their corruptions in one pass that fetches each vector once.
+    All entities are scored by one distance matrix per relation, without a (batch, entities, d) tensor. A batch of
+    triples and their corruptions is scored in one pass that fetches each vector once.
     """
 
     interaction: Any  # PyKEEN's, with p and power_norm
     translation_part = 0
 
     def space(self, vectors: torch.Tensor, relation: torch.Tensor) -> torch.Tensor:
-        """Map entity vectors into the space of a relation: float32 (n, d) → (n, m).
+        """Map entity vectors of length d into the m-dimensional space of a relation: float32 (n, d) → (n, m).
 
         `relation` is the relation's index, an int64 scalar.
         """
@@ -48,7 +49,7 @@ class Translational(ERModel):
             n_tails: Number of triples whose tail is replaced.
 
         Returns:
-            float32 (b, 1 + k): the triple itself, then its corruptions.
+            float32 (b, 1 + k): in each row, the score of the triple itself, then those of its k corruptions.
         """
         raise NotImplementedError
 
@@ -103,8 +104,8 @@ class Translational(ERModel):
 class TransE(Translational, PykeenTransE):
     """Bordes et al., NeurIPS 2013: `−‖h + r − t‖`, entities on the unit sphere.
 
-    The default is the L2 norm (PyKEEN: L1). With it, cosine and Euclidean neighbours agree with the training objective.
-    Graph databases that score TransE also use it.
+    The default is the L2 norm (PyKEEN: L1). With the L2 norm, cosine and Euclidean neighbours agree with the training
+    objective. Graph databases that score TransE also use the L2 norm.
     """
 
     def __init__(self, *, scoring_fct_norm: int = 2, **kwargs: Any) -> None:
@@ -163,7 +164,7 @@ class TransH(Translational):
         return self.score_batch(hrt_batch, hrt_batch[:, :0], len(hrt_batch))
 
     def collect_regularization_term(self) -> torch.Tensor:
-        """Return the penalty of the paper's soft constraints (eq. 4, 5), each a mean over the rows of its table."""
+        """Return the penalty of the paper's soft constraints (eq. 4, 5), averaged over entities and over relations."""
         entities = weight_of(self.entity_representations[0])
         normal, translation = (weight_of(part) for part in self.relation_representations)
         too_long = (entities.square().sum(dim=-1) - 1).relu().mean()
@@ -236,9 +237,9 @@ class _NegativeLength(torch.autograd.Function):
 
 
 class _Translations(torch.autograd.Function):
-    """Computes the scores −‖h + r − t‖ of b triples and their k corruptions each: float32 (b, 1 + k).
+    """The scores −‖h + r − t‖ of b triples and of k corruptions of each, float32 (b, 1 + k), on a CPU.
 
-    Runs on a CPU, by compiled loops that copy no vectors and add gradients in place.
+    They are computed by compiled loops, which do not copy vectors and add gradients in place.
     """
 
     @staticmethod

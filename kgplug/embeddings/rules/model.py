@@ -28,9 +28,9 @@ from kgplug.errors import RunError, UsageError, unknown_name
 from kgplug.renamed import renamed
 from kgplug.training.config import make_config, signature
 
-_BLOCK_FLOATS = 4_000_000  # scores held at a time: 16 MB
+_BLOCK_FLOATS = 4_000_000  # scores in memory at a time: 16 MB
 _VALIDATED = 2000  # maximum number of validation triples that are ranked
-_PRIOR = 50  # weight of the mean of all queries, in the choice for a single step: that of 50 queries
+_PRIOR = 50  # the choice for a step also counts the mean of all queries, with the weight of 50 queries
 _HELD_OUT = 0.05  # share of the triples held out if there is no validation set
 
 # The weights are those of paths of one step, of paths of two steps, and of facts.
@@ -41,21 +41,24 @@ _DEFAULT_WAY = (0.8, 0.25, 2.0, 1.0)  # without validation triples; best on a sa
 
 
 class Rules(LinkPredictor):
-    """Rules of length 1 and 2, mined from the triples; they say why a link is predicted.
+    """A model that predicts links by rules of length 1 and 2, mined from the triples. Rules explain each prediction.
 
-    The rules are those of AnyBURL (Meilicke et al., IJCAI 2019) up to length 2, all counted instead of sampled:
+    The rules are those of AnyBURL (Meilicke et al., IJCAI 2019) up to length 2. All of them are counted, whereas
+    AnyBURL samples them:
 
-        h(X, Y) <- b(X, Y)    h(X, Y) <- b(X, Z), c(Z, Y)    h(X, c) <- b(X, d)    h(X, c) <- b(X, Z)
+        h(X, Y) <- b(X, Y)    h(X, Y) <- b(X, Z), c(Z, Y)    h(X, A) <- b(X, B)    h(X, A) <- b(X, Z)
 
-    in all directions of the relations. The confidence is the support divided by the number of cases in which the right
-    side holds, plus `laplace`. The score of a triple adds up the strengths of the rules that predict it (see
-    `RuleScorer`). The validation set chooses how much overlapping rules count, for each relation and direction.
+    X, Y and Z are variables, A and B are entities, and h, b and c are relations in either direction. The body of a rule
+    is the number of cases in which the right side holds, and the support is the number of these in which the left side
+    also holds. The confidence is support / (body + `laplace`).
 
-    The model has no vectors.
+    The score of a triple adds up the strengths of the rules that predict it (see `RuleScorer`). How much overlapping
+    rules count is chosen on the validation set, for each relation and direction. The model has no vectors.
 
     Attributes:
         config: The settings, a `RulesConfig`.
-        history: Number of rules, share of the edges that were counted, and the validation metric if there was one.
+        history: Number of rules of each kind, share of the edges that were counted, and the validation metric if there
+            was one.
     """
 
     name = "Rules"
@@ -85,11 +88,12 @@ class Rules(LinkPredictor):
         Args:
             knowledge: Training triples.
             valid: Validation triples: a graph, or int64 (n, 3) with `knowledge`'s indices. At most 2,000 are ranked.
-                If omitted, 5 % of the training triples are held out for the choice, and then all are mined.
+                If omitted, 5 % of the training triples are held out for the choice. Rules are then mined again from all
+                triples.
             seed: Seed of samples. The same seed, data and settings give the same model.
-            progress: Show a bar; None shows it on a terminal.
-            checkpoint: Not used: mining is fast enough to start again.
-            on_epoch: Not used: there are no epochs.
+            progress: Whether to show a progress bar. None: only on a terminal.
+            checkpoint: Not used, because mining is fast enough to start again.
+            on_epoch: Not used, because there are no epochs.
 
         Returns:
             The model itself.
@@ -124,7 +128,11 @@ class Rules(LinkPredictor):
         return share
 
     def _choose(self, knowledge: KnowledgeGraph, valid: KnowledgeGraph | np.ndarray) -> dict[str, float]:
-        """Choose for each step how strengths are added up, and return {"MRR": …}, that of the validation triples."""
+        """Choose for each step how strengths are added up, and return the metric of the choice.
+
+        A step is a relation in one direction. The result is {"MRR": …}, the mean reciprocal rank of the validation
+        triples.
+        """
         triples = validation_triples(valid, knowledge, floats_per_score=1, seed=self.seed, max_triples=_VALIDATED)
         reciprocal = reciprocal_ranks(self.scorer, triples, knowledge.triples, WAYS)
         n = len(self.relations)
@@ -142,7 +150,7 @@ class Rules(LinkPredictor):
 
     @property
     def scorer(self) -> RuleScorer:
-        """The rules, ready to score."""
+        """The object that scores triples by the rules."""
         if self._scorer is None:
             raise UsageError(f"{self.name} is not trained yet: call fit() first.")
         return self._scorer
@@ -236,32 +244,40 @@ class Rules(LinkPredictor):
         return max(1, _BLOCK_FLOATS // len(self.entity_keys))
 
     def _scores(self, entities: np.ndarray, steps: np.ndarray, *, predicted_only: bool = False) -> np.ndarray:
-        """Score every entity as the answer to each query, float32 (b, n_entities). See `RuleScorer.scores`."""
+        """Score every entity as the answer to each query: float32 (b, n_entities).
+
+        Arguments are those of `RuleScorer.scores`. Strengths are added up in the way chosen for the query's step.
+        """
         ways = self._ways[steps][:, None]  # (b, 1, 4)
         return self.scorer.scores(entities, steps, ways, predicted_only=predicted_only)[:, 0]
 
     def _score_all(self, shift: int) -> ScoreAll:
-        """Return the function that scores all entities for (entities, relations + shift)."""
+        """Return a function that scores all entities as the missing end of triples, given entities and relations.
+
+        Args:
+            shift: 0 if tails are missing. If heads are missing, the number of relations, because step
+                r + n_relations is relation r from tail to head.
+        """
         return lambda entities, relations: torch.from_numpy(self._scores(entities.numpy(), relations.numpy() + shift))
 
     def entity_vectors(self) -> NoReturn:
-        """Refuse: rules have no vectors."""
+        """Raise `UsageError`, because rules have no vectors."""
         self._refuse_vectors()
 
     def relation_vectors(self) -> NoReturn:
-        """Refuse: rules have no vectors."""
+        """Raise `UsageError`, because rules have no vectors."""
         self._refuse_vectors()
 
     def vectors_of(self, keys: np.ndarray, *, label: str = "") -> NoReturn:  # noqa: ARG002
-        """Refuse: rules have no vectors."""
+        """Raise `UsageError`, because rules have no vectors."""
         self._refuse_vectors()
 
     def nearest(self, entity: int, k: int = 10, *, label: str | None = None) -> NoReturn:  # noqa: ARG002
-        """Refuse: rules have no vectors."""
+        """Raise `UsageError`, because rules have no vectors."""
         self._refuse_vectors()
 
     def publication(self, *, details: dict[str, Any] | None = None) -> Publication:
-        """Refuse: rules have no vectors to publish."""
+        """Raise `UsageError`, because rules have no vectors to publish."""
         del details
         self._refuse_vectors()
 
@@ -277,7 +293,7 @@ class Rules(LinkPredictor):
 
         Args:
             run_dir: The run's folder.
-            memory: Hash and set (training, validation or test) of each triple of the split.
+            memory: Hash of each triple of the split, and the set (training, validation or test) that the triple is in.
             facts: Further facts to save, as values that JSON can hold.
         """
         arrays = {

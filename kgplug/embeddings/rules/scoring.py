@@ -1,4 +1,4 @@
-"""Score links by mined rules."""
+"""Scores of links by mined rules."""
 
 from __future__ import annotations
 
@@ -19,24 +19,29 @@ from kgplug.embeddings.rules.rule_set import (
 from kgplug.embeddings.rules.scoring_kernels import RuleTables, rules_for, score_queries
 
 _POPULARITY = 1e-3  # weight of popularity, which orders entities that no rule predicts
-_SURE = 1 - 1e-6  # confidences above this count as this, so that their logarithm is finite
+_SURE = 1 - 1e-6  # maximum confidence; higher ones are reduced to it, so that the logarithm is finite
 
 
 class RuleScorer:
-    """Scores entities as the answer to a query: which entities does a step lead to from this entity?
+    """Scores of entities as answers to queries.
 
-    The score of an entity adds up the strengths of the rules that predict it, strongest first, times 1, d, d², … A
-    rule's strength is -log(1 - confidence). So with the discount d = 1, the score is -log(1 - p) of the noisy-or p of
-    the confidences, and with d = 0 it is that of their maximum. Values between them count further rules less, because
-    rules overlap. Each kind of rule (paths of one step, paths of two steps, facts) has a weight as well, and n paths of
-    two steps to the same entity count √n times.
+    A query is an entity and a step, which is a relation in one direction. The query asks to which other entities the
+    step leads from this entity.
 
-    To every score, a thousandth of the popularity of both entities is added: the share of the step's edges that start
-    or end there. It orders entities that no rule predicts.
+    The score of an entity is a discounted sum over the rules that predict it. The rules are sorted by strength,
+    strongest first, and their strengths are multiplied by 1, d, d², … A rule's strength is -log(1 - confidence). With
+    discount d = 1, the sum is -log(1 - p), where p combines the confidences by noisy-or. With d = 0, p is the largest
+    confidence. Values between 0 and 1 allow for rules that overlap. Each kind of rule (paths of one step, paths of two
+    steps, facts) also has a weight, by which its strengths are multiplied. If n paths of two steps lead to the same
+    entity, the rule's strength is multiplied by √n.
 
-    Attributes:
-        edges: The graph in which rules are followed.
-        rules: The rules.
+    A small term orders entities that no rule predicts: a thousandth of the popularity of the query's entity and of the
+    answer. Popularity is the share of the step's edges that start at the query's entity, or end at the answer.
+
+    Args:
+        edges: The graph to which rules are applied.
+        rules: The rules, in the order in which `known_rules` returns them.
+        pc: Number added to the body in a rule's confidence.
     """
 
     def __init__(self, edges: Edges, rules: RuleSet, *, pc: float) -> None:
@@ -49,9 +54,10 @@ class RuleScorer:
         """Score every entity as the answer to each query.
 
         Args:
-            entities, steps: int64 (b,), the queries.
-            ways: float64 (b, n_ways, 4), ways to add up: the discount d, and the weights of the three kinds of rule.
-            predicted_only: Score entities that no rule predicts -inf.
+            entities, steps: int64 (b,), the entity and the step of each query.
+            ways: float64 (b, n_ways, 4), ways to add up strengths, for each query: the discount d, and the weights of
+                the three kinds of rule.
+            predicted_only: Give entities that no rule predicts the score -inf.
 
         Returns:
             float32 (b, n_ways, n_entities).
@@ -64,7 +70,12 @@ class RuleScorer:
         return scores
 
     def _add_popularity(self, scores: np.ndarray, entities: np.ndarray, steps: np.ndarray) -> None:
-        """Add the popularity of both entities to scores, float32 (b, n_ways, n_entities), in place."""
+        """Add the popularity of the query's entity and of the scored entity to all scores, in place.
+
+        Args:
+            scores: float32 (b, n_ways, n_entities).
+            entities, steps: int64 (b,), the entity and the step of each query.
+        """
         edges = self.edges
         for step in np.unique(steps):
             rows = np.flatnonzero(steps == step)
@@ -81,7 +92,7 @@ class RuleScorer:
         return popularity
 
     def rules_for(self, entity: int, step: int, other: int) -> np.ndarray:
-        """Return the numbers of the rules by which a step leads from an entity to another, strongest first."""
+        """Return the indices of the rules that predict a step from `entity` to `other`, strongest first: int64 (n,)."""
         return rules_for(self.edges, self._tables, entity, step, other)
 
 
@@ -110,16 +121,20 @@ def _tables(edges: Edges, rules: RuleSet, confidences: np.ndarray) -> RuleTables
 
 
 def _conditions(edges: Edges, facts: np.ndarray) -> np.ndarray:
-    """Return the condition (`Edges.sizes`) that is the body of each fact rule, int64 (n,); -1 if the graph lacks it."""
+    """Return the condition on the right side of each fact rule, int64 (n,); -1 if the graph lacks it.
+
+    Conditions have the indices of `Edges.sizes`.
+    """
     to_any = facts[:, BODY_CONSTANT] == NONE
     segments = edges.segments_of(np.where(to_any, 0, facts[:, BODY_CONSTANT]), edges.inverse(facts[:, BODY_STEP]))
     return np.where(to_any, len(edges.steps) + facts[:, BODY_STEP], segments)
 
 
 def known_rules(edges: Edges, rules: RuleSet) -> RuleSet:
-    """Return the rules that the graph's edges can match, sorted for `RuleScorer`.
+    """Return the rules that the graph's edges can match, sorted as `RuleScorer` needs them.
 
-    Fact rules name constants. After an entity was erased, the graph may lack the edges of a rule's constants.
+    A fact rule contains constants, which are given entities. If an entity has been erased, the graph may no longer have
+    the edges of a rule's constants.
     """
     facts = rules.facts.astype(np.int64)
     targets = edges.segments_of(facts[:, CONSTANT], edges.inverse(facts[:, STEP]))

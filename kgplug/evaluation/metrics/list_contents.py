@@ -9,7 +9,7 @@ from scipy import sparse
 
 from kgplug.evaluation.metrics.metric import Better, Metric, Need, Shown
 
-_BLOCK_CELLS = 16_000_000  # maximum number of floats held at a time: the summed features of a block of lists
+_BLOCK_CELLS = 16_000_000  # maximum number of floats in memory at a time: the summed features of a block of lists
 Features = np.ndarray | sparse.csr_matrix
 
 
@@ -64,7 +64,7 @@ def intra_list_diversity(items: np.ndarray, features: Features) -> np.ndarray:
 
     After the intra-list similarity of Ziegler et al., "Improving Recommendation Lists Through Topic Diversification",
     WWW 2005, but as a distance. The cosines of all ordered pairs of unit vectors add up to the squared length of the
-    sum of the vectors, minus the sum of their squared lengths. So no pair has to be formed.
+    sum of the vectors, minus the sum of their squared lengths. So no pair has to be computed.
 
     Args:
         items: int64 (n, k), -1 past a list's end.
