@@ -47,24 +47,28 @@ def _triples(inverse: bool) -> np.ndarray:
 
 
 def _literal_parts(
-    w: dict[str, torch.Tensor], initial: np.ndarray, memories: np.ndarray, triples: np.ndarray
+    w: dict[str, torch.Tensor], initial: np.ndarray, memories: np.ndarray, triples: np.ndarray, hidden: int = -1
 ) -> tuple[list[torch.Tensor], torch.Tensor]:
-    """Return the vector of each step of one user or item, one triple at a time, and the penalty."""
+    """Return the vector of each step of one user or item, one triple at a time, and the penalty.
+
+    A hidden entity counts in the penalty only, if it is among the initial ones.
+    """
     zero, penalty = torch.zeros(4, dtype=torch.float64), torch.zeros((), dtype=torch.float64)
-    parts = [zero]
+    hides, others = hidden in initial, [entity for entity in initial if entity not in (-1, hidden)]
+    parts = [sum((w["entities"][entity] / len(others) for entity in others), zero)]
     for entity in initial[initial >= 0]:
-        parts[0] = parts[0] + w["entities"][entity] / len(initial)
         penalty = penalty + w["entities"][entity].square().sum() / len(initial)
     for step in memories:
         total, scores, tails = zero, [], []
         for row in step[step >= 0]:
             head, relation, tail = triples[row]
             h, r, t = w["entities"][head], w["relations"][relation], w["entities"][tail]
-            hidden = torch.relu(w["w0.weight"] @ torch.cat([h, r]) + w["w0.bias"])
-            hidden = torch.relu(w["w1.weight"] @ hidden + w["w1.bias"])
-            scores.append(torch.exp(torch.sigmoid(w["w2.weight"] @ hidden + w["w2.bias"]))[0])
-            tails.append(t)
+            x = torch.relu(w["w0.weight"] @ torch.cat([h, r]) + w["w0.bias"])
+            x = torch.relu(w["w1.weight"] @ x + w["w1.bias"])
             penalty = penalty + (h.square() + r.square() + t.square()).sum() / len(step)
+            if not (hides and head == hidden):
+                scores.append(torch.exp(torch.sigmoid(w["w2.weight"] @ x + w["w2.bias"]))[0])
+                tails.append(t)
         for score, t in zip(scores, tails, strict=True):
             total = total + score / sum(scores) * t
         parts.append(total)
@@ -80,12 +84,16 @@ def _joined(parts: list[torch.Tensor], aggregator: str) -> torch.Tensor:
     return joined
 
 
-def _literal(model: CKAN, w: dict[str, torch.Tensor], user: int, item: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _literal(
+    model: CKAN, w: dict[str, torch.Tensor], user: int, item: int, *, hide: bool = False
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the logit and the penalty of one pair."""
     network, config = model.network, model.config
-    triples = _triples(config.inverse)
-    of_user, penalty = _literal_parts(w, network.of_users.initial[user], network.of_users.memories[user], triples)
-    of_item, more = _literal_parts(w, network.of_items.initial[item], network.of_items.memories[item], triples)
+    triples, hidden = _triples(config.inverse), network.item_entities[item] if hide else -1
+    sets = network.of_users
+    of_user, penalty = _literal_parts(w, sets.initial[user], sets.memories[user], triples, hidden)
+    sets = network.of_items
+    of_item, more = _literal_parts(w, sets.initial[item], sets.memories[item], triples)
     own = w["entities"][network.item_entities[item]]
     of_item = [own, *of_item[1:]] if config.aggregator == "concat" else [own, *of_item]
     logit = _joined(of_user, config.aggregator) @ _joined(of_item, config.aggregator)
@@ -112,13 +120,14 @@ def test_scores_and_lists_are_those_of_the_equations(
     np.testing.assert_allclose(task.module(users, items)[0].detach().numpy(), expected.ravel(), atol=1e-5)
 
 
+@pytest.mark.parametrize("hide", [True, False])
 @pytest.mark.parametrize("aggregator", AGGREGATORS)
-def test_the_loss_and_its_gradient_are_those_of_the_equations(aggregator: str) -> None:
-    model, task = _stirred(aggregator=aggregator, l2=0.3, weight_l2=0.2, inverse=True)
-    w = doubles(model.network)
+def test_the_loss_and_its_gradient_are_those_of_the_equations(aggregator: str, hide: bool) -> None:
+    model, task = _stirred(aggregator=aggregator, hide_target=hide, l2=0.3, weight_l2=0.2, inverse=True)
+    w = doubles(model.network.train())
     expected = 0.2 * sum(part.square().sum() for name, part in w.items() if name.startswith("w"))
     for user, item, label in zip(USERS, ITEMS, LABELS, strict=True):
-        logit, penalty = _literal(model, w, user, item)
+        logit, penalty = _literal(model, w, user, item, hide=hide)
         likely = torch.sigmoid(logit if label else -logit)
         expected = expected + (0.3 * penalty - torch.log(likely)) / len(USERS)
     loss = task.loss(Pairs(USERS, ITEMS, LABELS))
@@ -126,6 +135,17 @@ def test_the_loss_and_its_gradient_are_those_of_the_equations(aggregator: str) -
     loss.backward()
     expected.backward()
     assert same_gradients(model.network, w)
+
+
+def test_training_hides_the_like_that_it_asks_for_and_scoring_hides_nothing() -> None:
+    model, _ = _stirred(n_layers=1, memory_size=8)
+    network = model.network
+    liked, other = (np.array([3]), np.array([4])), (np.array([3]), np.array([1]))  # user 3 likes items 0 and 4
+    found = {}
+    for mode in (True, False):
+        network.train(mode)
+        found[mode] = [network(*pair)[0].item() for pair in (liked, other)]
+    assert found[True][0] != found[False][0] and found[True][1] == pytest.approx(found[False][1], abs=1e-6)
 
 
 def test_sets_are_what_users_like_and_what_is_liked_together_and_triples_that_lead_from_them() -> None:

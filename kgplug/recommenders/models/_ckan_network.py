@@ -18,6 +18,8 @@ from kgplug.recommenders.parts.compiled_steps import pair_dots
 from kgplug.recommenders.parts.layers import distinct, lookup, normal_table, row_penalty, xavier_linear
 from kgplug.recommenders.parts.weighted_sum import weighted_sum
 
+HIDDEN = -1e9  # score of an ignored triple
+
 
 class CKANShape(Protocol):
     """The settings that the network reads from `CKANConfig`."""
@@ -26,6 +28,8 @@ class CKANShape(Protocol):
     def embedding_dim(self) -> int: ...
     @property
     def aggregator(self) -> str: ...
+    @property
+    def hide_target(self) -> bool: ...
     @property
     def bias(self) -> bool: ...
     @property
@@ -96,7 +100,7 @@ class CKANNetwork(PairNetwork):
         dim, scale = shape.embedding_dim, shape.init_scale
         if len(triples) == 0:  # there are no memories, so this dummy triple is never used
             triples = np.zeros((1, 3), dtype=np.int64)
-        self.aggregator, self.bias = shape.aggregator, shape.bias
+        self.aggregator, self.hide_target, self.bias = shape.aggregator, shape.hide_target, shape.bias
         self.item_entities, self.of_users, self.of_items = item_entities, of_users, of_items
         self.entities = normal_table(n_entities, dim, scale, generator)
         self.relations = normal_table(int(triples[:, 1].max()) + 1, dim, scale, generator)
@@ -118,10 +122,15 @@ class CKANNetwork(PairNetwork):
         n, device = len(users), self.device
         user_rows, (user_of,) = distinct(users, device=device)
         item_rows, (item_of,) = distinct(items, device=device)
-        shares = (torch.bincount(places).to(torch.float32) / n for places in (user_of, item_of))
-        u, of_users = self.users(user_rows.cpu().numpy(), next(shares))
-        v, of_items = self.items(item_rows.cpu().numpy(), next(shares))
-        logits, penalty = pair_dots(u, user_of, v, item_of), of_users + of_items
+        shares = [torch.bincount(places).to(torch.float32) / n for places in (user_of, item_of)]
+        if self.training and self.hide_target:  # each pair has its own view of the user
+            own = torch.from_numpy(self.item_entities[items]).to(device)
+            u, of_users = self.users(users, torch.full((n,), 1 / n, device=device), own)
+        else:
+            u, of_users = self.users(user_rows.cpu().numpy(), shares[0])
+        u_of = user_of if len(u) < n else torch.arange(n, device=device)
+        v, of_items = self.items(item_rows.cpu().numpy(), shares[1])
+        logits, penalty = pair_dots(u, u_of, v, item_of), of_users + of_items
         if self.bias:
             for table, rows, places in ((self.user_bias, user_rows, user_of), (self.item_bias, item_rows, item_of)):
                 bias = lookup(table, rows)
@@ -130,7 +139,9 @@ class CKANNetwork(PairNetwork):
             logits = logits + self.global_bias
         return logits, penalty
 
-    def users(self, rows: np.ndarray, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def users(
+        self, rows: np.ndarray, weights: torch.Tensor, targets: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the vectors of users (n, D) and the weighted sum of their penalties, a scalar.
 
         A penalty is mean ‖e‖² of the initial entities + Σ_step mean (‖h‖² + ‖r‖² + ‖t‖²) of the triples.
@@ -138,8 +149,10 @@ class CKANNetwork(PairNetwork):
         Args:
             rows: Indices, int64 (n,).
             weights: Weight of each penalty, float32 (n,).
+            targets: Entity of an item per user, int64 (n,). If the user likes it, the user's vector ignores this like,
+                with all triples that lead from the item.
         """
-        initial, steps, penalty = self._around(self.of_users, rows, weights)
+        initial, steps, penalty = self._around(self.of_users, rows, weights, targets)
         return self._joined([initial, *steps]), penalty
 
     def items(self, rows: np.ndarray, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -159,14 +172,12 @@ class CKANNetwork(PairNetwork):
         return stacked.sum(0) if self.aggregator == "sum" else stacked.amax(0)
 
     def _around(
-        self, sets: RippleSets, rows: np.ndarray, weights: torch.Tensor
+        self, sets: RippleSets, rows: np.ndarray, weights: torch.Tensor, targets: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, Sequence[torch.Tensor], torch.Tensor]:
         """Return the mean initial entity (n, d), the sum of each step's tails (n, d), and the penalty as in `users`."""
-        device, (n, n_layers, size) = self.device, (len(rows), *sets.memories.shape[1:])
-        memories, initial = sets.memories[rows], sets.initial[rows]
-        filled, started = (
-            torch.from_numpy((ids >= 0).astype(np.float32) / size).to(device) for ids in (memories, initial)
-        )
+        device, (n_layers, size) = self.device, sets.memories.shape[1:]
+        memories, initial = sets.memories[rows], sets.initial[rows]  # (n, H, M), (n, M)
+        filled, started = (torch.from_numpy(ids >= 0).to(device) for ids in (memories, initial))
         memories = np.maximum(memories, 0)
         pair_rows, (pair_of,) = distinct(self._pair_of[memories])
         heads, relations = (part[pair_rows.numpy()] for part in (self._heads, self._relations))
@@ -174,16 +185,22 @@ class CKANNetwork(PairNetwork):
         entity_rows, (head_of, tail_of, initial_of) = distinct(*ends, device=device)
         relation_rows, (relation_of,) = distinct(relations, device=device)
         e, r, pair_of = lookup(self.entities, entity_rows), lookup(self.relations, relation_rows), pair_of.to(device)
-        scores = self.scores(e, r, head_of, relation_of)
-        attention = functional.embedding(pair_of, scores[:, None]).squeeze(3).softmax(2) * (size * filled)
-        sums = weighted_sum(e, tail_of.view(-1, size), attention.view(-1, size)).view(n, n_layers, e.shape[1])
-        of_triples, of_initial = (weights[:, None, None] * filled).view(-1), (weights[:, None] * started).view(-1)
-        by_pair = torch.bincount(pair_of.view(-1), of_triples, minlength=len(scores))
-        counted = ((head_of, by_pair), (tail_of, of_triples), (initial_of, of_initial))
-        shares = [torch.bincount(places.reshape(-1), weight, minlength=len(e)) for places, weight in counted]
-        by_entity, by_relation = torch.stack(shares).sum(0), torch.bincount(relation_of, by_pair)
-        penalty = by_entity @ e.square().sum(1) + by_relation @ r.square().sum(1)
-        return weighted_sum(e, initial_of, started), sums.unbind(1), penalty
+
+        of_triples, of_initial = weights[:, None, None] * filled / size, weights[:, None] * started / size
+        by_pair = _sums(pair_of, of_triples, len(pair_rows))
+        by_entity = _sums(head_of, by_pair, len(e)) + _sums(tail_of, of_triples, len(e))
+        by_entity = by_entity + _sums(initial_of, of_initial, len(e))
+        penalty = by_entity @ e.square().sum(1) + _sums(relation_of, by_pair, len(r)) @ r.square().sum(1)
+
+        if targets is not None:
+            liked = entity_rows[initial_of] == targets[:, None]
+            from_target = entity_rows[head_of][pair_of] == targets[:, None, None]
+            started, filled = started & ~liked, filled & ~(from_target & liked.any(1)[:, None, None])
+        scores = functional.embedding(pair_of, self.scores(e, r, head_of, relation_of)[:, None]).squeeze(3)
+        attention = scores.masked_fill(~filled, HIDDEN).softmax(2) * filled
+        steps = weighted_sum(e, tail_of.view(-1, size), attention.view(-1, size)).view(-1, n_layers, e.shape[1])
+        shares = started / started.sum(1, keepdim=True).clamp(min=1)
+        return weighted_sum(e, initial_of, shares), steps.unbind(1), penalty
 
     def scores(
         self, e: torch.Tensor, r: torch.Tensor, head_of: torch.Tensor, relation_of: torch.Tensor
@@ -198,3 +215,8 @@ class CKANNetwork(PairNetwork):
         hidden = functional.embedding(relation_of, functional.linear(r, of_relations, self.w0.bias))
         hidden = torch.relu(hidden + functional.embedding(head_of, functional.linear(e, of_heads)))
         return torch.sigmoid(self.w2(torch.relu(self.w1(hidden)))).squeeze(1)
+
+
+def _sums(places: torch.Tensor, weights: torch.Tensor, n: int) -> torch.Tensor:
+    """Return the sum of the weights at each place, float32 (n,). Places and weights have the same shape."""
+    return torch.bincount(places.reshape(-1), weights.reshape(-1), minlength=n)

@@ -41,14 +41,17 @@ class CKANConfig(LayeredConfig):
     }
 
     learning_rate: float = Field(5e-3, gt=0, description="learning rate of Adam")
-    l2: float = Field(1e-2, ge=0, description="weight of the squared norms of the batch's vectors")
+    l2: float = Field(3e-3, ge=0, description="weight of the squared norms of the batch's vectors")
     n_layers: int = Field(2, ge=1, description="number of propagation steps")
     memory_size: int = Field(32, ge=1, description="number of triples per user and step")
     item_memory_size: int = Field(32, ge=1, description="number of triples per item and step")
     aggregator: Literal["concat", "sum", "pool"] = Field(
-        "concat", description='how the vectors of all steps become one: "concat", "sum", or "pool" (maximum)'
+        "sum", description='how the vectors of all steps become one: "concat", "sum", or "pool" (maximum)'
     )
     inverse: bool = Field(False, description="whether likes also propagate from tail to head (not in the paper)")
+    hide_target: bool = Field(
+        True, description="whether a user's vector ignores the like that a step of training asks for (not in the paper)"
+    )
     bias: bool = Field(True, description="whether to add user, item and global biases (not in the paper)")
 
     @classmethod
