@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,8 +27,8 @@ SMALL = {
     "embedding_dim": 4, "memory_size": 3, "item_memory_size": 2, "epochs": 2, "batch_size": 4, "init_scale": 0.3,
     "side": False, "device": "cpu",
 }  # fmt: skip
-USERS, ITEMS = np.array([0, 3, 3, 1, 0, 2, 3]), np.array([0, 2, 2, 4, 1, 3, 4])
-LABELS = np.array([1, 0, 1, 1, 0, 1, 0], dtype=np.float32)
+USERS, ITEMS = np.array([0, 3, 3, 1, 0, 2, 3, 1, 1]), np.array([0, 2, 2, 4, 1, 3, 4, 0, 2])
+LABELS = np.array([1, 0, 1, 1, 0, 1, 0, 0, 1], dtype=np.float32)
 AGGREGATORS = ["concat", "sum", "pool"]
 
 
@@ -123,7 +124,9 @@ def test_scores_and_lists_are_those_of_the_equations(
 @pytest.mark.parametrize("hide", [True, False])
 @pytest.mark.parametrize("aggregator", AGGREGATORS)
 def test_the_loss_and_its_gradient_are_those_of_the_equations(aggregator: str, hide: bool) -> None:
-    model, task = _stirred(aggregator=aggregator, hide_target=hide, l2=0.3, weight_l2=0.2, inverse=True)
+    model, task = _stirred(
+        aggregator=aggregator, hide_target=hide, l2=0.3, weight_l2=0.2, inverse=True, n_layers=3, memory_size=16
+    )
     w = doubles(model.network.train())
     expected = 0.2 * sum(part.square().sum() for name, part in w.items() if name.startswith("w"))
     for user, item, label in zip(USERS, ITEMS, LABELS, strict=True):
@@ -146,6 +149,28 @@ def test_training_hides_the_like_that_it_asks_for_and_scoring_hides_nothing() ->
         network.train(mode)
         found[mode] = [network(*pair)[0].item() for pair in (liked, other)]
     assert found[True][0] != found[False][0] and found[True][1] == pytest.approx(found[False][1], abs=1e-6)
+
+
+def test_a_training_that_was_killed_goes_on_to_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, settings = tmp_path / "checkpoint", {**SMALL, "epochs": 6}
+    interactions, knowledge = tiny()
+    whole = CKAN(**settings).fit(interactions, knowledge, progress=False)
+    original, calls = LayeredTask.validate, list[int]()
+
+    def killed(self: LayeredTask) -> float | None:
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return original(self)
+
+    monkeypatch.setattr(LayeredTask, "validate", killed)
+    with pytest.raises(KeyboardInterrupt):
+        CKAN(**settings).fit(interactions, knowledge, progress=False, checkpoint=file)
+    monkeypatch.undo()
+    assert file.exists()
+    resumed = CKAN(**settings).fit(interactions, knowledge, progress=False, checkpoint=file)
+    for name, tensor in whole.network.state_dict().items():
+        assert torch.equal(tensor, resumed.network.state_dict()[name]), name
 
 
 def test_sets_are_what_users_like_and_what_is_liked_together_and_triples_that_lead_from_them() -> None:

@@ -29,7 +29,7 @@ _BLOCK_TRIPLES = 100_000  # triples of users or items whose attention is in memo
 class CKANConfig(LayeredConfig):
     """Settings of CKAN.
 
-    In the authors' code (with `bias=False`): 64 dimensions, 3 layers, aggregator concat, 8 triples per user and 64 per
+    In the authors' code (with `bias=False` and `hide_target=False`): 64 dimensions, 3 layers, aggregator concat, 8 triples per user and 64 per
     item, batches of 1,024 likes, learning rate 2e-3, and a weight decay of 1e-5 on all weights.
     """
 
@@ -63,15 +63,17 @@ class CKAN(PropagatedRecommender, TrainedRecommender):
     """CKAN (Z. Wang et al., SIGIR 2020, "CKAN: Collaborative Knowledge-aware Attentive Network for Recommender
     Systems").
 
-    The initial entities of a user are the liked items; those of an item are the likes of its users. From both, steps
-    lead over triples. In each step, a user or item has M sampled triples, and the tails are summed with the weights
-    softmax(π(h, r)), where π is an MLP of head and relation. The vectors of all steps and the mean initial entity
-    (of an item: its own vector) are joined; the score is the product of both.
+    The initial entities of a user are the liked items; those of an item are items that its users like. From both,
+    steps lead over triples: in each step, M triples are sampled, and their tails are summed with the weights
+    softmax(π(h, r)), where π is an MLP of head and relation. The vectors of all steps, the mean initial entity and, of
+    an item, its own vector are joined. The score is the product of the user's and the item's.
 
-    As in the authors' code, the initial entities are a sample, and with aggregator "concat" those of an item only lead
-    to its triples. Unlike there, an item's initial entities are drawn by their number of common users (the code draws
-    them equally); the mean is over sampled entities, not over heads of sampled triples; the MLP has biases, as in the
-    paper; and L2 counts the vectors of a batch. The side term, where it is on, is not in the paper.
+    As in the authors' code, the initial entities are a sample, and the aggregator "concat" leaves out an item's mean
+    initial entity. Unlike there, an item that more users like together with the target is drawn more often (the code
+    draws without this weight); the mean is over sampled entities, not over heads of sampled triples; the MLP has
+    biases, as in the paper; and L2 counts the vectors that a batch looks up. `hide_target`, `inverse`, `bias` and the
+    side term are not in the paper, and the default aggregator is "sum", not "concat": on MovieLens-100K (l2 .01,
+    without `hide_target`), their validation AUC / NDCG@10 were .917 / .215 and .898 / .186.
     """
 
     name = "CKAN"
