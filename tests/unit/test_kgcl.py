@@ -179,7 +179,6 @@ def test_likes_of_items_that_keep_their_vector_are_kept_more_often() -> None:
     assert chances.mean() == pytest.approx(0.4) and chances[0] > chances[2] > chances[4] > chances[3] - 1e-9
     assert keep_chances(consistency, 0.0).max() == 0.95
     np.testing.assert_allclose(keep_chances(np.full(3, 0.7), 0.2), 0.8)  # all alike
-    assert len(keep_chances(np.empty(0), 0.2)) == 0
 
 
 def test_views_lack_random_facts_and_the_likes_of_items_that_these_change() -> None:

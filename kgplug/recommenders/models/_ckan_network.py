@@ -14,7 +14,7 @@ from torch.nn import functional
 from kgplug.data.interactions import Interactions
 from kgplug.recommenders.click_through.tasks import PairNetwork
 from kgplug.recommenders.models._ripple_memories import sample_members, sample_memories
-from kgplug.recommenders.parts.compiled_steps import pair_dots
+from kgplug.recommenders.parts.compiled_steps import lookup_weights, pair_dots
 from kgplug.recommenders.parts.layers import distinct, lookup, normal_table, row_penalty, xavier_linear
 from kgplug.recommenders.parts.weighted_sum import weighted_sum
 
@@ -122,14 +122,13 @@ class CKANNetwork(PairNetwork):
         n, device = len(users), self.device
         user_rows, (user_of,) = distinct(users, device=device)
         item_rows, (item_of,) = distinct(items, device=device)
-        shares = [torch.bincount(places).to(torch.float32) / n for places in (user_of, item_of)]
-        if self.training and self.hide_target:  # each pair has its own view of the user
-            own = torch.from_numpy(self.item_entities[items]).to(device)
+        if self.training and self.hide_target:  # a user has another vector in each pair
+            own, u_of = torch.from_numpy(self.item_entities[items]).to(device), torch.arange(n, device=device)
             u, of_users = self.users(users, torch.full((n,), 1 / n, device=device), own)
         else:
-            u, of_users = self.users(user_rows.cpu().numpy(), shares[0])
-        u_of = user_of if len(u) < n else torch.arange(n, device=device)
-        v, of_items = self.items(item_rows.cpu().numpy(), shares[1])
+            u_of = user_of
+            u, of_users = self.users(user_rows.cpu().numpy(), lookup_weights(user_of, len(user_rows), n))
+        v, of_items = self.items(item_rows.cpu().numpy(), lookup_weights(item_of, len(item_rows), n))
         logits, penalty = pair_dots(u, u_of, v, item_of), of_users + of_items
         if self.bias:
             for table, rows, places in ((self.user_bias, user_rows, user_of), (self.item_bias, item_rows, item_of)):

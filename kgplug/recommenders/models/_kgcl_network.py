@@ -80,13 +80,12 @@ class KGCLNetwork(nn.Module):
 
         α is the softmax of LeakyReLU(r · (W [x_e, x_i] + b)) over the item's facts.
         """
-        r = torch.cat([self.relations, -self.relations])
+        items, r = self.entities[: self.n_items], torch.cat([self.relations, -self.relations])
         of_source, of_item = (r @ part for part in self.attention.weight.chunk(2, dim=1))  # r W, (2 · n_relations, d)
         own = functional.embedding(facts.relations, (r @ self.attention.bias)[:, None]).squeeze(1)
         scores = own + pair_dots(of_source, facts.relations, self.entities, facts.sources)
-        scores = scores + pair_dots(of_item, facts.relations, self.entities, facts.into)
-        around = attentive_sum(activate(scores, "leaky_relu"), self.entities, facts)
-        return self.entities[: self.n_items] + around
+        scores = scores + pair_dots(of_item, facts.relations, items, facts.into)
+        return items + attentive_sum(activate(scores, "leaky_relu"), self.entities, facts)
 
     def forward(self, view: View) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the vectors of users (n_users, d) and of items (n_items, d): LightGCN over informed items."""
@@ -126,17 +125,17 @@ class KGCLNetwork(nn.Module):
 
 
 def keep_chances(consistency: np.ndarray, drop: float) -> np.ndarray:
-    """Return the chance that each like is kept, float (n,); their mean is 1 − drop where `HIGHEST_CHANCE` cuts none.
+    """Return the chance that each like is kept, float (n,); their mean is 1 − drop unless `HIGHEST_CHANCE` cuts some.
 
     Args:
         consistency: Cosine of the item's vectors in two views of the facts, float (n,).
         drop: Mean chance that a like is left out.
     """
     weights = np.exp(consistency)
-    spread = np.ptp(weights) if len(weights) else 0.0
+    spread = np.ptp(weights)
     shares = (weights - weights.min()) / spread if spread > 0 else np.ones_like(weights)
     shares = np.maximum(shares, LEAST_WEIGHT)
-    return np.minimum((1 - drop) * shares / max(shares.mean(), LEAST_WEIGHT) if len(shares) else shares, HIGHEST_CHANCE)
+    return np.minimum((1 - drop) * shares / shares.mean(), HIGHEST_CHANCE)
 
 
 def contrast(first: torch.Tensor, second: torch.Tensor, places: np.ndarray, temperature: float) -> torch.Tensor:
