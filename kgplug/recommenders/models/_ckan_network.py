@@ -65,12 +65,10 @@ def sample_liked_together(likes: Interactions, size: int, rng: np.random.Generat
     """
     users = sample_members(likes.items, likes.users, n_groups=likes.n_items, size=size, rng=rng)
     itself = np.arange(likes.n_items)[:, None]
-    if not len(likes):
-        return np.repeat(itself, size, axis=1)
     counts = np.bincount(likes.users, minlength=likes.n_users)
     drawn = (np.cumsum(counts) - counts)[users] + rng.integers(0, np.maximum(counts[users], 1))
-    items = likes.items[np.argsort(likes.users, kind="stable")]
-    return np.where(users >= 0, items[np.minimum(drawn, len(items) - 1)], itself)
+    # likes are sorted by user
+    return np.where(users >= 0, likes.items[np.minimum(drawn, len(likes) - 1)], itself)
 
 
 class CKANNetwork(PairNetwork):
