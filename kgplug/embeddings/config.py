@@ -14,7 +14,7 @@ class EmbeddingConfig(ModelConfig):
     """Settings of a model trained on true and corrupted triples.
 
     Defaults suit a graph of ten thousand entities and a hundred thousand triples. Models that need other defaults have
-    them in `catalogue.EMBEDDINGS`. `kgplug tune` searches the ranges in `tuning` and PyKEEN's ranges.
+    them in `catalogue.EMBEDDINGS`.
     """
 
     tuning: ClassVar[Space] = {

@@ -1,8 +1,8 @@
 """Whether the difference between two models on one test set is more than chance: a paired bootstrap over users.
 
 Users are resampled, not rows, because the rows of one user depend on each other, and a result has to hold for another
-sample of users. Each metric is given as one value per user; the mean of these values is the metric. List metrics are
-computed per user anyway. For AUC, `kgplug.data.ranking.auc.auc_by_group` computes one value per user.
+sample of users. Each metric is given as one value per user; the mean of these values is the metric. For AUC,
+`kgplug.data.ranking.auc.auc_by_group` computes one value per user.
 
 The confidence interval and the p-value come from the same resamples, by the symmetric studentised bootstrap. With six
 users or more, the interval excludes 0 if and only if p < 0.05 (P. Hall, J. R. Stat. Soc. B 50(1), 1988). Holm's
@@ -197,7 +197,7 @@ def differences(
 
 
 def _equal_columns(table: np.ndarray) -> Iterable[list[int]]:
-    """Group the columns of a table that are equal: bool (n, m) → for each group, the positions of its columns."""
+    """Group equal columns of a table, bool (n, m): return the positions of the columns in each group."""
     groups: dict[bytes, list[int]] = {}
     for column in range(table.shape[1]):
         groups.setdefault(table[:, column].tobytes(), []).append(column)
@@ -221,7 +221,7 @@ def paired_bootstrap(
 
     Args:
         apart: float64 (n, c): for each user and comparison, the metric of one model minus that of the other.
-        n_tests: Number of tests in the table. The more tests, the lower the p-values that are significant.
+        n_tests: Number of tests in the table, which determines how many more resamples are drawn.
         resamples: Number of resamples.
         seed: Seed of the groups and resamples.
 

@@ -1,9 +1,11 @@
 """Turn the MovieLens-100K files of the RecBole wheel into nodes and relationships with readable names.
 
-Freebase states most facts twice, once from each end; here each fact is stored once. A Freebase id becomes one node
-with a label for each role: a person who acts and directs is (:Person:Actor:Director). A film of MovieLens has only the
-label Movie. If any other id has several kinds (such as a person who is also the subject of a film), the
-alphabetically first kind is the label that the key belongs to, and the other kinds are additional labels.
+Freebase states most facts twice, once from each end; here each fact is stored once.
+
+A Freebase id becomes one node, which may have several labels: a person who acts and directs is
+(:Person:Actor:Director). A film of MovieLens is in the file of the label Movie. Any other node is in the file of one of
+its labels, such as Person or Subject; if several are possible, the alphabetically first one. The column :LABEL of the
+file has the node's other labels.
 """
 
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
@@ -180,7 +182,7 @@ def _facts(wheel: zipfile.ZipFile) -> pd.DataFrame:
 def _kinds(facts: pd.DataFrame, movies: set[str]) -> pd.DataFrame:
     """Return the labels of each Freebase id in the facts, as a frame indexed by id.
 
-    Column `label` is the label that the key belongs to; `more` holds the other labels, sorted.
+    Column `label` is the label in whose file the node is written; `more` holds the node's other labels, sorted.
 
     Args:
         facts: from `_facts`.

@@ -125,11 +125,11 @@ def check_columns(frame: pd.DataFrame, columns: list[Hashable]) -> None:
 
 
 def missing_columns(frame: object, columns: list[Hashable], *, what: str) -> list[Hashable]:
-    """Return the columns that a frame lacks.
+    """Return those of the given columns that a frame lacks.
 
     Args:
         frame: the DataFrame.
-        columns: names of the columns.
+        columns: names of the columns that it should have.
         what: name of the data in the frame, for error messages.
 
     Raises:

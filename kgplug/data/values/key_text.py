@@ -24,7 +24,7 @@ class FoundKey:
     other: int | str | None = None
 
     def note(self, label: str) -> str:
-        """Return a sentence that says which of two keys was used; "" if there is only one."""
+        """Return a sentence that says which of the two keys, `key` and `other`, was used; "" if `other` is None."""
         if self.other is None:
             return ""
         return (

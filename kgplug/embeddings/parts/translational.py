@@ -95,7 +95,7 @@ class Translational(ERModel):
         return negative_norm(vectors, p=self.interaction.p, power_norm=self.interaction.power_norm)
 
     def _compared(self, points: torch.Tensor, mapped: torch.Tensor) -> torch.Tensor:
-        """Return negative distances between points (b, m) and entities (n_entities, m): float32 (b, n_entities)."""
+        """Return minus the distance of each point, (b, m), to each row of `mapped`, (n, m): float32 (b, n)."""
         p = float(self.interaction.p)
         distances = torch.cdist(points, mapped, p=p)
         return (distances.pow_(p) if self.interaction.power_norm else distances).neg_()
@@ -104,8 +104,8 @@ class Translational(ERModel):
 class TransE(Translational, PykeenTransE):
     """Bordes et al., NeurIPS 2013: `−‖h + r − t‖`, entities on the unit sphere.
 
-    The default is the L2 norm (PyKEEN: L1). With the L2 norm, cosine and Euclidean neighbours agree with the training
-    objective. Graph databases that score TransE also use the L2 norm.
+    The default is the L2 norm (PyKEEN: L1). On the unit sphere, the nearest entities by the L2 norm are also the
+    nearest by cosine.
     """
 
     def __init__(self, *, scoring_fct_norm: int = 2, **kwargs: Any) -> None:
@@ -130,9 +130,9 @@ class TransE(Translational, PykeenTransE):
 class TransH(Translational):
     """Wang et al., AAAI 2014: `−‖(h − wᵀh w) + d − (t − wᵀt w)‖`, ‖w‖ = 1.
 
-    PyKEEN 1.11 passes (translation, normal) to its interaction, which expects (normal, translation). Here the relation
-    tensors are the normal w and the translation d, in this order. The soft constraints (‖e‖ ≤ 1, w ⊥ d) have PyKEEN's
-    weights, but are means over entities and over relations. As sums they would dominate the loss, which is a mean.
+    A relation has two vectors, in this order: the normal w of its hyperplane, and the translation d. (PyKEEN 1.11 mixes
+    up the two.) The penalties for the paper's soft constraints (entity vectors have a norm of at most 1, w ⊥ d) are
+    averaged over entities and over relations. If they were added up, they would dominate the loss, which is a mean.
     """
 
     translation_part = 1
@@ -160,7 +160,7 @@ class TransH(Translational):
         return self._negative_norm(torch.addcmul(residuals + translation, along, normal, value=-1))
 
     def score_hrt(self, hrt_batch: torch.Tensor, **_: Any) -> torch.Tensor:
-        """Score triples int64 (b, 3): float32 (b, 1)."""
+        """Score triples: int64 (b, 3) → float32 (b, 1)."""
         return self.score_batch(hrt_batch, hrt_batch[:, :0], len(hrt_batch))
 
     def collect_regularization_term(self) -> torch.Tensor:
@@ -217,7 +217,7 @@ class TransR(Translational, PykeenTransR):
         return self._clamped(images).index_select(0, back)
 
     def score_hrt(self, hrt_batch: torch.Tensor, **_: Any) -> torch.Tensor:
-        """Score triples int64 (b, 3): float32 (b, 1)."""
+        """Score triples: int64 (b, 3) → float32 (b, 1)."""
         return self.score_batch(hrt_batch, hrt_batch[:, :0], len(hrt_batch))
 
 

@@ -14,8 +14,7 @@ class Edges(NamedTuple):
     entities: an entity meets the condition if one of the segment's edges ends there. For example, the segment of the
     step DIRECTED from Hitchcock stands for the condition "directed by Hitchcock".
 
-    Triples with equal head and tail are left out, because different variables of a rule stand for different entities.
-    All members are arrays or numbers, so compiled code can take the whole tuple. Ranges below exclude their end.
+    Triples with equal head and tail are left out. Ranges below exclude their end.
 
     Attributes:
         n_relations: Number of relations.
