@@ -57,7 +57,7 @@ def embedding_config(name: str, settings: dict[str, Any]) -> EmbeddingConfig:
     none.
 
     Raises:
-        UsageError: a name is unknown (the message suggests the nearest) or a value is out of range.
+        UsageError: a setting is unknown (the message suggests the nearest), or its value is out of range.
     """
     defaults = EMBEDDINGS[name].defaults
     merged = {**defaults, **settings}

@@ -37,8 +37,8 @@ class Batch(NamedTuple):
         others: int64 (b, negatives), the entities that replace the tail in the first `n_tails` triples, and the head in
             all later triples.
         n_tails: Number of triples whose tail is replaced.
-        rows: int64 (m,), the entities that occur in the batch, ascending. Heads, tails and `others` are then
-            positions in `rows`. If `rows` is None, they are entity indices.
+        rows: int64 (m,), the entities that occur in the batch, ascending; or None. If given, heads, tails and `others`
+            are positions in `rows`; if None, they are entity indices.
     """
 
     triples: torch.Tensor

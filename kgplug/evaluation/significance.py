@@ -207,7 +207,7 @@ def _equal_columns(table: np.ndarray) -> Iterable[list[int]]:
 def paired_bootstrap(
     apart: np.ndarray, *, n_tests: int = 1, resamples: int = _RESAMPLES, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Compare two models by their n users' differences: mean, 95 % confidence interval, p-value.
+    """Return the mean difference between two models over n users, its 95 % confidence interval and its p-value.
 
     This is done for c comparisons at once. The statistic is t = mean / standard error. In a resample of the users, t*
     is the same statistic for the resample's mean minus the sample's mean. Then p is the share of resamples with
@@ -233,10 +233,9 @@ def paired_bootstrap(
 
 
 def _grouped(apart: np.ndarray, seed: int) -> np.ndarray:
-    """Put users into 1,000 random groups, and return each group's difference. Fewer users are not grouped.
+    """Put more than 1,000 users into 1,000 random groups, and return the difference of each group.
 
-    The differences are what the bootstrap resamples. Their mean equals the mean of `apart`.
-    The groups depend only on the seed and the number of users.
+    The mean over the groups equals the mean over the users. The groups depend only on the seed and the number of users.
 
     Args:
         apart: float64 (n, c): differences between two models for n users and c comparisons.

@@ -282,10 +282,11 @@ def begin(connection: Connection, record: RunRecord, token: str, *, stage: bool)
         connection: connection to the database.
         record: record of the run.
         token: secret of this process's lease, its lock on the run's model (`kgplug.graph.publishing.lease`).
-        stage: True: keep the run's staged edition (`RunRecord.staged`), or assign one if it has none. False: clear it.
+        stage: True if new lists will be written: their edition number, `RunRecord.staged`, is kept, or assigned if the
+            run has none. False: it is cleared.
 
     Returns:
-        The record with its number and the staged edition.
+        The record with `number` and `staged` as stored.
 
     Raises:
         GraphError: this process no longer holds the lease.

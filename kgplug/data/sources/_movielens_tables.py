@@ -116,7 +116,7 @@ def natural_title(title: str) -> str:
 
 
 def _table(wheel: zipfile.ZipFile, ending: str) -> pd.DataFrame:
-    """Return the wheel's tab-separated file with this ending as a frame of texts.
+    """Read one of the wheel's tab-separated files, given by its file name extension, as a frame of texts.
 
     RecBole's types are removed from the column names: "user_id:token" becomes "user_id".
     """
@@ -152,9 +152,9 @@ def _films(wheel: zipfile.ZipFile) -> pd.DataFrame:
 
 
 def _freebase_ids(wheel: zipfile.ZipFile) -> dict[int, str]:
-    """Return ML-100K id → Freebase id.
+    """Return the Freebase ids of the films: ML-100K id → Freebase id.
 
-    The link file has film ids of later releases; `movielens_100k_ids.csv` says which ML-100K ids these are.
+    The wheel's link file has the ids of later MovieLens releases; `movielens_100k_ids.csv` maps ML-100K ids to these.
     """
     links = _table(wheel, "link")
     by_release_id = dict(zip(links["item_id"].astype(int), links["entity_id"], strict=True))

@@ -144,9 +144,9 @@ def missing_columns(frame: object, columns: list[Hashable], *, what: str) -> lis
 
 
 def named_columns(*several: Iterable[Hashable]) -> list[str]:
-    """Return each list of column names as one text, or "none" for an empty list.
+    """Return each list of column names as one text, such as "user, item", for messages; "none" for an empty list.
 
-    If only some names are texts, these are quoted, so that 0 and '0' differ.
+    If some names are texts and others are not, the texts are quoted, so that 0 and '0' differ.
     """
     lists = [list(columns) for columns in several]
     kinds = {isinstance(column, str) for columns in lists for column in columns}

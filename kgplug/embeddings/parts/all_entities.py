@@ -125,8 +125,8 @@ def _own_way(module: ERModel[Any, Any, Any], floats_per_score: int) -> AllScores
 def _by_queries(module: Any, compare: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> AllScores:
     """Return functions that multiply the known entity by the relation and compare the product with every entity.
 
-    This holds for DistMult, ComplEx and RotatE. The vectors are multiplied element by element. If heads are scored, the
-    complex conjugate of the relation's vector is used.
+    They are for DistMult, ComplEx and RotatE. Vectors are multiplied element by element. To score heads, the complex
+    conjugate of the relation's vector is used.
 
     Args:
         module: The model.

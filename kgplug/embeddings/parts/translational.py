@@ -175,9 +175,9 @@ class TransH(Translational):
 class TransR(Translational, PykeenTransR):
     """Lin et al., AAAI 2015: `−‖h M_r + r − t M_r‖`, all vectors of norm at most 1.
 
-    As in the paper, the matrices start as the identity. PyKEEN copies a (d, m) matrix for every triple. Here the
-    triples of one relation are multiplied by its matrix at once. In PyKEEN, `scoring_fct_norm` is also the norm that
-    limits the vectors, so the default here is 2, as in the paper.
+    As in the paper, the matrices start as the identity. All triples of a relation are multiplied by its matrix at once,
+    whereas PyKEEN copies the matrix for every triple. The default of `scoring_fct_norm` is 2, because PyKEEN also uses
+    this norm to limit the vectors, and the paper limits their L2 norm.
     """
 
     def __init__(
@@ -265,7 +265,7 @@ def weight_of(table: Any) -> torch.Tensor:
 
 
 def is_plain(part: Any) -> bool:
-    """Return whether a representation is a table of real numbers without dropout, normaliser or regulariser."""
+    """Return whether a part of a PyKEEN model is a table of real numbers without dropout, normaliser or regulariser."""
     return type(part) is Embedding and not (part.is_complex or part.dropout or part.normalizer or part.regularizer)
 
 

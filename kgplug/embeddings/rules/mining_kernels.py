@@ -139,8 +139,8 @@ def count_conditions(
         min_confidence: Minimum confidence.
         pc: Laplace correction of the confidence.
         histogram: int64 (n_bins,), number of rules by confidence, increased in place.
-        found: int32 (m, 3), output: rules from row `n_found` on, columns target, condition and support. Rules that do
-            not fit are only counted.
+        found: int32 (m, 3), output: rules from row `n_found` on, columns target, condition and support. Rules for
+            which `found` has no row left are only counted.
         n_found: Number of rules that earlier calls found.
 
     Returns:

@@ -208,7 +208,7 @@ class Rules(LinkPredictor):
         return [self._reason(number) for number in numbers]
 
     def best_rules(self, k: int = 20, *, relation: str | None = None) -> list[PathRule]:
-        """Return the most confident rules that contain only variables, no given entity; best first.
+        """Return the rules with the highest confidence, best first, without those that name particular entities.
 
         Args:
             k: Maximum number of rules.

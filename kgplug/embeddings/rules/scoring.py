@@ -96,7 +96,10 @@ class RuleScorer:
         return popularity
 
     def rules_for(self, entity: int, step: int, other: int) -> np.ndarray:
-        """Return the indices of the rules that predict `step` from `entity` to `other`, strongest first: int64 (n,)."""
+        """Return the indices of the rules that predict an edge, strongest first: int64 (n,).
+
+        The edge leads from `entity` to `other`; `step` is its relation and direction.
+        """
         return rules_for(self.edges, self._tables, entity, step, other)
 
 
@@ -127,7 +130,7 @@ def _tables(edges: Edges, rules: RuleSet, confidences: np.ndarray) -> RuleTables
 def _conditions(edges: Edges, facts: np.ndarray) -> np.ndarray:
     """Return the condition on the right side of each fact rule, as an index of `Edges.sizes`: int64 (n,).
 
-    The result is -1 for a condition that no edge of the graph meets because its given entity has no such edge.
+    It is -1 if no edge of the graph meets the condition.
 
     Args:
         edges: The graph.

@@ -93,7 +93,10 @@ def score_queries(
 
 @numba.njit(cache=True, nogil=True)
 def rules_for(edges: Edges, rules: RuleTables, entity: int, step: int, other: int) -> np.ndarray:
-    """Return the numbers of the rules that predict `step` from `entity` to `other`, strongest first: int64 (n,)."""
+    """Return the numbers of the rules that predict an edge, strongest first: int64 (n,).
+
+    The edge leads from `entity` to `other`; `step` is its relation and direction.
+    """
     n_entities = len(edges.segments) - 1
     numbers, origins = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
     n = _fitting(edges, rules, entity, step, numbers, origins)

@@ -22,7 +22,7 @@ UNKNOWN_SCHEMA = "The schema of the graph is not known yet: call graph.use(Graph
 def run_query(
     connection: Connection, schema: GraphSchema | None, name: str, parameters: dict[str, Any]
 ) -> pd.DataFrame:
-    """Run a shipped query with the labels, types and properties of a schema; see `Graph.cypher`.
+    """Run one of kgplug's own queries with the labels, types and properties of a schema; see `Graph.cypher`.
 
     Args:
         connection: connection to the database.
