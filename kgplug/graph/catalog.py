@@ -22,12 +22,13 @@ On the model's node, `previous` is the number of the run that served before the 
 ids of the runs whose predicted links are in the graph, as PREDICTED edges. For people who browse the graph,
 (model)-[:SERVES]->(run)-[:PREVIOUS]->(run) shows the serving and the previous run.
 
-The node of a run has three parallel lists, with one entry per label of nodes that have vectors: `labels` has the label,
+The node of a run has parallel lists, with one entry per label whose nodes have vectors. `labels` has the label,
 `properties` the name of the node property that holds the vectors, and `indexes` the name of the vector index on this
 property. These names are stored before the property and the index are created. So if a publishing process dies,
-everything that it wrote can be found. The status of a run is
-"building" while it is written, then "serving", then "previous" (it can serve again at once), and finally "dropping"
-while it is deleted.
+everything that it wrote can be found.
+
+The status of a run is "building" while it is written, then "serving", then "previous" (it can serve again at once), and
+finally "dropping" while it is deleted.
 """
 
 from __future__ import annotations

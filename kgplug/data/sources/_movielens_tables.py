@@ -116,7 +116,7 @@ def natural_title(title: str) -> str:
 
 
 def _table(wheel: zipfile.ZipFile, ending: str) -> pd.DataFrame:
-    """Read one of the wheel's tab-separated files, given by its file name extension, as a frame of texts.
+    """Read the wheel's tab-separated file with the file name extension `ending`, and return its cells as texts.
 
     RecBole's types are removed from the column names: "user_id:token" becomes "user_id".
     """

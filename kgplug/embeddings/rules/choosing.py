@@ -52,7 +52,7 @@ def reciprocal_ranks(scorer: RuleScorer, triples: np.ndarray, known: np.ndarray,
 
 
 def chosen_ways(reciprocal: np.ndarray, steps: np.ndarray, *, n_steps: int, prior: float) -> np.ndarray:
-    """Return the best way to add up rule strengths for each step, as a column of `reciprocal`: int64 (n_steps,).
+    """Return, for each step, the column of `reciprocal` with the best way to add up rule strengths: int64 (n_steps,).
 
     A step is a relation in one direction. The best way has the highest mean reciprocal rank (MRR). The MRR of a step is
     averaged with the MRR of all steps, which counts as much as `prior` ranks. So a step with few ranks gets the way

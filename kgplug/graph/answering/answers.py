@@ -176,9 +176,8 @@ def published(
     Args:
         connection: connection to the database.
         known: schema of the graph.
-        model: name of the model, case ignored. None: choose one, of those with the schema's user and item labels: the
-            most recently published model whose run `can_serve` accepts. If only one model has these labels, it is
-            chosen in any case.
+        model: name of the model, case ignored. None: the most recently published model that has the schema's user and
+            item labels and whose run `can_serve` accepts. If only one model has these labels, it is chosen in any case.
         can_serve: function that returns whether a run has the lists or vectors that the caller needs. None: every run
             has them.
         wanted: what the caller needs, in words, for the error message.
