@@ -109,7 +109,7 @@ _OUT_OF_MEMORY = (
 def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UsageError:
     """Return the error for a name that is not in `valid`. Its message lists the valid names and suggests a similar one.
 
-    `kind` says what the name stands for, such as "model". The similar name is searched without regard to case.
+    `kind` says what the name stands for, such as "model". Case is ignored when looking for a similar name.
     """
     choices = sorted(valid, key=str.lower)
     by_lower = {choice.lower(): choice for choice in choices}

@@ -36,9 +36,9 @@ def split_rows(
     the sets before the cut. The random number r is uniform in [0, 1), and computed from the seed, the fractions and the
     group. With `by="new-users"`, users are sorted by hash and cut in the same way, instead of rows.
 
-    On average each set gets its fraction of each group, even of a group with one row. Each cut deviates by less than one
-    row from its exact position. An additional row moves at most one other row across each cut of its group, and no row
-    of another group.
+    On average each set gets its fraction of each group, even of a group with one row. Each cut deviates by less than
+    one row from its exact position. An additional row moves at most one other row across each cut of its group, and no
+    row of another group.
 
     Args:
         users: int64 (n,), user indices.

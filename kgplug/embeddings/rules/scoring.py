@@ -130,7 +130,7 @@ def _tables(edges: Edges, rules: RuleSet, confidences: np.ndarray) -> RuleTables
 def _conditions(edges: Edges, facts: np.ndarray) -> np.ndarray:
     """Return the condition on the right side of each fact rule, as an index of `Edges.sizes`: int64 (n,).
 
-    It is -1 if no edge of the graph meets the condition.
+    The index is -1 if no edge of the graph meets the condition.
 
     Args:
         edges: The graph.
