@@ -320,7 +320,7 @@ def evaluate_ctr(
 
     Returns:
         One row per seed: model, protocol, seed, AUC, ACC, "warm AUC" (on pairs whose item has a training positive),
-        "valid AUC" (on the validation set, for choosing settings; NaN without one), epochs, and training seconds.
+        "valid AUC" (on the validation set, to choose settings; NaN if it has no like), epochs, and training seconds.
 
     Raises:
         UsageError: a name, setting or argument is wrong.
@@ -358,7 +358,9 @@ def evaluate_ctr(
 
 
 def measure_clicks(model: Recommender, data: ClickThroughParts) -> dict[str, float]:
-    """Measure a fitted model on the test pairs, as `evaluate_ctr` does: AUC, ACC, warm AUC, valid AUC.
+    """Measure a fitted model as `evaluate_ctr` does.
+
+    Return AUC, ACC and "warm AUC" of the test pairs, and "valid AUC", the AUC of the validation pairs.
 
     Args:
         model: Model fitted on `data.train`.

@@ -27,7 +27,7 @@ _NO_NUMBERS = (bool, np.bool_, np.timedelta64)
 
 
 def read_ratings(column: Any, name: str) -> tuple[np.ndarray, bool]:
-    """Return the ratings as float32 (n,), with 1 for true and 0 for false, and whether they were booleans.
+    """Return (ratings, whether they were booleans): float32 (n,), with 1 for true and 0 for false; and a bool.
 
     Numbers and booleans may also be written as text.
 
@@ -231,7 +231,7 @@ def _parts_of_date(value: Any) -> tuple[int, int]:
 
 
 def _floats(column: Any, *, booleans: bool) -> tuple[np.ndarray, bool]:
-    """Return the values as float64 (n,), NaN where they are not numbers, and whether they were booleans.
+    """Return (values, whether they were booleans): float64 (n,), NaN where a value is not a number; and a bool.
 
     Booleans become 1 and 0 if `booleans` is true, otherwise NaN.
     """

@@ -16,8 +16,7 @@ class FoundKey:
 
     Attributes:
         key: the key, with its stored type.
-        other: if `key` is a number, and the text with the same spelling is also a stored key, that text; otherwise
-            None.
+        other: a second stored key, the text with the same spelling as the number `key`; None if there is no such key.
     """
 
     key: int | str

@@ -23,7 +23,7 @@ SOFT_CONSTRAINT, ORTHOGONAL_WITHIN = 0.05, 1e-5  # weight and ε² of TransH's s
 
 
 class Translational(ERModel):
-    """Base class of translational models, with scores of all entities and of batches that need little memory.
+    """Base class of translational models, which scores all entities, or a batch of triples, with little memory.
 
     All entities are scored by one distance matrix per relation, without a (batch, entities, d) tensor. A batch of
     triples and their corruptions is scored in one pass that fetches each vector once.

@@ -10,7 +10,7 @@ from kgplug.embeddings.rules.edges import Edges, Pairs
 
 @numba.njit(cache=True, nogil=True)
 def count_steps(pairs: Pairs, lowest: int, support: np.ndarray) -> None:
-    """Count the pairs (X, Y) that are connected by a relation h and by a step s ≠ h.
+    """Count the pairs (X, Y) that are connected both by a relation h and by a step s ≠ h.
 
     A step is a relation in one direction.
 
