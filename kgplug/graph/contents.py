@@ -96,11 +96,18 @@ def require_type(contents: Contents, name: str, *, setting: str) -> None:
 
 
 def sample_properties(connection: Connection, pattern: str, *, rows: int = _SAMPLE_ROWS) -> dict[str, list[Any]]:
-    """Return property → its values on the node or relationship `n`, in the first `rows` matches of a pattern."""
-    found = connection.rows(f"MATCH {pattern} WITH n LIMIT $rows RETURN properties(n) AS properties", rows=rows)
+    """Return property → its values on the node or relationship `n`, in the first `rows` matches of a pattern.
+
+    Properties whose names begin with "kgplug_" are left out: they are vectors of runs, which take long to read.
+    """
+    found = connection.rows(
+        f"MATCH {pattern} WITH n LIMIT $rows "
+        "RETURN [name IN keys(n) WHERE NOT name STARTS WITH 'kgplug_' | [name, n[name]]] AS properties",
+        rows=rows,
+    )
     values: dict[str, list[Any]] = {}
     for row in readable(found):
-        for name, value in row["properties"].items():
+        for name, value in row["properties"]:
             values.setdefault(name, []).append(value)
     return values
 
