@@ -35,8 +35,8 @@ from kgplug.settings import Settings
 TESTS = Path(__file__).parent
 NOT_QUICK = ("training", "gpu", "database", "faults", "demo", "slow")
 FOLDERS = ("demo", "faults")  # each is the name of a marker that all tests in the folder have
-# Only Java's quick compiler, C1. Tests plan ever new queries, which takes most of a server's time; in
-# tests/integration/test_cypher_library.py, a server with both compilers takes 68 s of a core instead of 43.
+# Only Java's quick compiler, C1: a server of the tests spends most of its time on plans of new queries. For the queries
+# of ten publishes, a server with both compilers took 68 s of a core, one with C1 43 s.
 QUICK_JAVA = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m"
 LONGEST = ("integration", "demo", "faults")  # folders whose tests take longest, in the order in which they run
 WHOLE_FILE = re.compile(r"^pytestmark = \[?\s*(pytest\.mark\.gpu,\s*)?pytest\.mark\.training\b", re.MULTILINE)

@@ -21,9 +21,7 @@ from tests import warm_python
 KILLED_AFTER = ("MovieLens-100K", "Train TransE", "Evaluate")  # a step whose end is seen; then kill in the next one
 PUBLISHED = ("TransE", "MKR", "KGCN")
 LIMIT_S = 1200
-EPOCHS = (
-    20  # of MKR and KGCN; by themselves they do more than 60, which takes two minutes of a core and changes no step
-)
+EPOCHS = 20  # of MKR and KGCN, whose four trainings take 80 s of a core with the settings of the demo itself
 COMMAND = f"""
 from kgplug.cli import demo, main
 demo.SETTINGS = {{name: {{**settings, "epochs": {EPOCHS}}} for name, settings in demo.SETTINGS.items()}}
