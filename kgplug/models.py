@@ -127,7 +127,7 @@ def load(run_dir: Path | str) -> AnyModel:
 
 
 def _with_run_dir(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings. In `embedding` and `members`, names of local runs are replaced by the runs' folders."""
+    """Return the settings, with the names of local runs in `embedding` and `members` replaced by the runs' folders."""
     found = dict(settings)
     if isinstance(name := settings.get("embedding"), str):
         found["embedding"] = _run_dir(name, EMBEDDINGS)
@@ -169,7 +169,9 @@ def register(name: str, model: type) -> None:
     To make it available in every process, a package declares an entry point of the group "kgplug.models".
 
     Args:
-        model: a subclass of `Recommender`, or a class with everything in `Model`. Its `name` must be the same.
+        name: name of the model.
+        model: a subclass of `Recommender`, or a class with all members of `Model`. Its attribute `name` must equal
+            `name`.
 
     Raises:
         UsageError: the name belongs to a model of kgplug, or the class's `name` differs.
@@ -216,7 +218,7 @@ def _added(name: str, model: Any, good_for: str) -> ModelInfo:
 
 
 def _of_point(name: str, point: EntryPoint) -> ModelInfo:
-    """Return the `ModelInfo` of a model of another package. If kgplug cannot use it, `good_for` says why."""
+    """Return the `ModelInfo` of a model of another package. If kgplug cannot use it, the field `good_for` says why."""
     try:
         return _added(name, _load_point(point), f"added by {_package(point)}")
     except UsageError as error:

@@ -1,4 +1,4 @@
-"""Text that any output can show: one line, no control characters, in any encoding."""
+"""Text that any output can show: one line, no control characters, and only characters that its encoding has."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def counted(n: int, noun: str, *, plural: str = "") -> str:
     Args:
         n: the number.
         noun: noun in the singular.
-        plural: plural, if it is not the singular with an s.
+        plural: the plural, if it is not the noun followed by an s.
     """
     return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
 

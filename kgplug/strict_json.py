@@ -1,4 +1,4 @@
-"""JSON that every parser reads. Everything that kgplug prints or writes as JSON is made here.
+"""JSON that every parser reads. This module makes all JSON that kgplug prints, and all its JSON files.
 
 Python's `json.dumps` writes NaN and Infinity, which are not JSON, and refuses numpy and pandas values.
 """

@@ -49,11 +49,13 @@ class Tuning:
     Attributes:
         model: The model's name.
         metric: Name of the metric that was maximised.
-        settings: Settings of the best trial, for `kgplug.create`: the fixed ones and those it tried. If the defaults
-            are best, only the fixed ones (for most recommenders also settings="defaults").
+        settings: Settings of the best trial, for `kgplug.create`: the fixed settings and those that the trial tried. If
+            the defaults are best, only the fixed settings. Most recommenders also get settings="defaults" here, so that
+            a training uses these settings instead of choosing some itself.
         best: The best trial's metric.
         trials: One row per ended trial, in order. Columns: trial (number, from 1), state ("complete", "pruned" or
-            "failed"), metric (NaN unless complete), best (so far), seconds, each searched setting, reason (or "").
+            "failed"), metric (NaN unless complete), best (best metric so far), seconds, each searched setting, reason
+            (of pruning or failure; otherwise "").
         path: The study's file; None if the study was kept in memory.
     """
 
@@ -126,16 +128,17 @@ def tune(
         data: Training set: triples for an embedding, interactions for a recommender.
         knowledge: Triples, for a recommender that uses them.
         valid: Validation set.
-        profiles: Profiles of validation users who are new, as in `kgplug.evaluate`. Then the metric is that of new
-            users. Such users cannot choose the number of epochs within a trial: a tenth of the training rows does, or
-            with `epochs`, every trial has so many.
+        profiles: Profiles of validation users who are new (have no row in the training set), as in `kgplug.evaluate`.
+            Then the metric is that of new users. Within a trial, such users cannot be used to choose the number of
+            epochs. Instead, 10 % of the training rows are held out for this; if `epochs` is given, every trial trains
+            for that number of epochs.
         trials: Total number of ended trials to reach, including those of earlier calls and of other processes.
         seed: Seed of the proposals and the trainings. If one process runs all trials, the same seed finds the
             same settings, interrupted or not.
         epochs: Maximum number of epochs in a trial. If omitted, the model's default.
         folder: Folder for the study's SQLite file. The same call continues the study; `trials` may differ. If omitted,
             the study is kept in memory.
-        progress: Show a progress bar; None shows it on a terminal.
+        progress: Whether to show a progress bar. None: only on a terminal.
         settings: Settings of the model that stay fixed.
 
     Raises:
@@ -151,7 +154,7 @@ def tune(
     if dict(model.config).get("settings") == "auto":
         if "settings" in settings:
             raise UsageError('tune: settings="auto" would search within each trial. Omit it.')
-        settings = {**settings, "settings": "defaults"}  # a trial must not search, nor a training with its settings
+        settings = {**settings, "settings": "defaults"}  # neither a trial nor a training with its settings searches
     limit = {} if epochs is None else {"epochs": epochs}
     models.create(name, **{**settings, **limit})  # wrong settings are refused here, not in every trial
     space, own = _space_of(model, settings)
@@ -183,7 +186,7 @@ def _kept(study: optuna.Study, path: Path | None) -> str | None:
 
 
 def _space_of(model: Recommender | LinkPredictor, fixed: Mapping[str, Any]) -> tuple[Space, dict[str, Any]]:
-    """Return setting → range or choices, and setting → default. A default outside of the range or choices is left out.
+    """Return two dicts: setting → range or choices, and setting → default. Defaults outside the range are left out.
 
     The settings in `fixed` are not searched.
     """
@@ -274,8 +277,8 @@ def _objective(
     A trial whose training fails is reported to Optuna as pruned, because the sampler learns from pruned trials, but not
     from failed ones.
 
-    The first trial uses `own`, the defaults. `fixed` is part of every trial's settings. `train(settings, on_epoch)`
-    trains a model and returns its metric.
+    The first trial uses `own`, the defaults; later ones choose from `space`. `fixed` is part of every trial's settings.
+    `train(settings, on_epoch)` trains a model and returns its metric.
     """
 
     def objective(trial: Trial) -> float:
@@ -345,7 +348,7 @@ def _search(
 
 
 def _suggest(trial: Trial, name: str, values: Range | tuple[Any, ...]) -> Any:
-    """Return the value of a setting that Optuna chooses for a trial."""
+    """Return the value that Optuna chooses for a setting in a trial."""
     if not isinstance(values, Range):
         return trial.suggest_categorical(name, values)
     if values.whole:

@@ -46,7 +46,7 @@ SHOWN_TRIALS = 10
 
 
 def add_to(app: typer.Typer) -> None:
-    """Register these commands."""
+    """Add the commands of this module to the command line `app`."""
     for command in (tune, compare, plot):
         app.command(rich_help_panel="Models")(command)
 
@@ -100,7 +100,7 @@ def tune(
 
 
 def _train_command(found: Tuning, given: dict[str, str | None]) -> str:
-    """Return the command that trains with the best settings."""
+    """Return the command that trains with the best settings and the options in `given`, except those that are None."""
     words = ["kgplug", "train", found.model]
     for name, value in found.settings.items():
         words += ["-s", f"{name}={value if isinstance(value, str) else json.dumps(value)}"]
@@ -156,8 +156,8 @@ def compare(
 
     For recommenders, a star marks each AUC and list metric whose difference from the best model, or from --baseline, is
     more than chance: paired bootstrap over the test users, p < 0.05 after Holm's correction for all comparisons of the
-    table. A star says that other users would show a difference, not that another --seed would. With --json, each row
-    has its differences with 95 % intervals.
+    table. A star means that other users would show a difference too. It does not mean that models trained with another
+    --seed would. With --json, each row has its differences with 95 % intervals.
 
     --controls shows what a model gains from its graph. Each model gets two more rows: without the graph, and with a
     shuffled graph, in which the tails of each relation are shuffled among its heads. Stars then mark differences from

@@ -44,7 +44,7 @@ out = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 class _Notes(Console):
-    """Standard error: notes for people or, with --log-json, one JSON object per line."""
+    """A console that prints notes: as text for people or, with --log-json, as one JSON object per line."""
 
     def print(self, *objects: Any, **options: Any) -> None:
         if progress.style() == "json":
@@ -57,7 +57,7 @@ err = _Notes(highlight=False, soft_wrap=True, markup=False, emoji=False, stderr=
 
 
 def report_renamed() -> None:
-    """From now on, report each use of an old name (for example in kgplug.toml) on standard error, once per name."""
+    """Make kgplug report the use of an old name, for example in kgplug.toml, on standard error, once per name."""
     show_other = warnings.showwarning
 
     def show(
@@ -144,7 +144,10 @@ def _fractions(text: str) -> tuple[float, float, float]:
 
 
 def open_graph() -> Graph:
-    """Connect to the database that the environment names. If it names none, use the local Neo4j; start it if needed."""
+    """Connect to the database named by the NEO4J_ environment variables.
+
+    If NEO4J_URI is not set, use the local Neo4j, and start it if needed.
+    """
     from kgplug.graph.graph import connect
 
     return connect()
@@ -227,13 +230,13 @@ def print_compared(
 ) -> None:
     """Print a table of models, with a star at each difference that is more than chance, and what the stars mean.
 
-    Of two models, each difference is also printed as a sentence.
+    If two models are compared, each difference is also printed as a sentence.
 
     Args:
         table: One row per model.
         title: Title of the table.
-        sorted_by: Length of the lists whose NDCG says which model is best.
-        differences: Differences of the models to their baselines; may be empty.
+        sorted_by: The k of NDCG@k, the metric by which the best model was found.
+        differences: Differences between the models and their baselines; may be empty.
         in_words: Also print the differences in NDCG as sentences, if there are more than two models.
     """
     from kgplug.evaluation.metrics.catalogue import SORTED_BY
@@ -250,7 +253,7 @@ def print_compared(
 
 
 def with_differences(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table for JSON: each row has its differences to the baseline, if models were compared."""
+    """Return a table for JSON. If models were compared, a new column has each row's differences from the baseline."""
     found: list[Difference] = table.attrs.get("differences", [])
     if not found:
         return table
@@ -291,7 +294,10 @@ def parse_settings(pairs: list[str]) -> dict[str, Any]:
 
 @contextmanager
 def step(title: str) -> Generator[list[str]]:
-    """Print a step's title and, at its end, its duration and the lines that the caller added to the yielded list."""
+    """Context manager for one step of a command: when the step is done, print its title and its duration.
+
+    Below these, print the lines that the step has added to the yielded list.
+    """
     began, done = time.perf_counter(), list[str]()
     if sys.stdout.isatty():
         out.print(f"▸ {title}", style="bold")

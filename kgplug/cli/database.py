@@ -36,7 +36,7 @@ db = typer.Typer(no_args_is_help=True, help="The local Neo4j that kgplug manages
 
 
 def add_to(app: typer.Typer) -> None:
-    """Register these commands."""
+    """Add the commands of this module to the command line `app`."""
     app.add_typer(db, name="db")
     app.command("import", rich_help_panel="Graph")(import_)
     for command in (init, check, cypher):
@@ -70,7 +70,7 @@ def stop() -> None:
 
 @db.command()
 def status(as_json: Json = False) -> None:
-    """Report whether the local Neo4j is running, where, and on which Java. Exit code 1 if it is not.
+    """Report whether the local Neo4j is running, where, and on which Java. Exit code 1 if it is not running.
 
     Example: `kgplug db status --json`
     """
@@ -187,7 +187,8 @@ def init(
 def check(schema_file: SchemaFile = None, as_json: Json = False) -> None:
     """Report what training would read from the graph, and any problems that block it.
 
-    The report has versions, counts, keys and kgplug's own edges. Exit code 1 if a problem blocks training.
+    Also report the server's version and the number of edges that kgplug wrote. Exit code 1 if a problem blocks
+    training.
 
     Example: `kgplug check`
     """

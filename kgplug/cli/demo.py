@@ -27,7 +27,7 @@ NOTEBOOK = "notebooks/01_from_graph_to_recommendations.ipynb"
 
 
 def add_to(app: typer.Typer) -> None:
-    """Register this command."""
+    """Add the command of this module to the command line `app`."""
     app.command()(demo)
 
 
@@ -128,7 +128,7 @@ def _train(data: GraphData, names: Sequence[str], *, final: bool = False) -> dic
     Args:
         data: Data of the graph.
         names: Names of the models.
-        final: Train on all rows, for the number of epochs that the validation set has chosen.
+        final: Train on all rows, for the number of epochs that was best on the validation set.
     """
     from kgplug import jobs
 

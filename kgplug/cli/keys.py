@@ -85,7 +85,7 @@ def _found(graph: Graph, label: str, key: str, text: str) -> int | str:
 
 
 def with_negative_key(arguments: list[str]) -> list[str]:
-    """Return the words of a command line, with a key such as -1 moved after "--", so it is not read as an option."""
+    """Return a command line's words. A key such as -1 is moved after "--", so that it is not parsed as an option."""
     for place, word in enumerate(arguments[1:], start=1):
         if re.fullmatch(r"-[0-9]+", word) and arguments[place - 1] in _COMMANDS_WITH_KEY and "--" not in arguments:
             return [*arguments[:place], *arguments[place + 1 :], "--", word]
@@ -93,7 +93,10 @@ def with_negative_key(arguments: list[str]) -> list[str]:
 
 
 def say_which(found: FoundKey, label: str) -> None:
-    """If the typed text fits two stored keys, a number and a text, print on standard error which one is used."""
+    """If a typed key such as 42 fits both a stored number and a stored text, print which of the two is used.
+
+    The note goes to standard error. `label` is the label of the nodes with these keys.
+    """
     if found.other is not None:
         err.print(found.note(label), markup=False, soft_wrap=True)
 

@@ -47,7 +47,7 @@ MEASURED_LENGTHS = "10,20"  # default of -k: lengths of the measured lists
 
 
 def add_to(app: typer.Typer) -> None:
-    """Register these commands."""
+    """Add the commands of this module to the command line `app`."""
     for command in (models, train, runs, evaluate):
         app.command(rich_help_panel="Models")(command)
 
@@ -188,8 +188,8 @@ def runs(as_json: Json = False) -> None:
     """List the runs on this machine, newest last, each with the graph it was trained on.
 
     In the column "graph", "this one" means the graph of the configured server, with the schema of kgplug.toml if that
-    file is in this folder. If no server answers, its database is assumed to be that of the newest run trained at its
-    address.
+    file is in this folder. If this server does not answer, kgplug assumes that it has the database of the newest run
+    that was trained at its address.
 
     Example: `kgplug runs`
     """
@@ -224,7 +224,7 @@ def _run_facts(info: RunInfo) -> dict[str, Any]:
 def _metrics(info: RunInfo) -> str:
     """Return a run's validation metrics and main test metrics as text.
 
-    A final run, which was trained on all rows, has the metrics of its origin: the run that chose its settings.
+    For a final run (trained on all rows), they are the metrics of the earlier run from which it has its settings.
     """
     from kgplug.evaluation.metrics.catalogue import shown_once
     from kgplug.evaluation.metrics.metric import Shown
@@ -261,9 +261,9 @@ def evaluate(
     comparisons of the table. For two runs, each difference is also printed with its 95 % interval.
 
     --beyond prints a second table for recommenders: novelty in bits, diversity (1 minus the mean cosine between the
-    items of a list, by their likes), mean popularity of listed items, and the Gini index of how often items are
-    listed. The table also has the accuracy on users and items with fewer than five training likes (cold), and on all
-    other users and items.
+    items of a list, based on who liked them), mean popularity of listed items, and the Gini index of how often items
+    are listed. The table also has the accuracy on users and items with fewer than five training likes (cold), and on
+    all other users and items.
 
     Examples: `kgplug evaluate`, `kgplug evaluate MKR KGCN`, `kgplug evaluate MKR KGCN -k 5,10,50 --json`, `kgplug
     evaluate MKR MF --beyond`
@@ -290,7 +290,7 @@ def evaluate(
 
 
 def _newest(store: Runs, graph: Graph, schema_file: Path | None, failures: dict[Path, KgplugError]) -> list[Path]:
-    """Return the folder of each model's newest run on this graph; add damaged runs to `failures`."""
+    """Return the folder of each model's newest run on this graph; add each damaged run with its error to `failures`."""
     here = this_graph(graph, schema_file)
     found, others = store.of(here)
     failures |= {info.path: RunError(info.damage) for info in store.list() if info.damage}

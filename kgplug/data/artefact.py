@@ -2,8 +2,8 @@
 
 A folder holds `arrays.safetensors`, `content.json` and `manifest.json`, which lists the other two with their sizes and
 sha256. A new folder gets its name only when it is complete. To replace an artefact, new files are written next to the
-old ones, then the manifest is replaced in one step. So a reader, or a restart after a kill, finds either the old
-artefact or the new one. No pickle is ever read.
+old ones, then the manifest is replaced in one step. So a reader, or a process that restarts after it was killed, finds
+either the old artefact or the new one. No pickle is ever read.
 """
 
 from __future__ import annotations
@@ -36,12 +36,16 @@ ARRAYS, CONTENT, MANIFEST = "arrays.safetensors", "content.json", "manifest.json
 FORMAT = 1
 
 T = TypeVar("T")
-# Ids made so far. Without this set, two of 50 ids made in one second would be equal with a probability of 2 %.
+# Ids that this process has made. Without this set, if 50 ids were made in one second, two of them would be equal with
+# a probability of 2 %.
 _issued: set[str] = set()
 
 
 def new_run_id(model: str) -> str:
-    """Return a new run id of lower-case letters, digits and dashes. A model's ids sort by time."""
+    """Return a new run id of lower-case letters, digits and dashes, such as "mkr-20240131-101500-3fa2".
+
+    Sorting a model's run ids as text also sorts them by time, to the second.
+    """
     while True:
         run = f"{id_prefix(model)}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
         if run not in _issued:
@@ -55,12 +59,12 @@ def id_prefix(model: str) -> str:
 
 
 def write_artefact(run_dir: Path, arrays: dict[str, np.ndarray], content: dict[str, Any]) -> None:
-    """Write an artefact, replacing any artefact of the same name. After a failure the old artefact is intact.
+    """Write an artefact into a folder, replacing any artefact in it. If writing fails, the old artefact stays intact.
 
     Args:
-        run_dir: folder of the artefact.
+        run_dir: folder of the artefact, created if missing.
         arrays: numeric arrays by name.
-        content: other facts to store, ready for JSON.
+        content: other facts to store, by name; all values must be JSON-serialisable.
 
     Raises:
         RunError: the folder exists and is not an artefact, or the disk refused to write.
@@ -87,7 +91,7 @@ def write_artefact(run_dir: Path, arrays: dict[str, np.ndarray], content: dict[s
 
 @contextmanager
 def disk_errors(path: Path) -> Generator[None]:
-    """Turn a disk error during a write into a RunError that says what to do.
+    """Context manager: turn a disk error during a write into a RunError that says what to do.
 
     Args:
         path: file or folder that is being written. If the write fails, its previous version is still intact.
@@ -130,7 +134,12 @@ def _write_files(building: Path, arrays: dict[str, np.ndarray], content: dict[st
 
 
 def _write_manifest(building: Path, names: dict[str, str]) -> None:
-    """Write a manifest into `building`. `names`: ARRAYS or CONTENT → the file's final name."""
+    """Write the manifest of the two files in the folder `building`.
+
+    Args:
+        building: folder of a new artefact that is not yet complete.
+        names: "arrays.safetensors" and "content.json" → the name that the file gets in the finished artefact.
+    """
     files = {
         part: {"name": name, "bytes": (building / part).stat().st_size, "sha256": sha256_of(building / part)}
         for part, name in names.items()
@@ -189,7 +198,7 @@ def read_content(run_dir: Path) -> dict[str, Any]:
 
 
 def peek_content(run_dir: Path) -> dict[str, Any]:
-    """Return the content of an artefact, checking the content's hash but only the size of the file of arrays.
+    """Return the content of an artefact after checking its hash. Of the arrays' file, only the size is checked.
 
     Raises:
         RunError: the folder is missing, truncated, altered or in another format.
@@ -204,9 +213,10 @@ def peek_content(run_dir: Path) -> dict[str, Any]:
 
 
 def count_numbers(run_dir: Path, prefixes: tuple[str, ...]) -> int:
-    """Count the floating-point numbers in arrays whose names start with one of `prefixes`. The arrays are not read.
+    """Count a model's parameters: the floating-point numbers in arrays whose names start with one of `prefixes`.
 
-    Arrays of a single number are not counted: most are the state of a regulariser.
+    Arrays with a single number are not counted, because most of them are not parameters but the state of a
+    regulariser. The arrays themselves are not read.
     """
 
     def read(run_dir: Path, files: dict[str, dict[str, Any]]) -> int:
@@ -231,9 +241,9 @@ def read_arrays(run_dir: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
 
 
 def _read_settled(run_dir: Path, read: Callable[[Path, dict[str, dict[str, Any]]], T]) -> T:
-    """Call `read` with the folder and its manifest's files, and return the result.
+    """Call `read` with the folder and the entries of its manifest, and return the result.
 
-    If `read` fails because the artefact was replaced meanwhile, call it again.
+    If `read` fails because another process replaced the artefact meanwhile, it is called again.
     """
     while True:
         files = _read_manifest(run_dir)
@@ -253,7 +263,10 @@ def sha256_of(path: Path) -> str:
 
 
 def _read_manifest(run_dir: Path) -> dict[str, dict[str, Any]]:
-    """Return the manifest's entries for the two files: ARRAYS or CONTENT → {name, bytes, sha256}."""
+    """Return the manifest's entries: "arrays.safetensors" and "content.json" → the file's {name, bytes, sha256}.
+
+    A file's name on disk differs from these two after the artefact was replaced.
+    """
     try:
         manifest = json.loads((run_dir / MANIFEST).read_text(encoding="utf-8"))
         version, files = manifest["format"], {part: dict(manifest["files"][part]) for part in (ARRAYS, CONTENT)}
@@ -305,7 +318,8 @@ def _parse_content(run_dir: Path, file: dict[str, Any]) -> dict[str, Any]:
 def write_text_whole(path: Path, text: str) -> None:
     """Write a text file in UTF-8, replacing any file of the same name.
 
-    Even after a kill or on a full disk, `path` holds either the complete old file or the complete new one.
+    Even if the process is killed or the disk is full, `path` holds either the complete old file or the complete new
+    one.
 
     Raises:
         OSError: the disk refused to write.

@@ -1,4 +1,4 @@
-"""Identify the graph a run was trained on, so that runs of several graphs can share one folder."""
+"""The identity of the graph that a run was trained on. With it, runs of several graphs can share one folder."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class GraphIdentity:
         """Return the identity of the graph that a schema describes.
 
         Args:
-            schema: `GraphSchema.model_dump()`.
+            schema: the schema as a dict, from `GraphSchema.model_dump`.
             store, database, address: see the attributes of the class.
         """
         user, item = (f"{schema[part]['label']}.{schema[part]['key']}" for part in ("user", "item"))
@@ -68,7 +68,7 @@ class GraphIdentity:
     def same_graph(self, other: Self) -> bool:
         """Return whether both graphs have the same store, users, items and feedback. Unknown fields count as equal.
 
-        If this graph's `holds` is known, it must also contain the labels and feedback type of the other graph.
+        If `self.holds` is not None, it must also contain the labels and the feedback type of the other graph.
         """
         known = ((getattr(self, name), getattr(other, name)) for name in ("user", "item", "feedback"))
         if not all(not (mine and theirs) or mine == theirs for mine, theirs in known):

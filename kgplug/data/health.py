@@ -14,7 +14,7 @@ from kgplug.errors import DeadModelError
 MOST = 0.5  # vectors are reported if at least this share of them is bad
 NEARLY_ALL = 0.99  # scores are reported if at least this share of them is bad
 SEVERAL = 8  # minimum number of vectors or users; fewer may be alike by chance
-_LEAST_LENGTH = 1e-6  # minimum length of a vector: dot products of shorter ones vanish next to a score of 1 in float32
+_LEAST_LENGTH = 1e-6  # minimum length of a vector: in float32, dot products of shorter vectors are lost when added to 1
 _LEAST_SPREAD = 1e-4  # minimum mean squared distance of unit vectors from their mean: (1 % of their length)²
 _SAMPLE = 10_000  # maximum number of vectors checked
 MARGIN = 1e-3  # a probability this close to 0 or 1 is saturated
@@ -51,9 +51,10 @@ def vector_findings(what: str, vectors: np.ndarray, *, learnt: np.ndarray | None
     """Return the first sign of collapse in vectors of one kind of node: a list of one sentence, or [] if there is none.
 
     Args:
-        what: name of this kind in the sentence, such as a label.
+        what: name of this kind of node, such as its label; used in the sentence.
         vectors: float (n, d).
-        learnt: bool (n,), whether a vector had training data and so must not be zero; None if unknown.
+        learnt: bool (n,), whether a vector had training data and so must not be zero. None if unknown: then zero
+            vectors are a sign only if all vectors are zero.
     """
     if len(vectors) == 0 or vectors.shape[1] == 0:
         return []
@@ -77,9 +78,10 @@ def vector_findings(what: str, vectors: np.ndarray, *, learnt: np.ndarray | None
 
 
 def _spread(vectors: np.ndarray, lengths: np.ndarray) -> float:
-    """Return the mean squared distance of vectors from their mean, relative to their squared length.
+    """Return the mean squared distance of vectors from their mean, divided by their mean squared length.
 
-    With more than one dimension, vectors are scaled to length 1 first, because the vector index compares directions.
+    If they have more than one dimension, each vector is first scaled to length 1, because the vector index compares
+    only directions.
     """
     scale = lengths[:, None] if vectors.shape[1] > 1 else np.sqrt(np.square(lengths).mean())
     scaled = vectors.astype(np.float64) / np.maximum(scale, np.finfo(np.float64).tiny)
@@ -87,13 +89,13 @@ def _spread(vectors: np.ndarray, lengths: np.ndarray) -> float:
 
 
 def list_findings(lists: TopLists, *, probabilities: bool = False, counts: bool = False) -> list[str]:
-    """Return the first sign of collapse in lists: a list of one sentence, or [] if there is none.
+    """Return the first sign of collapse in recommended lists: a list of one sentence, or [] if there is none.
 
     Args:
         lists: lists with their scores, best first.
-        probabilities: whether scores are probabilities.
-        counts: whether scores count something, such as common likes. Then equal scores are healthy: if a user has seen
-            all items that have something in common with the user's likes, the other items have equal scores.
+        probabilities: whether scores are probabilities. Then it is also a sign if nearly all are close to 0 or 1.
+        counts: whether scores count something, such as common likes. Then equal scores are not a sign of collapse,
+            because all items that have nothing in common with the user's likes have the same score.
     """
     listed = lists.items >= 0
     scores = lists.scores[listed]

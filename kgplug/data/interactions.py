@@ -52,11 +52,11 @@ class Interactions:
         user_label, item_label: node labels in the graph, "" if there are none.
         item_texts: object (n_items,) of str, such as titles; "" for items without text. None if no texts are given.
         own_items: int64 (n_users,), item index of each user who is also an item, -1 for other users. None if no user
-            is an item. No row, sampled negative or list pairs a user with itself.
-        time_unit: "s", "ms", "us" or "ns": the coarsest unit that holds all times exactly. With "ns", times
+            is an item. No row, sampled negative or recommended list pairs a user with itself.
+        time_unit: "s", "ms", "us" or "ns": the coarsest unit in which all times are whole numbers. With "ns", times
             before 1677 or after 2262 are moved to the ends of this range (`kgplug.data.values.times`).
         counts: int64 (n,), number of source rows merged into each row; None if all are 1.
-        ratings_are_counts: whether the ratings are the numbers in `counts`.
+        ratings_are_counts: whether each rating is the number of source rows merged into its row.
         graph_schema: schema of the Neo4j graph from which the rows were read; None for other sources.
     """
 
@@ -99,17 +99,21 @@ class Interactions:
         """Build interactions from a DataFrame. Several rows for one pair of user and item become one.
 
         Ratings are numbers, or booleans: true is a like and false a dislike. Timestamps are dates, or Unix times that
-        are all in one unit. Without `time_unit`, their size gives the unit: numbers up to 1e11 are seconds, up to 1e14
-        milliseconds, up to 1e17 microseconds, and larger numbers nanoseconds. Dates without a time zone are UTC.
+        are all in one unit. Without `time_unit`, the unit is derived from the size of the numbers: up to 1e11 they are
+        seconds, up to 1e14 milliseconds, up to 1e17 microseconds, and above that nanoseconds. Dates without a time zone
+        are UTC.
 
         Args:
             frame: each row is one user's feedback on one item.
             user, item, rating, timestamp: names of the frame's columns.
-            like_threshold: the lowest rating that counts as a like; None: every row is a like.
-            items: keys of further items that may be in lists although they have no feedback.
+            like_threshold: the lowest rating that counts as a like. None: every row is a like or, if ratings are
+                booleans, every row with true.
+            items: keys of further items, which can be recommended although they have no feedback.
             users_are_items: whether a user and an item with the same key are one and the same, as when people follow
                 people. Then rows that pair a user with itself are left out, and no user is recommended to itself.
-            repeated: how several rows for one pair are merged: "last", "sum", "mean" or "count" (see `from_arrays`).
+            repeated: how several rows for one pair are merged: by keeping the "last" rating, by the "sum" or "mean" of
+                the ratings, or by the "count" of rows. None: "last" if there are ratings, otherwise "count". For
+                details see `from_arrays`.
             time_unit: unit of numeric timestamps: "s", "ms", "us" or "ns". None: derived from their sizes.
 
         Raises:
@@ -159,14 +163,18 @@ class Interactions:
     ) -> Interactions:
         """Build interactions from arrays, sorted by user and item.
 
-        Several rows for one pair of user and item become one, with the latest timestamp. `repeated` sets its rating:
+        Several rows for one pair of user and item become one, with the latest timestamp. `repeated` sets the rating of
+        the merged row:
 
-        - "last": rating of the latest row; if times are equal or missing, of the last row. The default with ratings.
+        - "last": rating of the latest row; if times are equal or missing, of the row that comes last in the arrays.
+          The default if there are ratings.
         - "sum", "mean": sum or mean of the ratings.
-        - "count": number of rows, so 100 plays are a rating of 100. The default without ratings, if any pair is
+        - "count": number of rows, so 100 plays are a rating of 100. The default if there are no ratings and a pair is
           repeated. If this default applies, `like_threshold` is ignored and every row is a like.
 
-        Rows whose user and item are the same are left out; their number is logged.
+        By default, rows without ratings and without repeated pairs stay without ratings.
+
+        If users can be items, rows that pair a user with itself are left out; their number is logged.
 
         Args:
             user_keys, item_keys: object (n_users,) and (n_items,), `int` or `str`, unique and in canonical order
@@ -174,15 +182,16 @@ class Interactions:
             users, items: integer (n,), indices into the keys.
             ratings: number or boolean (n,), or None.
             timestamps: dates (n,), or Unix times in `time_unit`, or None.
-            like_threshold: the lowest rating that counts as a like, compared after merging; None: every row is a like.
+            like_threshold: the lowest rating that counts as a like, compared after merging. None: every row is a like
+                or, if ratings are booleans, every row with true.
             user_label, item_label: node labels, "" if there are none.
             item_texts: object (n_items,) of str, or None.
-            own_items: int64 (n_users,), item index of each user who is also an item, -1 for other users. None: found by
-                equal keys if `users_are_items`; otherwise no user is an item.
+            own_items: int64 (n_users,), item index of each user who is also an item, -1 for other users. None: users
+                and items with equal keys are matched if `users_are_items` is true; otherwise no user is an item.
             users_are_items: whether a user and an item with the same key are one and the same. Always true if both
                 labels are equal.
             time_unit: unit of numeric timestamps: "s", "ms", "us" or "ns".
-            repeated: "last", "sum", "mean" or "count"; None: the default above.
+            repeated: "last", "sum", "mean" or "count"; None: the default, as described above.
 
         Raises:
             DataError: a rating is not a finite number, an index is out of range, arrays differ in length, or user and
@@ -257,7 +266,7 @@ class Interactions:
 
     @cached_property
     def pairs(self) -> np.ndarray:
-        """int64 (n,), one number per pair, `user * n_items + item`; ascending, as rows are sorted."""
+        """int64 (n,), one number per pair, `user * n_items + item`; ascending, because rows are sorted."""
         return self.users * np.int64(self.n_items) + self.items
 
     @cached_property
@@ -276,7 +285,7 @@ class Interactions:
         return self.take(self.is_like)
 
     def take(self, rows: np.ndarray) -> Interactions:
-        """Return some of the rows, with the same users and items.
+        """Return some of the rows. User and item keys and indices stay the same.
 
         Args:
             rows: bool (n,) mask, or integer row positions (m,).
@@ -370,8 +379,8 @@ class Interactions:
             by: "user" splits each user's rows in these fractions; "row" splits all rows together; "new-users" splits
                 the users, so that no two sets have a user in common (`kgplug.evaluation.new_users`).
             order: "random", or "time" to put earlier rows into earlier sets.
-            method: "keys" splits as above; "positions" splits as earlier versions did, to find the sets of their
-                runs.
+            method: "keys" splits as above; "positions" splits as early versions of kgplug did, to
+                reconstruct the sets of runs that they trained.
 
         Returns:
             One object per fraction, all with the same users and items.
@@ -400,7 +409,7 @@ class Interactions:
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 of keys, rows, ratings, timestamps and like_threshold."""
+        """sha256 (hex) of keys, rows, ratings, timestamps and like_threshold."""
         none = np.empty(0)
         return fingerprint(
             self.user_keys,

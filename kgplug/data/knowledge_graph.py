@@ -17,7 +17,7 @@ from kgplug.data.values.keys import as_column, canonical_order, distinct, factor
 from kgplug.errors import DataError
 from kgplug.plain_text import counted
 
-_ROUNDS = 20  # maximum number of times that repeated triples of a shuffled graph are dealt again
+_ROUNDS = 20  # maximum number of rounds in which `shuffled` permutes the tails of repeated triples again
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +73,7 @@ class KnowledgeGraph:
     def from_arrays(
         cls, entity_keys: np.ndarray, entity_labels: np.ndarray, relations: np.ndarray, triples: np.ndarray
     ) -> KnowledgeGraph:
-        """Build a graph from arrays in any order. Sorts them into canonical order and drops duplicate triples.
+        """Build a graph from arrays in any order. Sort them into canonical order, and drop duplicate triples.
 
         Args:
             entity_keys: object (n_entities,), `int` or `str`. Pairs of label and key are unique.
@@ -149,9 +149,9 @@ class KnowledgeGraph:
     def split(self, fractions: Sequence[float], *, seed: int = 0) -> list[KnowledgeGraph]:
         """Split the triples at random into one graph per fraction, all with the same entities and relations.
 
-        The set of a triple depends only on the triple itself (labels, keys, relation), the fractions and the seed. It
-        does not change when nodes and triples are added, so a triple of the test set is never trained on later. On
-        average, the sets' sizes match the fractions.
+        Which set a triple is in depends only on the triple itself (labels, keys, relation), the fractions and the seed.
+        So a triple stays in its set when nodes and triples are added. On average, the sets' sizes match the
+        fractions.
 
         Args:
             fractions: share of each set, adding up to 1, such as (0.8, 0.1, 0.1).
@@ -178,12 +178,15 @@ class KnowledgeGraph:
         return KnowledgeGraph(self.entity_keys, self.entity_labels, self.relations, self.triples[:0])
 
     def shuffled(self, *, seed: int = 0) -> KnowledgeGraph:
-        """Return a graph of the same size that says nothing, to measure how much a model gains from its graph.
+        """Return a randomised graph of the same size, to measure how much a model gains from the facts in its graph.
 
-        The tails of each relation are dealt again to its heads at random. So every entity is head and tail of as many
-        triples of each relation as before, but which head has which tail means nothing. A triple of this graph may be
-        dealt again by chance. Tails that repeat a triple, or are their own head, are dealt once more, for at most 20
-        rounds. If a relation has so few tails that triples still repeat, they are left out.
+        The tails of each relation's triples are permuted at random. So every entity is head and tail of as many triples
+        of each relation as before, but which tail a head is linked to is random. By chance, some triples of the
+        original graph may occur again.
+
+        If the permutation makes two triples equal, or makes a tail equal to its own head, the affected tails are
+        permuted again with other tails of the relation, for at most 20 rounds. Triples that are still duplicates after
+        that are left out; this happens if a relation has few distinct tails.
 
         Args:
             seed: seed of the shuffle, at least 0.
@@ -204,12 +207,13 @@ class KnowledgeGraph:
         return KnowledgeGraph(self.entity_keys, self.entity_labels, self.relations, triples)
 
     def with_own_tails(self, keys: np.ndarray, *, label: str = "") -> KnowledgeGraph:
-        """Return a graph that only links each of some entities to an entity of its own.
+        """Return a graph with one triple for each of the given entities, each with a tail that no other triple has.
 
-        It says nothing about which entities are alike. Use it for a model that cannot be trained without triples.
+        Such a graph has no information about which entities are alike. Use it instead of `without_triples` for a model
+        that cannot be trained without triples.
 
         Args:
-            keys: object (n,), keys of the entities; others than those of this graph are skipped.
+            keys: object (n,), keys of the entities. Keys that this graph does not have are skipped.
             label: node label of the keys. Ignored if the graph has no labels.
         """
         own = self.entities_of(keys, label=label)
@@ -261,11 +265,11 @@ def triple_hashes(heads: np.ndarray, relations: np.ndarray, tails: np.ndarray) -
 
 
 def _dealt(tail: np.ndarray, relation: np.ndarray, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return the tails, int64 (n,), with those of some rows dealt again among the rows of the same relation.
+    """Return the tails, int64 (n,), with the tails of some rows permuted at random within each relation.
 
     Args:
         tail, relation: int64 (n,).
-        rows: int64 (m,), distinct positions in `tail`.
+        rows: int64 (m,), distinct positions in `tail`: the rows whose tails are permuted.
     """
     ordered = rows[np.argsort(relation[rows], kind="stable")]
     mixed = rows[np.lexsort((rng.random(len(rows)), relation[rows]))]

@@ -1,4 +1,4 @@
-"""Find relevant items in users' lists, and compute NDCG, the metric by which settings are chosen and tables sorted."""
+"""Find relevant items in users' lists, and compute NDCG, the metric used to choose settings and to sort tables."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def list_hits(items: np.ndarray, relevant: Interactions, users: np.ndarray, k: t
     Args:
         items: int64 (n, width), item indices, best first, -1 past a list's end; width ≥ min(max(k), n_items).
         relevant: One row per user and relevant item.
-        users: int64 (n,), user of each list, with at least one relevant row.
+        users: int64 (n,), user of each list. Every one of them has a row in `relevant`.
         k: Lengths at which the lists are cut, ascending.
     """
     pairs = np.sort(relevant.pairs)
@@ -45,7 +45,7 @@ def list_hits(items: np.ndarray, relevant: Interactions, users: np.ndarray, k: t
     is_hit: np.ndarray = pairs[place] == codes  # (n, width)
     n_relevant = np.bincount(relevant.users, minlength=relevant.n_users)[users]  # (n,)
     width: int = items.shape[1]
-    longest = max(width, min(k[-1], int(n_relevant.max())))  # k may be far longer than the catalogue
+    longest = max(width, min(k[-1], int(n_relevant.max())))  # k may be far greater than the number of items
     discount = 1.0 / np.log2(np.arange(2, longest + 2))  # (width or more,)
     ideal = np.concatenate([[0.0], np.cumsum(discount)])  # ideal gain by number of hits
     gain = np.cumsum(is_hit * discount[:width], axis=1)  # (n, width)

@@ -24,9 +24,9 @@ class EmbeddingEntry:
         entity_parts: Indices of the entity tensors that form an entity's vector. The other entity tensors are biases,
             widths or projections.
         defaults: Default settings, where they differ from those of `EmbeddingConfig`.
-        inverse: Whether the model also trains on inverse triples (t, r⁻¹, h); true if PyKEEN cannot build the model
-            without them.
-        reads_graph: Whether the model is a graph network. It keeps the training triples, to pass messages along them.
+        inverse: Whether the model also trains on inverse triples (t, r⁻¹, h). This is true only for models that PyKEEN
+            cannot build without them.
+        reads_graph: Whether the model is a graph network, which keeps the training triples to pass messages along them.
     """
 
     paper: str
@@ -60,8 +60,8 @@ class WithoutVectors:
 _TRANSLATION = ("translation",)
 _DIAGONAL = ("diagonal",)
 
-# A softmax over the true triple and its corruptions: the loss of the models that PyKEEN's default loss leaves close to
-# chance on UMLS after 30 epochs.
+# The loss is a softmax over the true triple and its corruptions. It is used for models that are still close to chance
+# on UMLS after 30 epochs with PyKEEN's default loss.
 _SOFTMAX: dict[str, Any] = {"loss": "InfoNCE", "loss_settings": {"margin": 0.0, "log_adversarial_temperature": 0.0}}
 _FAST_SOFTMAX = {**_SOFTMAX, "learning_rate": 0.03}
 

@@ -13,8 +13,8 @@ from kgplug.training.config import LEARNING_RATES, DataSize, ModelConfig, Range,
 class EmbeddingConfig(ModelConfig):
     """Settings of a model trained on true and corrupted triples.
 
-    Defaults suit a graph of ten thousand entities and a hundred thousand triples. `catalogue.EMBEDDINGS` holds the
-    defaults of models that need others. `kgplug tune` searches the ranges in `tuning` and those of PyKEEN.
+    Defaults suit a graph of ten thousand entities and a hundred thousand triples. Models that need other defaults have
+    them in `catalogue.EMBEDDINGS`.
     """
 
     tuning: ClassVar[Space] = {
@@ -34,7 +34,7 @@ class EmbeddingConfig(ModelConfig):
     negatives: int = Field(4, ge=1, description="corrupted triples per true triple")
     negative_sampling: Literal["uniform", "typed"] = Field(
         "uniform",
-        description='"uniform": corrupt a triple by any entity; "typed": only by one that the relation has at that end',
+        description='"uniform": corrupt a triple by any entity; "typed": by an entity seen at that end of the relation',
     )
     loss: str | None = Field(None, description="name of a PyKEEN loss; by default, the model's own")
     loss_settings: dict[str, JsonValue] = Field({}, description="settings of that loss")
@@ -51,10 +51,13 @@ class EmbeddingConfig(ModelConfig):
 
 
 def embedding_config(name: str, settings: dict[str, Any]) -> EmbeddingConfig:
-    """Return a model's settings: the given ones, completed by the catalogue's and then by those of `EmbeddingConfig`.
+    """Return all settings of a model.
+
+    A setting that is not given has the default of the catalogue, or that of `EmbeddingConfig` if the catalogue has
+    none.
 
     Raises:
-        UsageError: a name is unknown (the message suggests the nearest) or a value is out of range.
+        UsageError: a setting is unknown (the message suggests the nearest), or its value is out of range.
     """
     defaults = EMBEDDINGS[name].defaults
     merged = {**defaults, **settings}

@@ -1,6 +1,6 @@
 """Signs that a trained embedding has collapsed.
 
-The signs: vectors without length or spread, scores that are not finite, the same score for all tails.
+The signs are vectors without length or spread, scores that are not finite, and the same score for all tails.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 from kgplug.data.health import SEVERAL, vector_findings
 
 _ENTITIES = 48  # the scores of about this many heads with as many tails are checked
-_MIN_RANGE = 1e-6  # minimum of range / largest absolute score; smaller ranges are rounding errors of float32
+_MIN_RANGE = 1e-6  # minimum range of scores / largest absolute score; a smaller range is a float32 rounding error
 
 
 class Trained(Protocol):

@@ -1,4 +1,4 @@
-"""What every model that predicts links has in common: embeddings, and rules."""
+"""Base class of the models that predict links: embeddings and rules."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from kgplug.plain_text import counted
 from kgplug.renamed import renamed
 
 PairScores = Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]
-"""Blocks (heads, tails, scores): int64 (b,), int64 (c,), float32 (b, c)."""
+"""Blocks (heads, tails, scores): int64 (b,), int64 (c,), and the score of each head with each tail, float32 (b, c)."""
 
 
 class LinkPredictor(ABC):
@@ -74,7 +74,7 @@ class LinkPredictor(ABC):
         """Return the data to publish.
 
         Args:
-            details: Facts to store as JSON on the run's node in the graph.
+            details: Facts to store as JSON on the run's node in Neo4j.
 
         Raises:
             UsageError: The model has no vectors to publish.
@@ -86,13 +86,13 @@ class LinkPredictor(ABC):
 
         Args:
             run_dir: The run's folder.
-            memory: Hash and set (training, validation or test) of each triple of the split.
+            memory: Hash of each triple of the split, and the set (training, validation or test) that the triple is in.
             facts: Further facts to save, as values that JSON can hold.
         """
 
     @abstractmethod
     def score_triples(self, triples: np.ndarray) -> np.ndarray:
-        """Score triples: int64 (n, 3) → float32 (n,), higher is more plausible.
+        """Score triples (head, relation, tail): int64 (n, 3) → float32 (n,), higher is more plausible.
 
         Raises:
             UsageError: An index is out of range.
@@ -102,12 +102,12 @@ class LinkPredictor(ABC):
     def ranks(self, triples: np.ndarray, known: np.ndarray) -> np.ndarray:
         """Rank the true head and the true tail of each triple among all entities.
 
-        Ranks are filtered: other entities that would also make a known triple are left out. They are realistic: an
-        entity with the same score as the true one counts half.
+        Ranks are filtered: other entities that would also make a known triple are left out. Ranks are also realistic:
+        each other entity with the same score as the true one adds ½ to the rank.
 
         Args:
-            triples: int64 (n, 3).
-            known: int64 (m, 3), triples known to be true; `triples` are added.
+            triples: int64 (n, 3), the triples to rank.
+            known: int64 (m, 3), further triples known to be true.
 
         Returns:
             float64 (n, 2): rank of the head, rank of the tail; the best is 1.
@@ -118,12 +118,16 @@ class LinkPredictor(ABC):
 
     @abstractmethod
     def pair_scores(self, relation: int, heads: np.ndarray, tails: np.ndarray, *, block_floats: int) -> PairScores:
-        """Score every head with every tail, in blocks. Pairs that cannot be predicted score -inf.
+        """Yield the scores of every head with every tail, in blocks. Pairs that cannot be predicted score -inf.
 
         Args:
             relation: Index of the relation.
             heads, tails: int64 (h,) and (t,), entity indices, ascending.
-            block_floats: Maximum number of floats held at a time, unless a single pair needs more.
+            block_floats: Maximum number of floats in memory at a time, unless a single pair needs more.
+
+        Yields:
+            (some heads, some tails, scores): int64 (b,) and (c,), and the score of each of these b heads with each of
+            these c tails, float32 (b, c).
         """
 
     @abstractmethod
@@ -135,7 +139,7 @@ class LinkPredictor(ABC):
 
         Args:
             relation: Index of the relation.
-            heads, tails: int64 (n,), the links.
+            heads, tails: int64 (n,), head and tail of each link, as entity indices.
         """
         return None
 
@@ -156,23 +160,23 @@ class LinkPredictor(ABC):
         """Read a model that `save` wrote.
 
         Raises:
-            RunError: The folder is damaged or does not hold this kind of model.
+            RunError: The folder is damaged or contains another kind of model.
         """
         return cls.restored(Path(run_dir), *read_artefact(Path(run_dir)))
 
     @classmethod
     @abstractmethod
     def restored(cls, run_dir: Path, arrays: dict[str, np.ndarray], content: dict[str, Any]) -> Self:
-        """Rebuild a saved model from what `read_artefact` read in its folder `run_dir`. Errors are those of `load`.
+        """Return a model from the arrays and the JSON content of its run folder. Errors are those of `load`.
 
         Args:
             run_dir: The run's folder, for messages.
-            arrays: Name → array.
-            content: What `save` wrote as JSON.
+            arrays: Arrays by name, as `save` wrote them.
+            content: JSON content, as `save` wrote it.
         """
 
     def _begin(self, knowledge: KnowledgeGraph, seed: int) -> None:
-        """Take the names of a training graph, and a new run id.
+        """Store the entities, relations and seed of a training, and create a new run id.
 
         Raises:
             DataError: There is no triple, or there are fewer than two entities.
@@ -213,7 +217,7 @@ class LinkPredictor(ABC):
         }
 
     def _take(self, content: dict[str, Any]) -> None:
-        """Take what `_content` stored, except the settings."""
+        """Restore what `_content` returned, except the settings."""
         for name in ("entity_keys", "entity_labels", "relations"):
             array = np.empty(len(content[name]), dtype=object)
             array[:] = content[name]

@@ -21,7 +21,7 @@ from kgplug.progress import bar as progress_bar
 if TYPE_CHECKING:
     from kgplug.embeddings.link_predictor import LinkPredictor, PairScores
 
-_BLOCK_FLOATS = 4_000_000  # floats held at a time while scoring: 16 MB
+_BLOCK_FLOATS = 4_000_000  # floats in memory at a time while scoring: 16 MB
 _SHOWN_KEYS = 3
 _COMPARED_KEYS = 500  # a misspelt key is compared with this many keys before it and after it in alphabetical order
 
@@ -70,8 +70,9 @@ def ask(
         head, tail: Key of a single head or tail, of the same type as in the graph.
 
     Raises:
-        UsageError: the relation, a label or a key is unknown (the message suggests the nearest), several nodes have the
-            key, or an end has neither label nor key and the relation no known triple.
+        UsageError: The relation, a label or a key is unknown (the message suggests the nearest). Or several nodes have
+            the key. Or neither label nor key is given for an end, and the relation has no known triple to infer labels
+            from.
     """
     if relation not in model.relations:
         raise unknown_name("relation", relation, model.relations)
@@ -89,7 +90,7 @@ def predict(model: LinkPredictor, question: Question, *, k: int = 10, progress: 
         model: The model that the question was made for.
         question: Return value of `ask`.
         k: Maximum number of pairs. Tied pairs are ordered by the index of the head, then of the tail.
-        progress: Show a progress bar; None shows it on a terminal.
+        progress: Whether to show a progress bar. None: only on a terminal.
 
     Raises:
         UsageError: `k` is not a whole number of at least 1.
@@ -120,9 +121,9 @@ def predict(model: LinkPredictor, question: Question, *, k: int = 10, progress: 
 
 
 class _Best:
-    """Collects scored pairs and keeps the best.
+    """The best of the pairs scored so far.
 
-    A pair's code is head · n_entities + tail. Scores that differ only by rounding are tied
+    A pair's code is head · n_entities + tail. Scores that differ only by rounding errors count as tied
     (`kgplug.data.ranking.ties`), and tied pairs are ordered by code. So the candidates for the final list also include
     pairs that score slightly less than the last one of the best `size` pairs.
 
@@ -140,7 +141,7 @@ class _Best:
 
     @property
     def minimum(self) -> float:
-        """Score that a pair needs at least to become a candidate."""
+        """Minimum score that a pair needs to become a candidate."""
         return self._last - self._tolerance
 
     @property
@@ -152,7 +153,7 @@ class _Best:
 
         Args:
             scores: float32 (m,), scores of the pairs.
-            codes: int64 (m,), codes of the pairs.
+            codes: int64 (m,), codes of the pairs: head · n_entities + tail.
         """
         self._largest = max(self._largest, float(np.abs(scores).max(initial=0)))
         scores, codes = np.concatenate([self.scores, scores]), np.concatenate([self.codes, codes])
@@ -167,7 +168,10 @@ class _Best:
         self.scores, self.codes = scores, codes
 
     def ranked(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return (scores, codes) of the final list, best first. Tied pairs all get the best score among them."""
+        """Return (scores, codes) of the final list, best first. Tied pairs all get the best score among them.
+
+        The code of a pair is head · n_entities + tail.
+        """
         order = np.argsort(-self.scores, kind="stable")
         scores = self.scores[order]
         group = groups_of_sorted(np.zeros(len(order), dtype=np.int64), scores, np.array([self._tolerance]))
@@ -177,7 +181,7 @@ class _Best:
 
 
 def _scored(model: LinkPredictor, question: Question) -> PairScores:
-    """Score the pairs in blocks."""
+    """Yield the scores of the question's pairs in blocks."""
     pairs = model.pair_scores(question.relation, question.heads, question.tails, block_floats=_BLOCK_FLOATS)
     for heads, tails, scores in pairs:
         if np.isnan(scores).any():
@@ -186,9 +190,14 @@ def _scored(model: LinkPredictor, question: Question) -> PairScores:
 
 
 def _leave_out(scores: np.ndarray, heads: np.ndarray, tails: np.ndarray, question: Question) -> None:
-    """Set `scores`, (b, c), to -inf for known pairs and, if `loops` is false, for pairs of an entity with itself.
+    """Set the scores of pairs that must not be predicted to -inf, in place.
 
-    scores[i, j] belongs to the pair (heads[i], tails[j]).
+    These are known pairs and, if `question.loops` is false, pairs of an entity with itself.
+
+    Args:
+        scores: Score of each head with each tail, float32 (number of heads, number of tails).
+        heads, tails: int64, entity indices, ascending.
+        question: The known pairs, and whether pairs of an entity with itself are scored.
     """
     known = question.known  # sorted by head
     first, last = np.searchsorted(known[:, 0], [heads[0], heads[-1] + 1])
@@ -220,8 +229,8 @@ def _entities(model: LinkPredictor, end: str, label: str | None, key: int | str 
     Args:
         model: A trained model.
         end: "head" or "tail", for messages.
-        label, key: Label and key of the wanted entities; None: any. If both are None, the entities that share a label
-            with an entity in `seen` are wanted.
+        label, key: Label and key of the entities to score; None: any. If both are None, return the entities that have
+            the label of an entity in `seen`.
         seen: int64 (m,), entities that known triples have at that end.
     """
     labels = model.entity_labels

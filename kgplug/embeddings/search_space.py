@@ -16,9 +16,9 @@ from kgplug.training.config import Range, Space
 def search_space(name: str, config: EmbeddingConfig) -> Space:
     """Return the settings to search: name → range or choices.
 
-    Settings that only this model has are called "model_settings.…"; those of its loss, "loss_settings.…". Their ranges
-    and that of `embedding_dim` come from PyKEEN. The ranges of batch size, negatives and learning rate come from
-    `EmbeddingConfig`. Epochs are not searched, because early stopping chooses them.
+    Settings that only this model has are called "model_settings.…", and settings of its loss "loss_settings.…". Their
+    ranges and the range of `embedding_dim` come from PyKEEN. The ranges of batch size, negatives and learning rate come
+    from `EmbeddingConfig`. Epochs are not searched, because early stopping chooses them.
     """
     own, taken = _ranges(getattr(model_resolver.lookup(name), "hpo_default", None)), model_settings_of(name)
     space = dict(EmbeddingConfig.tuning)
@@ -32,9 +32,9 @@ def search_space(name: str, config: EmbeddingConfig) -> Space:
 
 
 def defaults(name: str, config: EmbeddingConfig) -> dict[str, Any]:
-    """Return setting (named as in `search_space`) → its value in `config`, or its default if it is not set there.
+    """Return the values from which a search starts: setting (named as in `search_space`) → value.
 
-    None stands for an unknown default.
+    A setting that is not in `config` has its default, or None if the default is unknown.
     """
     model, loss = module_class(name), type(build_loss(name, config))
     of_loss = {p.name: p.default for p in inspect.signature(loss.__init__).parameters.values()}

@@ -37,8 +37,8 @@ class Batch(NamedTuple):
         others: int64 (b, negatives), the entities that replace the tail in the first `n_tails` triples, and the head in
             all later triples.
         n_tails: Number of triples whose tail is replaced.
-        rows: int64 (m,), the entities that occur in the batch, ascending. Heads, tails and `others` are then
-            positions in `rows`. If `rows` is None, they are entity indices.
+        rows: int64 (m,), the entities that occur in the batch, ascending; or None. If given, heads, tails and `others`
+            are positions in `rows`; if None, they are entity indices.
     """
 
     triples: torch.Tensor
@@ -89,7 +89,7 @@ class BatchLoss:
     def _scores_by_row(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """Return true scores, (b, 1), and corrupted ones, (b, negatives), from at most three calls of the model.
 
-        So a relation's matrix is fetched twice per true triple instead of once per score.
+        A call fetches the matrix of a true triple's relation once, not once for each of its corruptions.
         """
         triples, others, n_tails, _ = batch
         corrupted = []
@@ -108,9 +108,9 @@ class TripleTask:
         config: The model's settings.
         positives: int64 (n, 3), the training triples. If the module has inverse relations, relation r of the graph is
             2r here, and its inverse is 2r + 1.
-        validation: Triples to rank or to tell apart after each epoch, in the knowledge graph's indices; None: no
-            validation.
-        frozen: Rows of the module's tables that training leaves unchanged; None: all rows are trained. If rows are
+        validation: Triples to rank after each epoch, or labelled triples whose AUC is measured; None for no validation.
+            Indices are those of the knowledge graph, without inverse relations.
+        frozen: Rows of the module's tables that training leaves unchanged, or None to train all rows. If rows are
             frozen, all weights outside of the entity and relation tables also stay unchanged.
 
     Raises:
@@ -258,7 +258,7 @@ class TripleTask:
 
 
 def _plain_tables(module: ERModel[Any, Any, Any]) -> list[Embedding]:
-    """Return the entity tables that are plain look-ups, so that a batch can fetch and update single rows."""
+    """Return the entity tables whose rows can be updated singly: those of exactly PyKEEN's class `Embedding`."""
     return [table for table in module.entity_representations if type(table) is Embedding]
 
 
@@ -270,7 +270,7 @@ def _acts_after_a_step(part: torch.nn.Module) -> bool:
 
 @contextmanager
 def _replaced(tables: list[Embedding], rows: list[torch.Tensor]) -> Generator[list[torch.nn.Parameter]]:
-    """In the `with` block, replace the weights of each table by its entry in `rows`, (m, d).
+    """Replace the weights of each table by its entry in `rows`, (m, d), for the duration of a `with` block.
 
     Yield the new weights, one parameter per table.
     """

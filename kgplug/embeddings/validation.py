@@ -19,7 +19,8 @@ class Validation(NamedTuple):
 
     Attributes:
         triples: int64 (n, 3), the validation triples.
-        known: int64 (m, 3), true triples that do not count as competitors.
+        known: int64 (m, 3), further true triples. Ranks are filtered: other entities that would also make a true triple
+            are left out.
     """
 
     triples: np.ndarray
@@ -27,11 +28,11 @@ class Validation(NamedTuple):
 
 
 class LabelledTriples(NamedTuple):
-    """Triples to tell apart after each epoch; the metric is their AUC.
+    """Validation triples that are labelled true or false. The validation metric is the AUC of their scores.
 
     Attributes:
         triples: int64 (n, 3), in the indices of the training graph.
-        labels: bool (n,), whether each triple is true; some are and some are not.
+        labels: bool (n,), whether each triple is true. Both values must occur.
     """
 
     triples: np.ndarray
@@ -39,7 +40,7 @@ class LabelledTriples(NamedTuple):
 
 
 def labelled_triples(valid: LabelledTriples, knowledge: KnowledgeGraph) -> LabelledTriples:
-    """Return the labelled triples as int64 (n, 3) and bool (n,).
+    """Check labelled triples, and return them with arrays of the types int64 and bool.
 
     Raises:
         UsageError: An array has another shape or type, an index is not in `knowledge`, or all labels are equal.

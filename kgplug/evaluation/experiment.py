@@ -59,30 +59,31 @@ def evaluate(
     """Measure one or several models on one test set.
 
     Recommenders are measured on feedback, by click-through and full ranking. Embeddings are measured on triples, by
-    link prediction (filtered, realistic ranks among all entities).
+    link prediction (filtered, realistic ranks among all entities; see `kgplug.evaluation.link_prediction`).
 
     AUC and ACC are measured on the test likes and an equal number of negatives: the same users, with items that they
     have no feedback on. The negatives are the same for every model. For ACC, a probability of at least 0.5 counts as a
     like. For scores that are not probabilities, the threshold is the best one on the validation set or, without a
-    validation set, the median score of training pairs. Lists leave out the items of `train` and `valid`. The reference
-    page "Metrics" defines each metric.
+    validation set, the median score of training pairs. A user's list leaves out the items that this user has in `train`
+    and `valid`. The reference page "Metrics" defines each metric.
 
-    Several recommenders are also compared, user by user: is a difference in AUC or in a metric of lists more than
-    chance? This is a paired bootstrap over the test users, with Holm's correction for all comparisons of the table
-    (`kgplug.evaluation.significance`). `attrs["differences"]` of the returned table has the results. It says whether
-    other users would show a difference between these trained models, not whether another seed would.
+    Several recommenders are also compared user by user, to find out whether a difference in AUC or in a list metric is
+    more than chance. The test is a paired bootstrap over the test users, with Holm's correction for all comparisons of
+    the table (`kgplug.evaluation.significance`). Its results are in `attrs["differences"]` of the returned table. They
+    say whether other users would show a difference between these trained models, not whether models trained with
+    another seed would.
 
     Args:
         models: One fitted model, several, or name → fitted model; all of one kind.
         train, test, valid: Sets of one split: `Interactions` for recommenders, `KnowledgeGraph` for embeddings. The
             models were fitted on `train`.
-        profiles: Profiles of new users, for a split by "new-users": rows of users of whom `train` has none. If given,
-            every user is scored as a new one, by the likes of the profile alone, and lists leave out the profile.
-            `profiles, test = kgplug.evaluation.new_users.profile_and_rest(test)` takes them from a test set. Omit
-            `valid` unless its users also have profiles.
+        profiles: Profiles of new users, for a split by "new-users": rows of users who have no row in `train`. If given,
+            every user is scored as a new user, from the likes in the profile alone, and lists leave out the items of
+            the profile. `profiles, test = kgplug.evaluation.new_users.profile_and_rest(test)` splits a test set into
+            profiles and rows to predict. Omit `valid` unless its users also have profiles.
         k: Lengths of the lists.
         seed: Seed of the negatives.
-        relevant: Test rows that count as relevant: "likes" or "all".
+        relevant: Which test rows are relevant in the list metrics: "likes" for those that are likes, or "all".
         beyond: Also measure novelty, diversity and popularity of the lists, and accuracy by groups
             (`kgplug.evaluation.beyond_accuracy`). These columns follow the others.
         cold: Number of training likes below which a user or item is cold.
@@ -201,8 +202,9 @@ def evaluate_recommenders(
     """Measure recommenders by click-through and full ranking; the arguments are those of `evaluate`.
 
     Returns:
-        (table, by_user): one row per model, as `evaluate` returns it; and name of each model → values of each test user
-        for AUC and the metrics of lists, indexed by the user's key. The mean of a column is the metric.
+        (table, by_user): `table` has one row per model, as `evaluate` returns it. `by_user` maps the name of each model
+        to a frame with one row per test user, indexed by the user's key. The frame has a column for AUC and for each
+        list metric. The mean of a column is the metric.
     """
     lengths = check_lengths(k)
     seed = whole_number(seed, "seed")
@@ -261,9 +263,11 @@ def _health(
 ) -> dict[str, list[str]]:
     """Return the signs of collapse by model name, and log them if `warn`. Healthy models are left out.
 
+    The signs are those in `findings`, and lists that are clearly worse than lists of the most popular items.
+
     Args:
-        models: Models by name, as they score.
-        findings: Signs in the trained models themselves, by name.
+        models: Models by name.
+        findings: Signs that are already known, by model name.
         train, test, valid, warn: As in `evaluate`.
     """
     found: dict[str, list[str]] = {}
@@ -293,8 +297,8 @@ def evaluate_ctr(
     """Train and test a model's click-through prediction, once per seed.
 
     A row is positive if its rating is at least `like_threshold`. Every row is positive if there are no ratings, or if
-    a rating only counts the source rows merged into the row. One negative is drawn per positive, for the same user,
-    among the items on which the user has no feedback at all.
+    ratings are only counts of merged source rows (`Interactions.ratings_are_counts`). One negative is drawn per
+    positive, for the same user, among the items on which the user has no feedback at all.
 
     - protocol="honest": the positives are split by row, then negatives are drawn for each set.
     - protocol="paper": as in the papers, negatives are drawn once for all positives, then positives and negatives are
@@ -310,13 +314,13 @@ def evaluate_ctr(
         knowledge: Triples, for a model that needs them.
         fractions: Shares of the training, validation and test set.
         like_threshold: The lowest rating of a positive row; None: every row is positive.
-        seeds: Seeds. Each gives one split, its negatives and one training.
-        progress: Whether to show a bar; None shows it on a terminal.
+        seeds: Each seed gives one split, one draw of negatives and one training.
+        progress: Whether to show a progress bar. None: only on a terminal.
         settings: Settings of the model.
 
     Returns:
         One row per seed: model, protocol, seed, AUC, ACC, "warm AUC" (on pairs whose item has a training positive),
-        "valid AUC" (on the validation set, for choosing settings; NaN without one), epochs, and training seconds.
+        "valid AUC" (on the validation set, to choose settings; NaN if it has no like), epochs, and training seconds.
 
     Raises:
         UsageError: a name, setting or argument is wrong.
@@ -354,7 +358,9 @@ def evaluate_ctr(
 
 
 def measure_clicks(model: Recommender, data: ClickThroughParts) -> dict[str, float]:
-    """Measure a fitted model on the test pairs, as `evaluate_ctr` does: AUC, ACC, warm AUC, valid AUC.
+    """Measure a fitted model as `evaluate_ctr` does.
+
+    Return AUC, ACC and "warm AUC" of the test pairs, and "valid AUC", the AUC of the validation pairs.
 
     Args:
         model: Model fitted on `data.train`.

@@ -19,7 +19,7 @@ _K = 10
 _USERS, _BLOCK = 2000, 100  # maximum number of users whose lists are compared, in total and at a time
 _LEAST_USERS = 30  # minimum number of users for a judgement
 _ERRORS = 3  # the mean difference of a collapsed model is more than this many standard errors below zero
-_CLEARLY = 0.5  # share of Popularity's NDCG; even on sparse data, healthy models with poor lists reach more than this
+_CLEARLY = 0.5  # share of Popularity's NDCG that healthy models with poor lists exceed, even on sparse data
 
 
 def worse_than_popularity(
@@ -30,11 +30,12 @@ def worse_than_popularity(
     valid: Interactions | None = None,
     within_s: float | None = None,
 ) -> str | None:
-    """Return a sentence if a model's lists are clearly worse than Popularity's, otherwise None.
+    """Return a sentence if a model's lists are clearly worse than lists of the most popular items, otherwise None.
 
-    The NDCG@10 of a sample of test users is compared user by user. A model is clearly worse if its mean is less than
-    half of Popularity's, and lower by more than three standard errors of the mean difference. With fewer than 30
-    users, or a model that gives all users the same list, the result is None.
+    The model is compared with the recommender `Popularity` by the NDCG@10 of a sample of test users, user by user. It
+    is clearly worse if its mean is less than half of Popularity's, and lower by more than three standard errors of the
+    mean difference. With fewer than 30 users, the result is None. It is also None for a model that gives all users the
+    same list.
 
     Args:
         model: Model fitted on `train`.
@@ -74,7 +75,7 @@ def _measured(
     Args:
         models: Two models, fitted on `train`.
         right: Relevant test rows.
-        train, valid: Sets whose items are left out of the lists.
+        train, valid: A user's list leaves out the items that this user has in these sets.
         users: Users to measure, int64 (n,), in the order of measurement.
         within_s: Seconds after which to stop; None: no limit.
     """
@@ -111,7 +112,10 @@ def no_better_than_guesses(mrr: float, n_ranks: int, n_entities: int) -> str | N
 def after_training(
     model: Recommender, train: Interactions, valid: Interactions | None, *, health: list[str], within_s: float
 ) -> list[str]:
-    """Return the signs that a newly trained model has collapsed, including those in its lists for validation users.
+    """Return the signs that a newly trained model has collapsed.
+
+    These are the signs in `health`, and lists for validation users that are clearly worse than lists of the most
+    popular items.
 
     Args:
         model: Model fitted on `train`.

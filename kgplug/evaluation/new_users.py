@@ -1,4 +1,6 @@
-"""Measure models on users that they have never seen: a user's profile is given, and the rest of its rows is predicted.
+"""Measure models on users that they have never seen.
+
+A model gets some rows of each such user, the profile, and predicts the user's other rows.
 
 This is the protocol of a split by users (`Interactions.split(…, by="new-users")`). The profile is 80 % of a user's
 rows, as in D. Liang et al., WWW 2018 ("strong generalization").
@@ -37,7 +39,7 @@ def is_in_profile(rows: Interactions, *, order: Order) -> np.ndarray:
 
 
 def with_profiles(train: Interactions, profiles: Interactions) -> Interactions:
-    """Return the rows of both sets of one split. Likes are rated 1, other rows 0."""
+    """Join a training set and the profiles of new users from the same split. Likes are rated 1, other rows 0."""
     both = (train, profiles)
     order = np.argsort(np.concatenate([rows.pairs for rows in both]), kind="stable")
     return replace(
@@ -55,7 +57,8 @@ def with_profiles(train: Interactions, profiles: Interactions) -> Interactions:
 def by_profile(model: Recommender, known: Interactions) -> Recommender:
     """Return a model that scores every user as a new one, by the user's likes among the rows `known`.
 
-    It has what the measures of this package use: `score`, `recommend`, `personal` and `scores_are_probabilities`.
+    The returned model has only the members that are needed to measure it: `score`, `recommend`, `personal` and
+    `scores_are_probabilities`.
     """
     return cast("Recommender", ByProfile(model, known))
 
@@ -63,11 +66,11 @@ def by_profile(model: Recommender, known: Interactions) -> Recommender:
 def as_new_users(
     model: Recommender, train: Interactions, held_out: Interactions, *, order: Order
 ) -> tuple[Recommender, Interactions, Interactions]:
-    """Return what to measure in place of a model, its training set and a held-out set of a split by users.
+    """Convert a model and two sets of a split by users, so that users of the held-out set are measured as new users.
 
     Returns:
-        (model, known, rest): the model that scores by profiles, the training rows with the profiles, and the rows to
-        predict.
+        (model, known, rest): a model that scores users by their profiles, the training set joined with the profiles,
+        and the rows to predict.
     """
     profile, rest = profile_and_rest(held_out, order=order)
     known = with_profiles(train, profile)
@@ -75,7 +78,12 @@ def as_new_users(
 
 
 def refuse_seen_users(learnt: Interactions | Recommender, *parts: Interactions) -> None:
-    """Raise UsageError if a user of some rows is in a training set, or among the rows that a model was fitted on."""
+    """Raise UsageError if a user of `parts` has training rows.
+
+    Args:
+        learnt: The training set, or a model that was fitted on it.
+        parts: Sets whose users must be new.
+    """
     users = distinct(np.concatenate([part.users for part in parts]))
     if isinstance(learnt, Interactions):
         n_rows, where = np.bincount(learnt.users, minlength=learnt.n_users), "in the training set"

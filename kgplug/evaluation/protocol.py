@@ -49,7 +49,7 @@ def divide(
         interactions: All rows. An item that a user rated low is never drawn as the user's negative.
         fractions: Shares of the training, validation and test set.
         like_threshold: The lowest rating of a positive row. Every row is positive if `like_threshold` is None, if there
-            are no ratings, or if a rating only counts the source rows merged into the row.
+            are no ratings, or if ratings are only counts of merged source rows (`Interactions.ratings_are_counts`).
         protocol: "honest" splits the positives, then draws negatives for each set; "paper" draws negatives for all
             positives, then splits both kinds by row.
         seed: Seed of the split and of the negatives.
@@ -94,7 +94,10 @@ def _honest(
 def _with_low_rated(
     train: Interactions, everything: Interactions, fractions: Sequence[float], seed: int
 ) -> Interactions:
-    """Return the training set plus a share `fractions[0]` of the non-positive rows. These are never test pairs."""
+    """Return the training set plus a share `fractions[0]` of all rows that are not likes.
+
+    The added rows are never test pairs, because test pairs are likes, and items on which the user has no feedback.
+    """
     low = everything.take(~everything.is_like).split(fractions, seed=seed, by="row")[0]
     return everything.take(np.isin(everything.pairs, np.concatenate([train.pairs, low.pairs]))) if len(low) else train
 

@@ -1,12 +1,12 @@
 """Whether the difference between two models on one test set is more than chance: a paired bootstrap over users.
 
-Users are the units: a user's rows belong together, and a result has to hold for another sample of users. Each metric is
-given as one value per user; the mean of these values is the metric. So list metrics need no preparation, and AUC has
-the values of `kgplug.data.ranking.auc.auc_by_group`.
+Users are resampled, not rows, because the rows of one user depend on each other, and a result has to hold for another
+sample of users. Each metric is given as one value per user; the mean of these values is the metric. For AUC,
+`kgplug.data.ranking.auc.auc_by_group` computes one value per user.
 
-Interval and p-value come from the same resamples, studentised and symmetric: with six users or more, the interval
-excludes 0 if and only if p < 0.05 (P. Hall, J. R. Stat. Soc. B 50(1), 1988). Holm's correction counts all comparisons
-of one table (S. Holm, Scand. J. Stat. 6(2), 1979).
+The confidence interval and the p-value come from the same resamples, by the symmetric studentised bootstrap. With six
+users or more, the interval excludes 0 if and only if p < 0.05 (P. Hall, J. R. Stat. Soc. B 50(1), 1988). Holm's
+correction counts all comparisons of one table (S. Holm, Scand. J. Stat. 6(2), 1979).
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from kgplug.plain_text import counted
 
 ALPHA = 0.05  # a difference with a lower corrected p-value counts as more than chance
 _RESAMPLES = 10_000
-_RESAMPLES_PER_TEST = 50  # if p is low: the lowest possible p is then at most 0.02 after Holm's correction
-_FEW = 10  # a p-value is low if fewer of the first resamples reach the observed difference
+_RESAMPLES_PER_TEST = 50  # used if p is low; after Holm's correction, p can then be as low as 0.02
+_FEW = 10  # a p-value is low if fewer than this many of the first resamples reach the observed difference
 _MAX_UNITS = 1_000  # more users are put into this many random groups, which are then resampled
-_BLOCK_CELLS = 4_000_000  # resample × unit counts in memory at a time
-_ROUNDING = 1e-12  # of values scaled to variance 1, variances and means up to this count as 0
+_BLOCK_CELLS = 4_000_000  # numbers in memory at a time: how often each resample contains each user or group
+_ROUNDING = 1e-12  # variances and means up to this count as 0, for values scaled to variance 1
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,8 @@ def compare_by_user(
     comparisons of all pairs of models, not only those with the best.
 
     Args:
-        values: Name of each model → its values: one row per user, the same in all, and one column per metric.
+        values: Name of each model → a frame with one row per user, the same users for all models, and one column per
+            metric.
         by: Column whose mean chooses the best model; if several are equal, the first.
         baseline: Name of the model with which the others are compared. None: the best one.
         seed: Seed of the bootstrap.
@@ -109,11 +110,11 @@ def compare_by_user(
 
 
 def legend(found: Sequence[Difference], by: str) -> list[str]:
-    """Return the sentences to print below a table that shows `marks`; [] without differences.
+    """Return the sentences to print below a table of models: what its stars mean, and which differences may be chance.
 
     Args:
-        found: Differences of the table's models from their baselines.
-        by: Column for which the models are named whose differences may be chance.
+        found: Differences of the table's models from their baselines. If there are none, the result is [].
+        by: Column of one metric. A sentence names the models whose difference in this metric may be chance.
     """
     if not found:
         return []
@@ -133,7 +134,7 @@ def legend(found: Sequence[Difference], by: str) -> list[str]:
 
 
 def marks(found: Iterable[Difference]) -> set[tuple[str, str]]:
-    """Return (model, column) of each difference that is more than chance."""
+    """Return (model, column) of each difference that is more than chance, to put a star there in a table."""
     return {(each.model, each.metric) for each in found if each.more_than_chance}
 
 
@@ -147,10 +148,10 @@ def differences(
     """Compare pairs of models that were measured on the same users.
 
     Args:
-        values: Name of each model → its values, float64, index of users, one column per metric. Users whose value of a
-            metric is missing in a model are left out.
+        values: Name of each model → a float64 frame with one row per user (the index) and one column per metric. For
+            each metric, users whose value is missing in any model are left out.
         pairs: Pairs (model, baseline).
-        n_pairs: Number of pairs that Holm's correction counts, at least those in `pairs`. None: those in `pairs`.
+        n_pairs: Number of pairs of models that Holm's correction counts, at least len(pairs). None: len(pairs).
         seed: Seed of the bootstrap.
 
     Returns:
@@ -196,7 +197,7 @@ def differences(
 
 
 def _equal_columns(table: np.ndarray) -> Iterable[list[int]]:
-    """Return groups of the columns that are equal: bool (n, m) → lists of column positions."""
+    """Group equal columns of a table, bool (n, m): return the positions of the columns in each group."""
     groups: dict[bytes, list[int]] = {}
     for column in range(table.shape[1]):
         groups.setdefault(table[:, column].tobytes(), []).append(column)
@@ -206,21 +207,21 @@ def _equal_columns(table: np.ndarray) -> Iterable[list[int]]:
 def paired_bootstrap(
     apart: np.ndarray, *, n_tests: int = 1, resamples: int = _RESAMPLES, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return mean, 95 % confidence interval and p-value of the users' differences, for c comparisons at once.
+    """Return the mean difference between two models over n users, its 95 % confidence interval and its p-value.
 
-    The statistic is t = mean / standard error. In a resample of the users, t* is the same statistic for the difference
-    between the resample's mean and the sample's. Then p is the share of resamples with |t*| ≥ |t|, and the interval is
-    mean ± q · standard error with the 95 % quantile q of |t*|. No p-value is below 2^(1 - n), the lowest that a sign
-    test of n differences can have. A resample whose users all have the same difference has an infinite t*, unless this
-    difference is the mean.
+    This is done for c comparisons at once. The statistic is t = mean / standard error. In a resample of the users, t*
+    is the same statistic for the resample's mean minus the sample's mean. Then p is the share of resamples with
+    |t*| ≥ |t|, and the interval is mean ± q · standard error with the 95 % quantile q of |t*|. No p-value is below
+    2^(1 - n), the lowest that a sign test of n differences can have. A resample whose users all have the same
+    difference has an infinite t*, unless this difference equals the sample's mean.
 
     If fewer than 10 resamples reach |t| and the table has many tests, p is computed from more resamples: 50 per test.
 
     More than 1,000 users are put into 1,000 random groups of equal size, give or take one, and groups are resampled.
 
     Args:
-        apart: Each user's metric with one model minus that with the other, float64 (n, c).
-        n_tests: Number of tests in the table. The more tests, the lower the p-values that are significant.
+        apart: float64 (n, c): for each user and comparison, the metric of one model minus that of the other.
+        n_tests: Number of tests in the table, which determines how many more resamples are drawn.
         resamples: Number of resamples.
         seed: Seed of the groups and resamples.
 
@@ -232,9 +233,16 @@ def paired_bootstrap(
 
 
 def _grouped(apart: np.ndarray, seed: int) -> np.ndarray:
-    """Return the differences of the units that are resampled, float64 (units, c), with the mean of `apart`.
+    """Put more than 1,000 users into 1,000 random groups, and return the difference of each group.
 
-    With the same seed, the same number of users is always put into the same groups.
+    The mean over the groups equals the mean over the users. The groups depend only on the seed and the number of users.
+
+    Args:
+        apart: float64 (n, c): differences between two models for n users and c comparisons.
+        seed: Seed of the groups.
+
+    Returns:
+        float64 (m, c): one row per group, or `apart` if there are at most 1,000 users.
     """
     n = len(apart)
     if n <= _MAX_UNITS:
@@ -249,10 +257,11 @@ def _grouped(apart: np.ndarray, seed: int) -> np.ndarray:
 def _bootstrap(
     units: np.ndarray, n: int, *, n_tests: int, resamples: int = _RESAMPLES, seed: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return what `paired_bootstrap` returns, from the differences of units.
+    """Compute the result of `paired_bootstrap` from differences of users or of groups of users.
 
     Args:
-        units: What `_grouped` returned for n users, float64 (units, c).
+        units: float64 (m, c), from `_grouped`: differences between two models for m users or groups of users, which
+            are resampled, and c comparisons.
         n: Number of users.
         n_tests, resamples, seed: As in `paired_bootstrap`.
     """
@@ -284,10 +293,11 @@ def _bootstrap(
 
 
 def _studentised(scaled: np.ndarray, resamples: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Yield |t*| of the resamples in blocks, float64 (b, c).
+    """Yield |t*| (see `paired_bootstrap`) for b resamples at a time, float64 (b, c).
 
     Args:
-        scaled: Differences with mean 0 and variance 1, float64 (n, c).
+        scaled: float64 (n, c): differences of the n users or groups to resample, for c comparisons. Each column is
+            scaled to mean 0 and variance 1.
         resamples: Number of resamples in all blocks together.
         rng: Generator of the resamples.
     """
@@ -315,8 +325,8 @@ def holm(p_values: np.ndarray, *, n_tests: int | None = None) -> np.ndarray:
 
     Args:
         p_values: p-values of the tests.
-        n_tests: Number of tests in the family, at least m. Results are never below those of all tests together, so
-            some tests of a family can be corrected without the others. None: m.
+        n_tests: Number of tests in the family, at least m. If only some tests of a family are given, their
+            results are never below those that a correction of all tests together would give. None: m.
     """
     p_values = np.asarray(p_values, dtype=np.float64)
     n = len(p_values) if n_tests is None else n_tests

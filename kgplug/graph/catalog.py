@@ -1,7 +1,7 @@
 """The catalogue in the graph: the models, their runs, and which run of each model serves.
 
-    (:KgplugModel {name, serves, edition, previous, predicted})
-    (:KgplugRun {id, model, number, edition, status, created, published, params, metrics, artefact, schema, graph})
+    (:KgplugModel {name, serves, edition, previous, predicted, …})
+    (:KgplugRun {id, model, number, edition, status, labels, properties, indexes, …})
     (:KgplugRun)-[:HAS_RELATION]->(:KgplugRelation {name, translation: [0.1, …], …})
 
 A run "serves" if queries read its vectors and lists. At most one run of a model serves. On the model's node, `serves`
@@ -15,16 +15,20 @@ same edition. A query first reads one of these two numbers, then the data with t
     MATCH (:User {id: 42})-[r:RECOMMENDS {model: 'MKR', edition: edition}]->(item) RETURN item, r.rank
 
 Neo4j reads committed data relationship by relationship, so a query during a commit may see only a part of the commit.
-Therefore no list is ever changed while it serves, and a query that first reads the number sees either the old run or
-the new one.
+Therefore no list is ever changed while it serves. A query that first reads one of the two numbers sees either all of
+the old run's data or all of the new run's.
 
-`previous` is the number of the run that served before, and `predicted` lists the runs that have PREDICTED edges.
-For people who browse the graph, (model)-[:SERVES]->(run)-[:PREVIOUS]->(run) shows the serving and the previous run.
+On the model's node, `previous` is the number of the run that served before the serving one, and `predicted` lists the
+ids of the runs whose predicted links are in the graph, as PREDICTED edges. For people who browse the graph,
+(model)-[:SERVES]->(run)-[:PREVIOUS]->(run) shows the serving and the previous run.
 
-The node of a run stores, in parallel lists with one entry per label, the name of the property with the run's vectors
-and the name of the vector index on it. These names are stored before the property and the index are created. So if a
-publishing process dies, everything that it wrote can be found. A run is "building" while it is written, then "serving",
-then "previous" (it can serve again at once), and finally "dropping" while it is deleted.
+The node of a run has parallel lists, with one entry per label whose nodes have vectors. `labels` has the label,
+`properties` the name of the node property that holds the vectors, and `indexes` the name of the vector index on this
+property. These names are stored before the property and the index are created. So if a publishing process dies,
+everything that it wrote can be found.
+
+The status of a run is "building" while it is written, then "serving", then "previous" (it can serve again at once), and
+finally "dropping" while it is deleted.
 """
 
 from __future__ import annotations
@@ -41,7 +45,7 @@ from kgplug.graph.queries import quote
 from kgplug.strict_json import dumps
 
 # What kgplug itself writes into a graph. A relationship of these types is kgplug's if its model and run are in this
-# catalogue (`kgplug.graph.ownership`); otherwise another program wrote it. No training reads what kgplug wrote.
+# catalogue (`kgplug.graph.ownership`); otherwise another program wrote it. Training never reads what kgplug wrote.
 RECOMMENDS, SIMILAR_TO, PREDICTED = OWN_RELATIONSHIPS = ("RECOMMENDS", "SIMILAR_TO", "PREDICTED")
 OWN_LABELS = ("KgplugModel", "KgplugRun", "KgplugRelation")
 
@@ -54,7 +58,7 @@ _CONSTRAINTS = (
 )
 _CONSTRAINT_NAMES = ("kgplug_model_name", "kgplug_run_id", "kgplug_run_number")
 _LABEL_IN_NAME = 40  # maximum number of characters of a label in an index's name
-_OWN_FIELDS = ("metrics", "artefact", "schema", "graph")  # details that are stored as properties of their own
+_OWN_FIELDS = ("metrics", "artefact", "schema", "graph")  # details that each have a property; the rest is in `params`
 
 _FIELDS = """run {.id, .model, .number, .edition, .staged, .status, .labels, .properties, .indexes, .dimensions,
     .params, .metrics, .artefact, .schema, .graph, .rates, .vectors_digest, .lists_digest,
@@ -118,18 +122,20 @@ class RunRecord:
     Attributes:
         id, model: id of the run, and the name under which it is published.
         number: number of the run, unique among its model's runs; None until the run is in the graph.
-        edition: edition of the lists it serves: the number that their edges carry; None until the run has served for
-            the first time.
-        staged: edition of lists that are being written and do not serve yet; None if there are none.
+        edition: number that the edges of the run's lists have as a property; None until the run first serves.
+        staged: edition number of lists that are being written and do not serve yet; None if there are none.
         status: "building", "serving", "previous" or "dropping".
-        labels, properties, indexes, dimensions: lists with one entry per label whose nodes have vectors: the label, the
-            property with the vectors, the name of the vector index ("" if there is none), and the length of a vector.
-        details: facts about the training and about how the lists were made.
-        rates: vectors and edges that its publish wrote per second: {"vectors": …, "edges": …}.
-        created, published: ISO times of the first write, and of the last time it began to serve (None before that).
-        vectors_digest: sha256 of the vectors that the publish writes; None until those of an earlier publish are
-            replaced.
-        lists_digest: sha256 of the lists in `edition`.
+        labels, properties, indexes, dimensions: parallel lists with one entry per label whose nodes have vectors: the
+            label, the node property with the vectors, the name of the vector index ("" if there is none), and the
+            length of a vector.
+        details: facts about the training (such as settings, metrics and schema) and the options of the publish.
+        rates: number of vectors and of edges that were written per second: {"vectors": …, "edges": …}.
+        created: ISO time at which the record was first written.
+        published: ISO time at which the run last began to serve; None before that.
+        vectors_digest: sha256 of the run's vectors. If the run is published again with different vectors, None until
+            all old vectors are overwritten.
+        lists_digest: sha256 of the lists whose edges have the number `edition`. It is stored in the graph when these
+            lists begin to serve.
     """
 
     id: str
@@ -151,7 +157,10 @@ class RunRecord:
 
 
 def serving(connection: Connection, model: str) -> dict[str, Any] | None:
-    """Return the run that serves under a model's name, as a dict of most fields of `RunRecord`; None if none serves."""
+    """Return the run that serves under a model's name; None if none serves.
+
+    The result is a dict of the fields of `RunRecord`, without `staged`, `rates` and the digests.
+    """
     found = serving_run(connection, model)
     return None if found is None else _public(found)
 
@@ -167,7 +176,7 @@ def previous_run(connection: Connection, model: str) -> RunRecord | None:
 
 
 def published_models(connection: Connection) -> list[dict[str, Any]]:
-    """Return the serving run of every model, most recently published first, as dicts of most fields of `RunRecord`."""
+    """Return the serving run of every model, each as a dict like that of `serving`, most recently published first."""
     return [_public(_record(row["run"])) for row in connection.rows(_ALL_SERVING)]
 
 
@@ -186,7 +195,11 @@ def known_models(connection: Connection) -> list[str]:
 
 
 def planned_record(publication: Publication, *, vectors_digest: str, lists_digest: str) -> RunRecord:
-    """Return the record that a publication's run will have; it names the vectors' property and the vector indexes."""
+    """Return the record to store for a run that is about to be published.
+
+    This function chooses the names of the run's vector property and vector indexes. The digests are those of
+    `RunRecord`.
+    """
     name = property_name(publication.model, publication.run)
     indexes: list[str] = []
     for number, nodes in enumerate(publication.vectors):
@@ -206,7 +219,7 @@ def planned_record(publication: Publication, *, vectors_digest: str, lists_diges
 
 
 def property_name(model: str, run: str) -> str:
-    """Return the name of the node property for a run's vectors, made of the model's name and the run's id."""
+    """Return the name of the node property that holds a run's vectors. It is built from model name and run id."""
     model, run = _slug(model).lower(), _slug(run)
     return f"kgplug_{run}" if run.lower().startswith(model) else f"kgplug_{model}_{run}"
 
@@ -242,7 +255,7 @@ def unfinished_run(connection: Connection, model: str) -> RunRecord | None:
 
 
 def ensure_constraints(connection: Connection) -> None:
-    """Create the missing constraints on model names, run ids and run numbers."""
+    """Create those uniqueness constraints on model names, run ids and run numbers that do not exist yet."""
     for constraint in _CONSTRAINTS:
         connection.autocommit(constraint)
 
@@ -269,14 +282,15 @@ def begin(connection: Connection, record: RunRecord, token: str, *, stage: bool)
     Args:
         connection: connection to the database.
         record: record of the run.
-        token: token of the lease on its model.
-        stage: True: the run keeps its staged edition (`RunRecord.staged`), or gets a new one. False: it is cleared.
+        token: secret of this process's lease, its lock on the run's model (`kgplug.graph.publishing.lease`).
+        stage: True if new lists will be written: their edition number, `RunRecord.staged`, is kept, or assigned if the
+            run has none. False: it is cleared.
 
     Returns:
-        The record with its number and the staged edition.
+        The record with `number` and `staged` as stored.
 
     Raises:
-        GraphError: the lease is lost.
+        GraphError: this process no longer holds the lease.
     """
     rows = connection.write_rows(_BEGIN, **_parameters(record), token=token, stage=stage)
     if not rows:
@@ -291,12 +305,13 @@ def note_vectors(connection: Connection, record: RunRecord) -> None:
 
 
 def switch(connection: Connection, record: RunRecord, token: str, *, lease_ms: int) -> None:
-    """Make a run and its edition serve under its model's name; the run that served before becomes the previous one.
+    """Make a run and its lists serve under its model's name; the run that served before becomes the previous one.
 
-    The edition is that of the record. The lease with this token is renewed for `lease_ms` milliseconds.
+    The lists are those whose edges have the number `record.edition`. `token` is the secret of this process's lease, its
+    lock on the model. The lease is renewed for `lease_ms` milliseconds.
 
     Raises:
-        GraphError: the lease is lost.
+        GraphError: this process no longer holds the lease.
     """
     rows = connection.write_rows(
         _SWITCH,
@@ -313,7 +328,7 @@ def switch(connection: Connection, record: RunRecord, token: str, *, lease_ms: i
 
 
 def withdraw(connection: Connection, model: str, token: str) -> None:
-    """Stop serving a model; do nothing if `token` no longer holds the lease on it."""
+    """Stop serving a model. Do nothing if this process's lease (its lock on the model), given by `token`, was lost."""
     connection.write(_WITHDRAW, model=model, token=token)
 
 
@@ -326,12 +341,12 @@ def lease_lost(model: str) -> GraphError:
 
 
 def unstage(connection: Connection, model: str) -> None:
-    """Clear `RunRecord.staged` of all runs of a model: lists that a publish left unfinished are abandoned."""
+    """Abandon lists that an interrupted publish left unfinished: clear `RunRecord.staged` of all runs of a model."""
     connection.write("MATCH (run:KgplugRun {model: $model}) SET run.staged = null", model=model)
 
 
 def mark(connection: Connection, run: str, status: str) -> None:
-    """Set a run's status."""
+    """Set the status of the run with the id `run` (see `RunRecord.status`)."""
     connection.write("MATCH (run:KgplugRun {id: $id}) SET run.status = $status", id=run, status=status)
 
 

@@ -54,7 +54,7 @@ class CheckReport:
 
     Attributes:
         uri: URI of the server.
-        findings: results, in the order of the checks.
+        findings: one entry per line of the report, in the order of the checks.
     """
 
     uri: str
@@ -136,7 +136,7 @@ def _privileges(connection: Connection) -> Iterator[Finding]:
 
 @dataclass
 class _Read:
-    """Users and items that earlier checks have read, for the check of the feedback; None if they could not be read."""
+    """Users and items read by earlier checks and reused by the feedback check; None if they could not be read."""
 
     bulk: BulkReader
     users: KeyedNodes | None = None
@@ -164,7 +164,10 @@ def _items(connection: Connection, schema: GraphSchema, contents: Contents, seen
 
 
 def _keyed(contents: Contents, label: str, key: str, what: str) -> Finding:
-    """Return the finding for a label whose keys are valid; it is a warning if no constraint keeps the keys unique."""
+    """Return the finding for a label whose keys are valid; it is a warning if no constraint keeps the keys unique.
+
+    `what` is the entry for `Finding.check`: "users" or "items".
+    """
     constrained = key in contents.unique.get(label, [])
     note = "" if constrained else "; no constraint keeps it unique, and lookups without an index are slow"
     return Finding(what, "ok" if constrained else "warning", f"{contents.labels[label]:,} :{label} by {key}{note}")
@@ -205,7 +208,10 @@ def _feedback(connection: Connection, schema: GraphSchema, contents: Contents, s
 
 
 def _rows(schema: GraphSchema, n: int, rows: Interactions, report: ReadReport) -> Iterator[Finding]:
-    """Report the number of user-item pairs that `n` feedback relationships join, and how many of these are likes."""
+    """Report how many user-item pairs the `n` feedback relationships connect, and how many of these pairs are likes.
+
+    `rows` has one row per pair. `report` says how many relationships were merged into one row, or left out.
+    """
     part, likes = schema.feedback, int(np.count_nonzero(rows.is_like))
     name = part.rating or ("their count" if rows.ratings_are_counts else "")
     scale = f", {likes:,} of them {'a like' if likes == 1 else 'likes'}" + (
@@ -252,7 +258,11 @@ def _entity_keys(
     touched: dict[tuple[str, ...], int],
     bulk: BulkReader,
 ) -> Iterator[Finding]:
-    """Check the keys of the nodes in triples, label by label; `touched` is the result of `touched_nodes`."""
+    """Check the keys of the nodes in triples, label by label.
+
+    `touched`, from `touched_nodes`, maps each sorted tuple of labels to the number of nodes in triples that have
+    exactly these labels.
+    """
     keys = {label: key for label, key in label_keys(schema, contents.unique).items() if label in contents.labels}
     entities, without = Counter[str](), Counter[str]()
     for labels, n in touched.items():

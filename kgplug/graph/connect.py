@@ -1,4 +1,4 @@
-"""Connect to the server that the settings name: NEO4J_URI, or the managed local Neo4j."""
+"""Connect to the server in the settings: the one in NEO4J_URI, or the local Neo4j that kgplug manages."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from kgplug.settings import Settings
 def connect_settings(
     settings: Settings | None = None, *, start_local: bool = True, progress: bool | None = None
 ) -> Connection:
-    """Connect to the server in NEO4J_URI, or to the managed local Neo4j if that is not set.
+    """Connect to the server in NEO4J_URI or, if this is not set, to the local Neo4j that kgplug manages.
 
     Args:
         settings: server and login. Default: read from the environment.
         start_local: start the local server if it is not running, instead of raising an error.
-        progress: show a bar while the local server is downloaded. None: only on a terminal.
+        progress: Whether to show a progress bar while the local server is downloaded. None: only on a terminal.
 
     Raises:
         GraphError: the server cannot be used (LocalServerError for the local server).

@@ -23,11 +23,11 @@ class Contents:
     Attributes:
         database: name of the database.
         labels: label → number of nodes, largest number first, without the labels of kgplug's catalogue.
-        types: relationship type → number of relationships, largest number first, with those of kgplug's catalogue.
-        unique: label → properties that each have a uniqueness constraint, sorted; without kgplug's catalogue.
+        types: relationship type → number of relationships, largest number first, including those of kgplug's catalogue.
+        unique: label → sorted properties that each have a uniqueness constraint, without labels of kgplug's catalogue.
         own: label → number of nodes, for the labels of kgplug's catalogue.
         ends: (type, label) → (number of relationships of the type that start at nodes of the label, number that end
-            there), with those of kgplug's catalogue; None if this account may not read these numbers.
+            there), including those of kgplug's catalogue; None if this account may not read these numbers.
     """
 
     database: str
@@ -40,7 +40,7 @@ class Contents:
     def at(self, name: str, label: str) -> tuple[int, int]:
         """Return how many relationships of a type start at nodes of a label, and how many end there.
 
-        Without `ends`, both numbers are upper bounds.
+        If `ends` is None, both numbers are only upper bounds: the number of all relationships of the type.
         """
         n = self.types.get(name, 0)
         if self.ends is None:
@@ -65,7 +65,8 @@ def label_keys(schema: GraphSchema, unique: dict[str, list[str]]) -> dict[str, s
     """Return label → key property for every label that has one, in order of precedence.
 
     A node with several labels is identified by the first one in this order: the item label, the user label, the labels
-    of [knowledge.keys], the labels in `unique` (see `Contents`). Each of the last two groups is in alphabetical order.
+    under [knowledge.keys] in kgplug.toml, the labels in `unique` (see `Contents`). Within each of the last two groups,
+    the order is alphabetical.
     """
     keys = {schema.item.label: schema.item.key}
     keys.setdefault(schema.user.label, schema.user.key)
@@ -76,7 +77,7 @@ def label_keys(schema: GraphSchema, unique: dict[str, list[str]]) -> dict[str, s
 
 
 def require_label(contents: Contents, label: str, *, setting: str) -> None:
-    """Raise DataError if no node has a label; `setting` is the label's place in the schema, e.g. "[item] label"."""
+    """Raise DataError if no node has a label; `setting` is the schema entry that names it, e.g. "[item] label"."""
     if contents.labels.get(label, 0) == 0:
         found = listed(contents.labels) or "none"
         raise DataError(
@@ -96,17 +97,25 @@ def require_type(contents: Contents, name: str, *, setting: str) -> None:
 
 
 def sample_properties(connection: Connection, pattern: str, *, rows: int = _SAMPLE_ROWS) -> dict[str, list[Any]]:
-    """Return property → its values on the node or relationship `n`, in the first `rows` matches of a pattern."""
-    found = connection.rows(f"MATCH {pattern} WITH n LIMIT $rows RETURN properties(n) AS properties", rows=rows)
+    """Return property → list of its values in the first `rows` matches of a pattern.
+
+    In the pattern, the node or relationship whose properties are read has the variable `n`, as in "(n:Movie)".
+    Properties whose names begin with "kgplug_" are left out, because published vectors take long to read.
+    """
+    found = connection.rows(
+        f"MATCH {pattern} WITH n LIMIT $rows "
+        "RETURN [name IN keys(n) WHERE NOT name STARTS WITH 'kgplug_' | [name, n[name]]] AS properties",
+        rows=rows,
+    )
     values: dict[str, list[Any]] = {}
     for row in readable(found):
-        for name, value in row["properties"].items():
+        for name, value in row["properties"]:
             values.setdefault(name, []).append(value)
     return values
 
 
 def listed(names: Iterable[str], *, most: int = 12) -> str:
-    """Return names as text for a message; after `most` names, only the number of the others follows."""
+    """Return names as text for a message: the first `most` names, then how many more there are."""
     names = list(names)
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
@@ -116,7 +125,7 @@ def _most_first(counts: dict[str, int]) -> dict[str, int]:
 
 
 def unique_properties(connection: Connection) -> dict[str, list[str]]:
-    """Return label → properties that each have a uniqueness constraint, sorted; without kgplug's own labels."""
+    """Return label → sorted properties that each have a uniqueness constraint, without kgplug's own labels."""
     rows: Sequence[dict[str, Any]] = connection.rows(
         "SHOW CONSTRAINTS YIELD type, entityType, labelsOrTypes, properties "
         "WHERE entityType = 'NODE' AND type IN ['UNIQUENESS', 'NODE_PROPERTY_UNIQUENESS', 'NODE_KEY'] "

@@ -1,7 +1,8 @@
 """Count the nodes of each label and the relationships of each type, with a fixed number of queries.
 
 For an administrator, one call reads Neo4j's whole count store. For other accounts, one query counts all labels and
-types, also from the count store. If there are too many of them for one query, all nodes and relationships are scanned.
+types, also from the count store. If there are too many labels and types for one query, all nodes and relationships are
+scanned.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from kgplug.graph.queries import quote
 
 _Name = TypeVar("_Name", bound=Hashable)
 
-MOST_NAMES = 30  # maximum number of labels and types in one query; the server takes about 20 ms to plan each name
+MOST_NAMES = 30  # maximum number of labels and types in one query; each adds about 20 ms to the server's planning
 _GRAPH_COUNTS = "CALL db.stats.retrieve('GRAPH COUNTS') YIELD data RETURN data"
 
 
@@ -62,11 +63,14 @@ def names_in_use(connection: Connection) -> tuple[list[str], list[str]]:
 
 
 def count_patterns(connection: Connection, patterns: Mapping[_Name, str]) -> dict[_Name, int]:
-    """Return name → number of matches of its pattern. `patterns` is name → Cypher pattern that binds `n`.
+    """Return name → number of matches of its pattern, with one query for all patterns.
 
-    All patterns are counted in one query. A pattern with at most one label and one type costs nothing, because the
-    count store holds its number. But the server plans every pattern, so the number of patterns must not grow
-    with the number of labels or types.
+    Planning the query takes longer with each pattern, so the caller must limit the number of patterns.
+
+    Args:
+        connection: connection to the database.
+        patterns: name → Cypher pattern, such as "()-[n:RATED]->()". The variable `n` is the node or relationship to
+            count.
     """
     names = list(patterns)
     if not names:
@@ -78,7 +82,7 @@ def count_patterns(connection: Connection, patterns: Mapping[_Name, str]) -> dic
 
 
 def _stored_counts(connection: Connection) -> Counts | None:
-    """Return the whole count store; None if the procedure is missing or this account may not call it."""
+    """Return all counts in Neo4j's count store; None if its procedure is missing or this account may not call it."""
     try:
         (row,) = connection.rows(_GRAPH_COUNTS)
     except GraphError as error:

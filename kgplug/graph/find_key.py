@@ -16,14 +16,14 @@ _SHOWN_KEYS = 3
 
 
 def find_key(connection: Connection, label: str, key: str, text: str, *, also: Iterable[object] = ()) -> FoundKey:
-    """Return the key that a text stands for, with its type in the graph.
+    """Return the stored key, an integer or a text, that an entered text refers to.
 
     Args:
         connection: connection to the database.
         label: node label.
         key: key property of that label.
-        text: the key as typed.
-        also: keys known elsewhere, such as in runs; used if no node has the key.
+        text: the key as the user entered it.
+        also: keys known from elsewhere, such as from a trained run. They are searched if no node has the key.
 
     Raises:
         UsageError: neither a node of the label nor `also` has this key; the message shows existing keys.

@@ -1,4 +1,4 @@
-"""The graph in Python: read, publish, ask."""
+"""The Python interface to a graph: read data, publish models, query recommendations."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ if TYPE_CHECKING:
 
 
 class Graph:
-    """A Neo4j database: read it for training, publish a run into it, and ask what it recommends.
+    """A Neo4j database: read it for training, publish a run into it, and query its recommendations.
 
-    Use as a context manager, or call `close()`.
+    Use it as a context manager, or call `close()`.
 
-    A schema says what the labels, types and properties mean. Give it once, with `use`; without `use`, the graph
+    A schema says what the labels, types and properties mean. Set it once with `use`; without `use`, the graph
     remembers the schema that it was read with. A model that was trained on a graph has its own schema, which is used
-    for that model. `schema=` of a method takes precedence over all of these for one call.
+    for that model. The argument `schema=` of a method takes precedence over all of these, for one call.
 
     Attributes:
         connection: connection to the database.
@@ -79,11 +79,11 @@ class Graph:
 
     @property
     def known_schema(self) -> GraphSchema | None:
-        """Like `schema`, but None instead of an error."""
+        """The schema that the property `schema` returns; None if that property would raise an error."""
         return self._read[0] if self._used is None and len(self._read) == 1 else self._used
 
     def _note_read(self, schema: GraphSchema) -> dict[str, Any]:
-        """Remember the schema of a read; return it as a dict, which models store."""
+        """Remember that the graph was read with this schema. Return the schema as a dict, which models store."""
         if schema not in self._read:
             self._read.append(schema)
         return schema.model_dump()
@@ -93,7 +93,7 @@ class Graph:
 
         Args:
             schema: schema for this call (see `Graph`).
-            progress: show bars; None shows them on a terminal.
+            progress: Whether to show progress bars. None: only on a terminal.
 
         Raises:
             DataError: a label, type or property of the schema is missing, or keys are missing or repeated.
@@ -122,7 +122,7 @@ class Graph:
         progress: bool | None = None,
         **options_by_name: Unpack[OptionsByName],
     ) -> PublishReport:
-        """Write a fitted model's vectors and lists into the graph and serve them under its name.
+        """Write a fitted model's vectors and lists into the graph and serve them under the model's name.
 
         `graph.publish(model, k=20, diversity=0.3)` and `graph.publish(model, PublishOptions(k=20, diversity=0.3))` do
         the same. `kgplug.graph.publishing.options.PublishOptions` explains each option.
@@ -131,16 +131,17 @@ class Graph:
             model: a fitted recommender or embedding, or the result of a PyKEEN pipeline.
             options: how to publish it; options given by name take precedence.
             schema: schema for this call (see `Graph`).
-            also_seen: feedback in addition to the training set. If `seen` is "all", each user's list leaves out the
-                items of the user's feedback in both. By default all feedback now in the graph.
+            also_seen: feedback in addition to the training set. If the option `seen` is "all", a user's list leaves out
+                all items on which the user has feedback in `also_seen` or in the training set. None: all feedback that
+                is now in the graph.
             details: JSON-able facts to store with the run in the catalogue.
-            progress: show bars; None shows them on a terminal.
+            progress: Whether to show progress bars. None: only on a terminal.
             options_by_name: fields of `PublishOptions`.
 
         Raises:
             DeadModelError: the model has collapsed, for example to identical vectors or scores. Nothing is written.
             UsageError: the options do not fit the graph, list options are given for a model without lists, or a run
-                of another schema is served under the name.
+                with another schema is served under the same name.
             GraphError: somebody else is publishing this model, or the server reports an error.
         """
         if options is None or options_by_name:
@@ -173,7 +174,9 @@ class Graph:
         return preview_of(plan)
 
     def rollback(self, model: str) -> RollbackReport:
-        """Undo a model's interrupted publish, or else switch back to its previous run. Takes effect at once.
+        """Undo a model's interrupted publish or, if none was interrupted, switch back to its previous run.
+
+        The change takes effect at once.
 
         Raises:
             UsageError: no such model is in the graph, or it has no previous run.
@@ -195,7 +198,9 @@ class Graph:
         return unpublish(self.connection, model)
 
     def erase_user(self, user: int | str) -> EraseReport:
-        """Remove the edges and vectors that kgplug wrote for a user. `kgplug.jobs.erase_user` also covers runs on disk.
+        """Remove the edges and vectors that kgplug wrote for a user from the graph.
+
+        `kgplug.jobs.erase_user` does the same, and also removes the user from the runs on disk.
 
         Raises:
             UsageError: no user has that key.
@@ -210,7 +215,9 @@ class Graph:
         return schema or schema_of(model) or self.schema
 
     def write_predictions(self, predictions: Predictions, *, schema: GraphSchema | None = None) -> PredictionCounts:
-        """Write predictions as PREDICTED edges, in place of the model's earlier ones for the same relation and labels.
+        """Write predicted triples as PREDICTED edges.
+
+        They replace the model's earlier PREDICTED edges of the same relation between nodes of the same two labels.
 
         Args:
             predictions: predictions of an embedding (`kgplug.embeddings.prediction.predict`).
@@ -234,7 +241,7 @@ class Graph:
 
         Args:
             name: name of the query.
-            parameters: the query's parameters, listed in its header. Without $like_threshold, the schema's is used.
+            parameters: the query's parameters, listed in its header. `like_threshold` defaults to the schema's.
 
         Raises:
             UsageError: a parameter is missing or $k is not a whole number; the query changes the graph; or it finds
@@ -289,8 +296,9 @@ class Graph:
 
         Returns:
             One row per path, highest weight first, with the columns `liked` (title of the liked item), `via` (type of
-            its relationship to the shared node), `shared_label` and `shared` (label and name of that node), `to` (type
-            of that node's relationship to the item), `weight` (1 / number of that node's relationships).
+            its relationship to the shared node), `shared_label` and `shared` (label and name of the shared node), `to`
+            (type of the shared node's relationship to the item), `weight` (1 / number of the shared node's
+            relationships).
 
         Raises:
             UsageError: the user or item is unknown.
@@ -298,11 +306,15 @@ class Graph:
         return answers.run_query(self.connection, self.schema, "explain", {"user": user, "item": item, "k": k})
 
     def _schema_to_ask(self, model: str | None) -> GraphSchema | None:
-        """Return the graph's schema. None if it is unknown but a model is named, because the model may have its own."""
+        """Return the graph's schema.
+
+        If the graph has no known schema: return None if a model is named, because the model may have a schema of its
+        own; raise UsageError if `model` is None.
+        """
         return self.schema if model is None else self.known_schema
 
     def use(self, schema: GraphSchema) -> Self:
-        """Set the schema of this graph, and return the graph; see `Graph`."""
+        """Set the schema of this graph (see `Graph`), and return the graph."""
         self._used = schema
         return self
 
@@ -332,12 +344,13 @@ def connect(
     the local Neo4j that kgplug installs is used, and started if it is not running.
 
     Args:
-        uri: bolt://host:port or neo4j://host:port. For TLS, bolt+s:// or neo4j+s:// verifies the server's certificate,
-            and +ssc accepts any certificate.
+        uri: bolt://host:port or neo4j://host:port. For TLS, use bolt+s:// or neo4j+s://, which verify the server's
+            certificate, or bolt+ssc:// or neo4j+ssc://, which accept any certificate.
         username, password: an account on that server.
         database: name of the database; by default the account's home database.
-        ca_file: PEM file with certificate authorities to trust with +s, if your own authority signed the certificate.
-        progress: show a bar while the local server is downloaded; None shows it on a terminal.
+        ca_file: PEM file with the certificate authorities to trust for bolt+s:// and neo4j+s://, if your own authority
+            signed the server's certificate.
+        progress: Whether to show a progress bar while the local server is downloaded. None: only on a terminal.
 
     Raises:
         GraphError: the server cannot be reached or refuses the login.

@@ -1,4 +1,4 @@
-"""Identify the graph that a connection and a schema describe, to recognize the graph a run was trained on."""
+"""Identify a graph by its database and schema, so that kgplug can recognize the graph that a run was trained on."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from kgplug.settings import Settings
 
 
 def graph_identity(connection: Connection, schema: GraphSchema | None) -> GraphIdentity:
-    """Return what identifies a graph: database store, database name and server address.
+    """Return what identifies a graph: id of the database's store, name of the database, and address of the server.
 
-    With a schema, also the label and key property of users and of items, and the relationship type of feedback.
+    With a schema, the result also has the label and key property of users and of items, and the feedback's type.
 
     Args:
         connection: connection to the database.
@@ -26,7 +26,7 @@ def graph_identity(connection: Connection, schema: GraphSchema | None) -> GraphI
 
 
 def configured_address(settings: Settings) -> tuple[str, str]:
-    """Return host:port and database of the server in the settings, each "" if unknown, without connecting."""
+    """Return (host:port, database) from the settings, without connecting; each is "" if unknown."""
     try:
         address = address_of(settings.neo4j_uri) if settings.neo4j_uri else LocalHome(settings.neo4j_dir).address()
     except GraphError:

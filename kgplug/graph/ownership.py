@@ -1,9 +1,12 @@
-"""Which relationships kgplug wrote: those of its three types whose model and run are in the catalogue.
+"""Decide which relationships kgplug wrote.
 
-The relationship type, or a property called `run`, proves nothing: other programs may use the same names.
+These are the RECOMMENDS, SIMILAR_TO and PREDICTED edges whose properties `model` and `run` are in kgplug's catalogue,
+which is stored in the same graph. The type alone, or a property called `run`, proves nothing, because other programs
+may use the same names.
 
-A published run has a node, (:KgplugRun {id, model}). PREDICTED edges may also come from a run that was never published,
-so (:KgplugModel {name, predicted: [run, …]}) lists all runs that have such edges.
+In the catalogue, each published run has a node with the label KgplugRun. PREDICTED edges may also come from a run that
+was never published. So each model's node, with the label KgplugModel, lists all runs of the model that have PREDICTED
+edges.
 """
 
 from __future__ import annotations
@@ -24,7 +27,10 @@ UNWIND model.predicted AS run RETURN model.name AS model, run
 
 
 def own_runs(connection: Connection, model: str | None = None) -> list[tuple[str, str]]:
-    """Return, sorted, the (model, run) pairs that kgplug's edges may carry: of this model, or of all for None."""
+    """Return the (model name, run id) pairs of all runs that may have edges in the graph, sorted.
+
+    Only the runs of `model` are returned; None returns those of all models.
+    """
     found = ((row["model"], row["run"]) for row in connection.rows(_RUNS, model=model))
     # Nodes of these labels that kgplug did not write may lack the properties, or have values that are not text.
     return sorted(pair for pair in found if all(isinstance(name, str) for name in pair))
@@ -42,7 +48,7 @@ def is_own(edge: str) -> str:
 
 
 def not_own(connection: Connection, name: str, edge: str = "r") -> str:
-    """Return a Cypher condition that excludes kgplug's own relationships of a type; "" if there cannot be any.
+    """Return a Cypher condition that excludes kgplug's own relationships of a type; "" if kgplug has written none.
 
     The condition lists the model and id of each of kgplug's runs, so that a query over many relationships does not
     look up each one in the catalogue.

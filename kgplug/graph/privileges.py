@@ -57,8 +57,8 @@ class Privilege:
         action: name of the action in SHOW PRIVILEGES.
         name: name of the privilege in GRANT.
         kind: "NODE", "RELATIONSHIP" or "PROCEDURE"; "" for the database itself.
-        target: label, type or procedure; "some" if any label or type is enough.
-        every_property: whether all properties must be covered, not only named ones.
+        target: label, type or procedure that is needed; "some" if any label or type is enough.
+        every_property: whether the privilege must cover all properties, not only single ones.
     """
 
     action: str
@@ -72,7 +72,7 @@ def missing_privileges(connection: Connection, purpose: Purpose) -> list[str]:
     """Return the privileges that this account lacks for a purpose, as they are written in GRANT.
 
     Raises:
-        GraphError: the server does not list privileges, for example because accounts come from a directory.
+        GraphError: the server does not list privileges, for example because accounts are managed in LDAP.
     """
     name = connection.database
     rows = connection.system_rows("SHOW DATABASES YIELD name, access, home WHERE name = $name", name=name)
@@ -171,7 +171,8 @@ def _reaches(row: dict[str, Any], need: Privilege) -> bool:
 def _takes_away(row: dict[str, Any], need: Privilege) -> bool:
     """Return whether a row that denies the needed action removes the privilege.
 
-    Denials for single properties, or for labels and types that are not kgplug's, are ignored.
+    A denial for a single property is ignored. So is a denial for a single label or type, unless the privilege is needed
+    on exactly this label or type. kgplug needs that only for its own labels and types.
     """
     if _is_of_one_property(row) or row["action"] == "execute_boosted":
         return False
@@ -183,7 +184,10 @@ def _is_of_one_property(row: dict[str, Any]) -> bool:
 
 
 def _covers(segment: str, need: Privilege, *, partly: bool) -> bool:
-    """Return whether a segment such as "NODE(*)" covers all that a privilege needs or, with `partly`, some of it."""
+    """Return whether a segment of SHOW PRIVILEGES covers all that a privilege needs or, with `partly`, some of it.
+
+    A segment such as "NODE(*)" or "RELATIONSHIP(RATED)" names the labels, types or procedures that a row is about.
+    """
     if not need.kind or segment in _WHOLE_SEGMENTS:
         return True
     element = _ELEMENT.fullmatch(segment)

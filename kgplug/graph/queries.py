@@ -1,16 +1,16 @@
-"""The shipped Cypher: find a query by name, insert a schema's names, quote identifiers.
+"""The Cypher queries shipped with kgplug: find one by name, insert a schema's names, quote identifiers.
 
 The files in `cypher/` run unchanged on the demo graph. Names that depend on the graph are in backticks, and `render`
 replaces them with those of a schema:
 
     (user:`User`)-[rated:`RATED`]->(item:`Movie`)     labels and types
-    user.`id`   item.`id`   item.`title`              properties of a variable whose name is or ends in user,
-    rated.`rating`   rated.`timestamp`                item or rated
+    user.`id`   item.`id`   item.`title`              properties of users and items
+    rated.`rating`   rated.`timestamp`                properties of feedback
 
-A line that begins with AND or // is removed if it uses a rating or timestamp that the schema does not have. The lines
-from "// name of x" to "// end of name" become an expression for the readable name of the node x
-(`kgplug.graph.naming`). The lines from "// label of x" to "// end of label" become an expression for the label that
-identifies x.
+Properties are replaced only on a variable whose name ends in user, item or rated. A line that begins with AND or // is
+removed if it uses a rating or timestamp that the schema does not have. The lines from "// name of x" to "// end of
+name" become an expression for the readable name of the node x (`kgplug.graph.naming`). The lines from "// label of x"
+to "// end of label" become an expression for the label that identifies x.
 
 If feedback is stored from items to users, the arrows of RATED are reversed.
 """
@@ -26,7 +26,7 @@ from kgplug.errors import UsageError, unknown_name
 from kgplug.graph.naming import KEY_NAMES, TITLE_NAMES, TITLE_PATTERN, named_keys
 from kgplug.graph.schema import GraphSchema
 
-LONGEST = 10_000_000  # maximum $k: queries ask for 10 * $k candidates, and Neo4j's vector index returns at most 2^31
+LONGEST = 10_000_000  # maximum $k; queries ask for 10 * $k candidates, and Neo4j's vector index returns at most 2^31
 _TOKEN = re.compile(r"(?P<before>:|\w*user\.|\w*item\.|\w*rated\.)`(?P<name>[^`]+)`")
 _MARKED = re.compile(r"// (?P<what>name|label) of (?P<node>\w+)\n.*?// end of (?P=what)\n", re.DOTALL)
 _CONDITION = re.compile(r"^ *(AND|//) .*$\n", re.MULTILINE)
@@ -91,7 +91,8 @@ def checked(name: str, text: str, given: Mapping[str, object]) -> dict[str, obje
         given: parameters of the call.
 
     Raises:
-        UsageError: the query changes the graph, a parameter is missing, or k is not a valid length.
+        UsageError: the query changes the graph, a parameter is missing, or k is not a whole number from 1 to 10,000,000
+            (`LONGEST`).
     """
     name = name.removesuffix(".cypher")
     if writes(text):
@@ -128,7 +129,7 @@ def _without_comments(text: str) -> str:
 
 
 def render(text: str, schema: GraphSchema) -> str:
-    """Replace the demo graph's names with those of a schema."""
+    """Return a shipped query with the demo graph's names replaced by those of a schema."""
     labels = {"User": schema.user.label, "Movie": schema.item.label, "RATED": schema.feedback.type}
     properties = {
         "user.": {"id": schema.user.key},
@@ -194,7 +195,10 @@ def quote_text(text: str) -> str:
 
 
 def feedback_arrow(schema: GraphSchema, variable: str = "") -> str:
-    """Return the arrow from user to item in a pattern: -[r:TYPE]-> or <-[r:TYPE]-."""
+    """Return the feedback's arrow from user to item in a Cypher pattern: -[r:TYPE]-> or <-[r:TYPE]-.
+
+    `variable` is the Cypher variable of the relationship, here r; "" for none.
+    """
     between = f"-[{variable}:{quote(schema.feedback.type)}]-"
     return f"{between}>" if schema.feedback.direction == "user_to_item" else f"<{between}"
 

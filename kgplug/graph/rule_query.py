@@ -1,4 +1,4 @@
-"""A plain Cypher query that applies mined rules: it finds the missing relationships that they predict."""
+"""A Cypher query that applies mined rules and so finds the missing relationships that the rules predict."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from kgplug.graph.queries import quote, quote_text
 
 
 def rule_query(rules: Sequence[PathRule]) -> str:
-    """Return a query that applies rules of one relation to the graph as it is now.
+    """Return the text of a query that applies mined rules to the graph as it is now.
 
-    It returns one row per missing relationship, most confident first: the nodes `head` and `tail`, the `confidence` of
-    the best rule that predicts it, this `rule` as text, and `n_rules`, the number of rules that predict it. Its
-    parameter is $k, the maximum number of rows.
+    The query returns one row per missing relationship, most confident first: the nodes `head` and `tail`, the
+    `confidence` of the best rule that predicts the relationship, the text of this `rule`, and `n_rules`, the number of
+    rules that predict the relationship. Its parameter is $k, the maximum number of rows.
 
     Args:
-        rules: Rules that conclude the same relation.
+        rules: rules that all predict the same relation.
 
     Raises:
-        UsageError: There is no rule, or the rules conclude several relations.
+        UsageError: there are no rules, or they predict different relations.
     """
     if not rules:
         raise UsageError("There is no rule without constants to apply. Train with a lower min_confidence.")

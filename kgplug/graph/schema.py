@@ -23,14 +23,14 @@ class _Part(BaseModel):
 
 
 class UserSchema(_Part):
-    """The nodes that get recommendations."""
+    """Section [user] of kgplug.toml: the nodes that get recommendations."""
 
     label: str = Field(default="User", min_length=1)
     key: str = Field(default="id", min_length=1, description="unique property")
 
 
 class ItemSchema(_Part):
-    """The nodes to recommend."""
+    """Section [item] of kgplug.toml: the nodes to recommend."""
 
     label: str = Field(default="Movie", min_length=1)
     key: str = Field(default="id", min_length=1, description="unique property")
@@ -38,7 +38,7 @@ class ItemSchema(_Part):
 
 
 class FeedbackSchema(_Part):
-    """The relationships between users and items."""
+    """Section [feedback] of kgplug.toml: the relationships that say which items a user likes, dislikes or has seen."""
 
     type: str = Field(default="RATED", min_length=1)
     direction: Literal["user_to_item", "item_to_user"] = Field(
@@ -77,13 +77,13 @@ class FeedbackSchema(_Part):
 
 
 class KnowledgeSchema(_Part):
-    """The relationships to learn from, and the unique key property of each label they touch."""
+    """Section [knowledge] of kgplug.toml: the relationships to learn from, and the key of each label at their ends."""
 
     relationships: list[str] = Field(default_factory=list, description="types; empty: all except the feedback")
     users: bool = Field(default=True, description="whether users with relationships other than feedback are entities")
     include: list[str] = Field(
         default_factory=list,
-        description="labels and types to read although they repeat the feedback",
+        description="labels and types to read although they repeat the feedback and so are left out by default",
     )
     keys: dict[str, str] = Field(default_factory=dict, description="label → unique property")
 
@@ -98,12 +98,12 @@ class GraphSchema(_Part):
 
     @property
     def subject(self) -> tuple[str, str, str]:
-        """The labels of users and items, and the type of the feedback."""
+        """The user label, the item label and the feedback's relationship type."""
         return self.user.label, self.item.label, self.feedback.type
 
     @property
     def pattern(self) -> str:
-        """Users, feedback and items as a Cypher pattern, for messages."""
+        """Cypher pattern of users, feedback and items, for messages, such as (:User)-[:RATED]->(:Movie)."""
         user, item, kind = self.subject
         arrow = f"-[:{kind}]->" if self.feedback.direction == "user_to_item" else f"<-[:{kind}]-"
         return f"(:{user}){arrow}(:{item})"
@@ -124,7 +124,7 @@ class GraphSchema(_Part):
             raise UsageError(f"{path} is a folder; expected a TOML file such as {DEFAULT_FILE}.") from None
         except OSError as error:
             raise UsageError(f"{path} cannot be read: {error.strerror}.") from None
-        except (ValueError, RecursionError) as error:  # not TOML or a number is too long; or nested too deeply
+        except (ValueError, RecursionError) as error:  # not TOML, a number that is too long, or nested too deeply
             raise UsageError(f"{path} is not valid TOML: {error}.") from None
         _rename_like(content, path)
         try:
@@ -134,7 +134,7 @@ class GraphSchema(_Part):
 
 
 def _rename_like(content: dict[str, Any], path: Path) -> None:
-    """In a file's content, rename `like`, the old name of like_threshold, and warn. Without `like`, do nothing."""
+    """Rename `like`, the old name of like_threshold, in a file's content and warn. Without `like`, do nothing."""
     feedback: dict[str, Any] | str | None = content.get("feedback")
     if not isinstance(feedback, dict) or "like" not in feedback:
         return
@@ -146,7 +146,7 @@ def _rename_like(content: dict[str, Any], path: Path) -> None:
 
 
 def _decoded(content: bytes, path: Path) -> str:
-    """Return a file's text without a byte order mark and with \\n as line ends."""
+    """Return a file's text without a byte order mark and with \\n as line endings."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:

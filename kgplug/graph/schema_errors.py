@@ -25,7 +25,7 @@ _EXPECTED = {
 
 
 def sentence_on(error: ErrorDetails, schema: type[BaseModel]) -> str:
-    """Return a sentence that explains an error: what was expected and found, or which known name is nearest.
+    """Return a sentence that explains an error: what was expected and what was found, or the most similar known name.
 
     Args:
         error: the first error of a pydantic validation.
@@ -51,7 +51,7 @@ def _fields(schema: type[BaseModel], section: str) -> Iterable[str]:
 
 
 def _near(name: str, known: Iterable[str], what: str) -> str:
-    """Return "The {what} are …." with all known names, preceded by "Did you mean …?" if one of them is near."""
+    """Return "The {what} are …." with all known names, preceded by "Did you mean …?" if one of them is similar."""
     near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
     asked = f" Did you mean {near[0]}?" if near else ""
     return f"{asked} The {what} are {', '.join(known)}."

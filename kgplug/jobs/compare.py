@@ -50,11 +50,11 @@ def compare(
         settings: Settings of each model given by name.
         k: Lengths of the lists to measure; recommenders are sorted by NDCG at the first one.
         baseline: Name of the recommender with which the others are compared user by user. None: the best one.
-        controls: Also train each model without its graph and with a shuffled one, and compare it with these two instead
-            of with other models. All models must learn from likes and triples. Without the graph means without triples
-            (`KnowledgeGraph.without_triples`), or for a model that needs triples, with one triple per item, which says
-            nothing (`with_own_tails`). Shuffled is `KnowledgeGraph.shuffled`. The controls' runs are not among the
-            runs of `kgplug runs`.
+        controls: Also train each model on two control graphs, and compare it with these two runs instead of with other
+            models. All models must learn from likes and triples. The first control graph has no triples
+            (`KnowledgeGraph.without_triples`) or, for a model that needs triples, one uninformative triple per item
+            (`with_own_tails`). The second is a shuffled graph (`KnowledgeGraph.shuffled`). `kgplug runs` does not list
+            the runs of controls.
 
     Returns:
         One row per model, best first: metrics of `jobs.evaluate`, training time in seconds, number of parameters,
@@ -97,17 +97,21 @@ def compare(
 
 
 def _pairs_with(baseline: str | None, trained: dict[str, Path]) -> list[tuple[Path, Path]] | None:
-    """Return the runs to compare, as (run, baseline); None, for each with the best, if no baseline is given."""
+    """Return the pairs (run, run of the baseline) to compare.
+
+    Return None if `baseline` is None; then `evaluate` compares each run with the best one. `trained` maps the name of
+    each model to its run.
+    """
     if baseline is None:
         return None
     return [(run_dir, trained[baseline]) for name, run_dir in trained.items() if name != baseline]
 
 
 def name_among(name: str, made: Sequence[Model]) -> str:
-    """Return the name of the model that a text means, whatever its case.
+    """Return the name of the model in `made` that has a given name, ignoring case.
 
     Raises:
-        UsageError: It is not one of these models, or they are embeddings, which are not compared user by user.
+        UsageError: No model has this name, or the models are embeddings, which cannot be compared user by user.
     """
     if not made[0].kind.gives_lists:
         raise UsageError("--baseline compares recommenders user by user, and embeddings have no users. Omit it.")

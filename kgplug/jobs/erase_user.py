@@ -45,7 +45,7 @@ class Erasure:
         graph: Removed edges and vectors.
         in_graph: Whether the graph has a node with the user's key.
         runs: Ids of the runs from which the user was removed.
-        damaged: Ids of runs that cannot be searched or changed, so they may still have the user.
+        damaged: Ids of runs that cannot be searched or changed, so they may still contain the user's data.
         checkpoints: Number of deleted files and folders of unfinished trainings and of controls
             (`kgplug compare --controls`).
         elsewhere: Number of runs of other graphs. They are not changed, because there the key may be another user's.
@@ -132,7 +132,9 @@ def erase_user(graph: Graph, runs: Runs, user: int | str) -> Erasure:
 
 
 def find_user(graph: Graph, runs: Runs, text: str) -> FoundKey:
-    """Return the user key that a typed text means, in the type that it has in the graph or, if missing, in the runs.
+    """Return the key of the user that an entered text refers to.
+
+    The key has the same type as in the graph or, if the graph does not have it, as in the runs.
 
     Raises:
         UsageError: Neither the graph nor any run has such a user.
@@ -158,7 +160,7 @@ def _nobody(error: UsageError, runs: Runs) -> UsageError:
 
 
 def _keys_in_runs(runs: Runs, label: str, key: str, here: GraphIdentity) -> Iterator[int | str]:
-    """Yield the keys of users, or of items with the users' label, in the runs that were trained on a database.
+    """Yield the keys of users, or of items with the users' label, in the runs that were trained on the database `here`.
 
     Skip runs that use another key property or are damaged.
     """
@@ -246,7 +248,7 @@ def _keys_of(content: dict[str, Any], keys: str, labels: str | None, label: str)
     The element is None for an entity with another label. If the run's users have another label, the list is empty.
 
     Args:
-        content: Content of a run's artefact.
+        content: The run's content.json, parsed.
         keys: Name of the list of keys in the content.
         labels: Name of the list of the entities' labels; None if all keys are those of users.
         label: Label of the users.
@@ -307,7 +309,10 @@ def _without_item(
 
 
 def _by_own_name(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return those arrays of a run that its model saved, under the names that the model gave them."""
+    """Return the arrays that the model of a run saved, under the model's own names for them.
+
+    In a run, these names have a prefix, which distinguishes them from arrays that kgplug adds.
+    """
     return {name.removeprefix(_PREFIX): array for name, array in arrays.items() if name.startswith(_PREFIX)}
 
 

@@ -40,13 +40,15 @@ def evaluate(
 ) -> dict[str, pd.DataFrame]:
     """Measure runs on their test sets and save the metrics in the run folders.
 
-    Test rows that the graph no longer has are counted and skipped; rows added since the training are not test rows.
-    Several runs of one kind are measured on the same rows: those in the test set of at least one run, and in no run's
-    training or validation set. If there are no such rows, each run is measured on its own test set. A run trained on
-    all rows (`train(final=True)`) has the metrics of its origin, the earlier run that chose its settings.
+    Test rows (feedback or triples) that the graph no longer has are counted and skipped; rows added since the training
+    are not test rows. Several runs of one kind are measured on the same rows: those in the test set of at least one
+    run, and in no run's training or validation set. If there are no such rows, each run is measured on its own test
+    set. A run trained on all rows (`train(final=True)`) gets the metrics of its origin, the earlier run that chose its
+    settings.
 
-    Recommenders that are measured on the same rows are also compared, user by user: is a difference more than chance
-    (`kgplug.evaluation.significance`)? Runs that are measured on different rows are not compared; a note says so.
+    Recommenders that are measured on the same rows are also compared user by user, to find out whether a difference is
+    more than chance (`kgplug.evaluation.significance`). Runs that are measured on different rows are not compared; a
+    note says so.
 
     Args:
         graph: Graph on which the runs were trained.
@@ -55,7 +57,7 @@ def evaluate(
         beyond: Also measure recommenders beyond accuracy, such as by novelty (`kgplug.evaluation.beyond_accuracy`).
         pairs: Folders of runs to compare, as (run, baseline). None: each run with the best one.
         on_failure: Called with each run that cannot be measured and the error. By default, the first error is raised.
-        progress: Show a bar while the graph is read; None shows it on a terminal.
+        progress: Whether to show a progress bar while the graph is read. None: only on a terminal.
 
     Returns:
         One table per kind of model ("recommender", "embedding") with one row per run. Column "test rows" is the number
@@ -95,7 +97,10 @@ class _Work:
         self._differences: dict[str, list[Difference]] = {}
 
     def add(self, run_dir: Path) -> None:
-        """Add the run, or the origin that `_origin_of` finds, to its group. If none is found, use the saved metrics."""
+        """Add a run to its group; for a final run, add its origin instead (`_origin_of`).
+
+        If the origin cannot be read, use the metrics that were saved with the final run.
+        """
         try:
             content = read_content(run_dir)
             if not {"schema", "split", "data"} <= content.keys():
@@ -159,7 +164,11 @@ class _Work:
         self._compare(rows, kind, SORTED_BY[kind].column(k[0]), pairs)
 
     def _compare(self, rows: TestRows, kind: str, by: str, pairs: Sequence[tuple[Path, Path]] | None) -> None:
-        """Compare the runs of a group user by user, if they were measured on the same rows."""
+        """Compare the runs of a group user by user, if they were measured on the same rows.
+
+        `pairs` are the folders of runs to compare; None compares each run with the best one, the run with the best
+        value of the metric `by`.
+        """
         values = {
             run_dir.name: rows.by_user[run.run_dir.name]
             for run in rows.runs

@@ -33,11 +33,11 @@ TEST_ROWS, GONE = "test rows", "gone"
 
 @dataclass
 class MeasuredRun:
-    """A run to measure on the m rows of the graph: feedback relationships or triples.
+    """A run to measure on a graph with m rows, which are feedback relationships or triples.
 
     Attributes:
         run_dir: The run's folder.
-        content: Content of its artefact.
+        content: The run's content.json, parsed.
         sets: Set of each row in this run's split (TRAINING, VALIDATION or TEST; NEW if the run does not have the row),
             int8 (m,).
         knows: Whether the run has all keys in each row (user and item, or head and tail), bool (m,).
@@ -96,7 +96,10 @@ class TestRows:
         raise NotImplementedError
 
     def known_to(self, content: dict[str, Any]) -> np.ndarray:
-        """Return for each row whether all its keys are in a run, bool (m,); `content` is the run's content."""
+        """Return, for each row, whether a run knows all of the row's keys: bool (m,).
+
+        `content` is the run's parsed content.json.
+        """
         raise NotImplementedError
 
     def measure(self, run: MeasuredRun, k: tuple[int, ...], beyond: bool) -> pd.DataFrame:
@@ -109,15 +112,18 @@ class TestRows:
         raise NotImplementedError
 
     def testable(self) -> np.ndarray:
-        """Return the mask of the rows on which runs may be compared at all, bool (m,)."""
+        """Return the mask of the rows that are allowed as common test rows, bool (m,)."""
         return np.ones(len(self.hashes), dtype=bool)
 
     def likes(self, rows: np.ndarray) -> int:
-        """Return how many rows of the mask `rows`, bool (m,), can be measured: of feedback likes, of triples all."""
+        """Return how many of the rows in the mask `rows`, bool (m,), can be measured.
+
+        These are all rows if the rows are triples, and only the likes if they are feedback.
+        """
         return int(rows.sum())
 
     def recall(self) -> list[tuple[MeasuredRun, KgplugError]]:
-        """Find each run's test rows, then the common ones. Return the runs where this fails, with the errors."""
+        """Find the test rows of each run, then the common ones. Return the runs for which this fails, with errors."""
         failed, whole = list[tuple[MeasuredRun, KgplugError]](), list[MeasuredRun]()
         for run in self.runs:
             try:
@@ -221,7 +227,7 @@ class TestFeedback(TestRows):
     def testable(self) -> np.ndarray:
         users, testable = self.data.users, super().testable()
         for run in self.runs:
-            if run.split.by_users:  # a trained user's row is no test of new users, even if it was added later
+            if run.split.by_users:  # rows of a user with training rows do not test new users, even if added later
                 learnt = (run.sets == TRAINING) | (run.sets == VALIDATION)
                 testable &= ~np.isin(users, users[learnt])
         return testable
@@ -250,9 +256,10 @@ class TestFeedback(TestRows):
         return table
 
     def _profile(self, run: MeasuredRun) -> np.ndarray:
-        """Return the mask of the rows in profiles of test and validation users, bool (m,); all false for most splits.
+        """Return the mask of the rows in the profiles of new users, bool (m,).
 
-        Users are split, and have profiles, if the run's split is by users.
+        If a run's split is by users, its test and validation users are new to the model. The profile is the part of a
+        new user's rows that the model is given; the other rows are tested. For other splits, the mask is all false.
         """
         profile = np.zeros(len(self.data), dtype=bool)
         if run.split.by_users:
@@ -266,7 +273,7 @@ def _learnt(model: Recommender, like: Interactions) -> Interactions:
 
     Args:
         model: The model.
-        like: Any interactions over the model's users and items; the result has the same users and items.
+        like: A template: any interactions over the model's users and items. Only its users and items are used.
     """
     users, items = (part.astype(np.int64) for part in model.seen.nonzero())
     nothing = replace(like.take(np.empty(0, dtype=np.int64)), ratings=None, timestamps=None, like_threshold=None)
@@ -302,7 +309,10 @@ class TestTriples(TestRows):
         return np.all(self._numbered(_vocabulary(content)) >= 0, axis=1)
 
     def _numbered(self, vocabulary: KnowledgeGraph) -> np.ndarray:
-        """Return the graph's triples with the indices of a run's vocabulary, int64 (m, 3); NEW where missing."""
+        """Return (head, relation, tail) of the graph's m triples as indices in a run, int64 (m, 3).
+
+        The index is NEW (-1) if `vocabulary`, the run's entities and relations, does not have the entity or relation.
+        """
         entities, relations = self.data.indices_in(vocabulary)
         head, relation, tail = self.data.triples.T
         return np.stack([entities[head], relations[relation], entities[tail]], axis=1)

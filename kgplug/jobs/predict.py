@@ -44,8 +44,8 @@ def predict(
         relation: Relationship type.
         head_label, tail_label, head, tail: Restrict the heads and tails, as in `kgplug.embeddings.prediction.ask`.
         k: Number of triples.
-        announce: Called with the pairs to score before they are scored.
-        progress: Show bars; None shows them on a terminal.
+        announce: Called before the scoring, with the pairs to score.
+        progress: Whether to show progress bars. None: only on a terminal.
 
     Raises:
         UsageError: The run is not an embedding, or the relation, a label or a key is unknown.

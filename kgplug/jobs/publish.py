@@ -51,7 +51,7 @@ def publish(
         graph: the graph to publish in.
         run_dir: The run's folder.
         options: how to publish; options given by name take precedence. The graph keeps all of them for `resume`.
-        progress: show bars; None shows them on a terminal.
+        progress: Whether to show progress bars. None: only on a terminal.
         options_by_name: fields of `PublishOptions`.
 
     Raises:
@@ -147,7 +147,9 @@ def resume(graph: Graph, runs: Runs, name: str | None = None, *, progress: bool 
 
 @renamed(top="k")
 def diff(runs: Sequence[Path], *, k: int = 10) -> ListDifference:
-    """Compare the lists of two runs. Each list excludes the items that its user has in that run's training set.
+    """Compare the lists of two runs.
+
+    A list leaves out the items on which its user has feedback in the training set of the same run.
 
     Args:
         runs: folders of two recommender runs.

@@ -74,8 +74,8 @@ def train(
             Its settings are used, except those given in `settings`.
         freeze: Do not change the vectors of those entities and relations that `start` already has.
         final: Train on all rows, with the settings of a run on the training set (the origin) and the number of epochs
-            that its validation set chose. The origin is trained first if it does not exist. The final run has the
-            origin's metrics.
+            that its validation set chose. The origin is trained first if it does not exist. The final run is
+            saved with the origin's metrics.
 
     Returns:
         The run's folder.
@@ -109,7 +109,7 @@ def train(
     key = fingerprint(json.dumps({**asked, **used}, sort_keys=True))
     if reuse and (found := _find(runs, key, data.identity)):
         return found
-    schema = data.schema.model_dump(by_alias=True)  # names of version 0.1, so that its checkpoints are still found
+    schema = data.schema.model_dump(by_alias=True)  # field names of version 0.1, whose checkpoints are still found
     meant = fingerprint(json.dumps({**asked, "schema": schema}, sort_keys=True))
     checkpoint, outdated = _checkpoints(runs, meant, key)
     if outdated:
@@ -130,7 +130,8 @@ def train(
     sets, by_users = data.sets(model, split), split.by_users and model.inputs.likes
     try:
         with when_interrupted(advice), stage(f"Training {model.name}", progress=progress):
-            # New users are none of the users that a training can validate on; it then holds out rows of its own.
+            # `fit` cannot validate on users without training rows. Without `valid`, it may hold out training rows
+            # itself.
             valid = None if by_users else sets.valid
             model.fit(*data.inputs_of(model, sets), valid=valid, **options)
     except TrainingError as error:
@@ -200,7 +201,7 @@ def _chosen(origin: dict[str, Any]) -> dict[str, Any]:
 
 
 def _checkpoints(runs: Runs, asked: str, key: str) -> tuple[Path, list[Path]]:
-    """Return a training's checkpoint file, and those of the same training on data that has since changed.
+    """Return the path of a training's checkpoint, and the paths of its outdated ones, made before the data changed.
 
     Args:
         asked: Fingerprint of model, settings, seed, split and schema.
@@ -213,7 +214,11 @@ def _checkpoints(runs: Runs, asked: str, key: str) -> tuple[Path, list[Path]]:
 
 
 def _earlier(run_dir: Path, name: str) -> tuple[EmbeddingModel, dict[str, Any]]:
-    """Return the model and content of a run to continue from; UsageError unless both are embeddings."""
+    """Return the model and the content of a run to continue from.
+
+    Raises:
+        UsageError: The run, or the model called `name`, is not an embedding.
+    """
     from kgplug.embeddings.model import EmbeddingModel
 
     if not issubclass(models.class_of(name), EmbeddingModel):
@@ -229,14 +234,14 @@ def _earlier(run_dir: Path, name: str) -> tuple[EmbeddingModel, dict[str, Any]]:
 
 
 def _validation_metrics(model: Model) -> dict[str, float]:
-    """Return {name of a validation metric: its value at the epoch whose weights were kept}; {} without validation."""
+    """Return validation metric → its value at the epoch whose weights were kept; {} if there was no validation."""
     names = {"validation": VALIDATED_BY[model.kind].validation_name, "lists": LISTS_VALIDATED_BY}
     curves = {name: model.history.get(curve) for curve, name in names.items()}
     return {name: round(curve[model.history["best_epoch"]], 4) for name, curve in curves.items() if curve}
 
 
 def _metrics_of_new_users(model: Model, sets: Sets, split: Split, seed: int) -> dict[str, float]:
-    """Return {name of the validation metric: its value for the validation users, who are new}; {} if it is unknown."""
+    """Return validation metric → its value for the validation users, who are new; {} if it cannot be computed."""
     if not isinstance(model, Recommender) or not isinstance(sets.valid, Interactions):
         return {}
     assert isinstance(sets.train, Interactions)
@@ -248,12 +253,12 @@ def _metrics_of_new_users(model: Model, sets: Sets, split: Split, seed: int) -> 
         found = auc(pairs.labels, score_pairs(scoring, pairs))
     except TrainingError:  # a score is NaN; the run is saved all the same
         return {}
-    # It is NaN if users who have feedback on every item leave no negatives.
+    # The AUC is NaN if there are no negatives, because these users have feedback on every item.
     return {} if math.isnan(found) else {VALIDATED_BY[model.kind].validation_name: round(found, 4)}
 
 
 def _find(runs: Runs, key: str, graph: GraphIdentity) -> Path | None:
-    """Return the folder of the newest undamaged run of a graph with the fingerprint `key`; None if there is none."""
+    """Return the folder of a graph's newest undamaged run that has the fingerprint `key`; None if there is none."""
     for info in reversed(runs.of(graph)[0]):
         try:
             if peek_content(info.path).get("key") == key:

@@ -16,7 +16,10 @@ _EXAMPLE = 'Movie:12 or Movie:"tt0012"'
 
 
 def entity_names(labels: Iterable[str], keys: Iterable[int | str]) -> list[str]:
-    """Return one name per label and key. A label must not end with a backslash: `entity_of` would misread the name."""
+    """Return one name per pair of label and key.
+
+    A label must not end with a backslash, because `entity_of` would misread the name.
+    """
     # A colon in a label is escaped. JSON escapes tabs and line breaks of keys, so names survive PyKEEN's text files.
     return [
         f"{label.replace(':', _ESCAPED)}:{json.dumps(key, ensure_ascii=False)}"

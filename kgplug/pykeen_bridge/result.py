@@ -56,7 +56,7 @@ class PykeenResult:
         The same result has the same id, so publishing it again changes nothing.
 
         Args:
-            details: further facts to store as JSON with the run in the graph's catalogue.
+            details: Further facts to store as JSON with the run, in the graph's list of published runs.
 
         Raises:
             DataError: an entity's name does not identify a node.
@@ -92,7 +92,7 @@ def _named(value: object) -> str:
 
 @torch.no_grad()
 def _relation_tensors(model: Any, name: str, n_relations: int) -> dict[str, np.ndarray]:
-    """Return the tensors of the relations, float32 (n_relations, …), by name.
+    """Return the model's relation tensors by name, float32 (n_relations, …) each.
 
     If the model has learnt inverse relations, the names of their tensors have the prefix "inverse_".
     """

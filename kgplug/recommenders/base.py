@@ -48,22 +48,24 @@ class Recommender(ListMaker):
     `_arrays` and `_restore`. User and item indices are positions in `user_keys` and `item_keys`.
 
     Attributes:
-        name: Name for `kgplug.create`.
-        config_class: Class of its settings.
-        inputs: What it learns from; `fit` requires a knowledge graph if `inputs.triples`.
-        scores_are_probabilities: Whether scores are probabilities of a like.
+        name: Name of the model for `kgplug.create`.
+        config_class: Class of the model's settings.
+        inputs: What the model learns from. If `inputs.triples` is true, `fit` requires a knowledge graph.
+        scores_are_probabilities: Whether a score is the probability that the user likes the item.
         personal: Whether different users get different lists.
         vectors_of_all: Whether users and items with likes have vectors even if they are not in the graph.
         user_keys, item_keys: Keys of users and items, object (n_users,) and (n_items,), set by `fit`.
         seen: 1 for each pair of user and item in the training set, CSR float32 (n_users, n_items).
         liked: 1 for each like in the training set, CSR float32 (n_users, n_items).
-        run: Id of this training, under which it is saved and published.
-        history: `History.to_dict()` of the training, {} for models without epochs (PER: its path weights).
-        tried: The trials of automatic settings, each a dict of "settings" (the changed ones), "epochs", "metric" (name
-            of the validation metric), "value" (of this metric), "AUC" (if the model has no epochs), "chosen" and
-            "note".
+        run: Id of this training, under which the model is saved and published.
+        history: Losses and validation metrics by epoch, as returned by `kgplug.training.loop.History.to_dict`. PER
+            stores its path weights here. For other models without epochs it is {}.
+        tried: One dict per trial of automatic settings. Its keys are "settings" (those that differ from the defaults),
+            "epochs", "metric" (name of the validation metric), "value" (value of this metric), "AUC" (only if the
+            model has no epochs), "chosen" (whether the trial won) and "note" (why it failed, or "").
         health: Signs that the model has collapsed, one sentence each (`kgplug.recommenders.health`).
-        graph_schema: Schema of the graph it was trained on (`GraphSchema.model_dump()`), None without a graph.
+        graph_schema: Schema of the Neo4j graph that the training set was read from (`GraphSchema.model_dump()`). None
+            for data from other sources.
     """
 
     name: str
@@ -119,13 +121,13 @@ class Recommender(ListMaker):
 
         Args:
             interactions: Training set. The model learns from its likes; all its rows count as seen.
-            knowledge: Triples; an entity with an item's key is that item.
+            knowledge: Triples. An entity that has the same key as an item is taken to be that item.
             valid: Validation set, for early stopping and automatic settings. If omitted, `epochs` is used as given. If
                 `epochs` is not set either, 10 % of the rows are held out to find the best number of epochs and to
                 choose automatic settings, and the model is retrained on all rows. If there are fewer than 1,000 likes
                 (or, for a model that learns from dislikes, fewer than 1,000 dislikes), the defaults are used instead.
             seed: Random seed. The same seed, data and settings give the same model.
-            progress: Show a bar; None shows it on a terminal.
+            progress: Whether to show a progress bar. None: only on a terminal.
             checkpoint: File to write from time to time, and to continue from if it exists; see
                 `kgplug.training.loop.train`.
             on_epoch: Called as on_epoch(epoch, metric) after each validated epoch; epochs count from 0. It may raise an
@@ -196,7 +198,7 @@ class Recommender(ListMaker):
 
     @abstractmethod
     def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-        """Score pairs.
+        """Score pairs of a user and an item.
 
         Args:
             users, items: Indices, int64 (n,). A single user is paired with each item, a single item with each user.
@@ -205,17 +207,20 @@ class Recommender(ListMaker):
             Scores, float32 (n,), higher is better; probabilities if `scores_are_probabilities`.
 
         Raises:
-            UsageError: An index is out of range, or the numbers of users and items differ.
+            UsageError: An index is out of range, or the numbers of users and items differ and neither is 1.
         """
 
     def score_parts(self, users: np.ndarray, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Score pairs before any sigmoid, as two summands: one from the model's own vectors, one from its side term.
+        """Return the scores of pairs, before any sigmoid, as two summands.
+
+        The first summand is the score of the model itself. The second is that of its side term, a small network on
+        counts of likes and on the knowledge-graph features that the item shares with the user's likes.
 
         Args:
             users, items: Indices, int64 (n,).
 
         Returns:
-            float64 (n,) each; the second is zero for a model without a side term.
+            float64 (n,) each. The second is zero for a model without a side term.
         """
         return self.score(users, items).astype(np.float64), np.zeros(len(users))
 
@@ -236,7 +241,10 @@ class Recommender(ListMaker):
 
     @contextmanager
     def _rows_of(self, interactions: Interactions) -> Generator[None]:
-        """Within this context, use these rows as the training set: lists leave out only the items of these rows."""
+        """Use `interactions` in place of the training set within a `with` block.
+
+        Lists made in the block leave out only the items that the user has in `interactions`.
+        """
         kept = self.seen, self.liked
         self.seen, self.liked, self._places = interactions.matrix(), interactions.likes().matrix(), None
         try:
@@ -251,12 +259,15 @@ class Recommender(ListMaker):
         return self._places
 
     def _folded(self, likes: sparse.csr_matrix, items: np.ndarray, users: np.ndarray) -> np.ndarray:
-        """Return vectors of new users, float32 (b, e), by a linear map fitted to the training users (`FoldIn`).
+        """Compute vectors of new users by a linear map that is fitted to the training users (`FoldIn`).
 
         Args:
-            likes: Likes of the new users, CSR (b, n_items).
-            items: Item vectors, (n_items, d).
-            users: Vectors of the training users, (n_users, e).
+            likes: Likes of b new users, CSR (b, n_items).
+            items: Item vectors of length d, (n_items, d).
+            users: Vectors of the training users, of length e, (n_users, e).
+
+        Returns:
+            Vectors of the new users, float32 (b, e).
         """
         if self._fold_in is None:
             self._fold_in = FoldIn.learn(self.liked, items, users)
@@ -268,18 +279,18 @@ class Recommender(ListMaker):
 
     @abstractmethod
     def _restore(self, arrays: dict[str, np.ndarray]) -> None:
-        """Restore the weights from what `_arrays` returned; keys, `seen` and `config` are already set."""
+        """Restore the weights from what `_arrays` returned. Keys, `seen` and `config` are set before this is called."""
 
     @classmethod
     def user_arrays(cls) -> UserArrays | None:
-        """Return the names of the arrays that hold data of users, for `kgplug erase-user`.
+        """Return the names of the arrays that contain data of users, so that `kgplug erase-user` can erase a user.
 
-        None means unknown: runs of this model must be deleted instead.
+        None means that the names are unknown. Then a user can only be erased by deleting the model's runs.
         """
         return None
 
     def _state(self) -> dict[str, np.ndarray]:
-        """Return all trained arrays to save: the arrays of `_arrays`, and any that a base class adds."""
+        """Return all trained arrays to save: those that `_arrays` returns, and any that a base class adds."""
         return self._arrays()
 
     def _take_state(self, arrays: dict[str, np.ndarray]) -> None:
@@ -304,12 +315,11 @@ class Recommender(ListMaker):
     ) -> Publication:
         """Return the data to publish: user and item vectors, and the best items of every user.
 
-        A node has one vector per run. A user who is also an item is published with its item vector, which
-        is used to find similar nodes.
+        A user who is also an item is a single node, and gets only the item vector.
 
         Args:
             k: Length of a list.
-            details: Facts to store as JSON with the run in the graph's catalogue.
+            details: Facts to store as JSON with the run, in the graph's list of published runs.
             also_seen, exclude_seen, only, exclude, diversity, vectors: As in `recommend`.
         """
         self._check_trained()
@@ -338,11 +348,11 @@ class Recommender(ListMaker):
 
     @renamed(folder="run_dir")
     def save(self, run_dir: Path, *, memory: RowMemory | None = None, **facts: object) -> None:
-        """Write the model as an artefact folder.
+        """Write the model to a run folder: its arrays, and its settings and other facts as JSON.
 
         Args:
             run_dir: The run's folder.
-            memory: Hash of each row of the run's data, and the set (training, validation or test) that it is in.
+            memory: Hash of each row of the run's data, and the set (training, validation or test) that the row is in.
             facts: Other values to save, as JSON.
         """
         self._check_trained()
@@ -376,10 +386,11 @@ class Recommender(ListMaker):
 
         Args:
             run_dir: The run's folder.
-            device: Device to score on. Default: the device it was trained on, or "auto" if this machine lacks it.
+            device: Device to score on. Default: the device on which the model was trained, or "auto" if this machine
+                does not have that device.
 
         Raises:
-            RunError: The folder is damaged or holds another model.
+            RunError: The folder is damaged or contains another model.
             UsageError: The device does not exist.
         """
         if device is not None:
@@ -392,7 +403,10 @@ class Recommender(ListMaker):
     def restored(
         cls, run_dir: Path, arrays: dict[str, np.ndarray], content: dict[str, Any], *, device: str | None = None
     ) -> Self:
-        """Return the model from the arrays and content of its artefact; `device` and errors are as in `load`."""
+        """Return the model from the arrays and the JSON content of its run folder.
+
+        `device` and the errors raised are as in `load`.
+        """
         if content.get("model") != cls.name:
             raise RunError(f"{run_dir} holds {content.get('model')}, not {cls.name}. Open any run with kgplug.load().")
         try:

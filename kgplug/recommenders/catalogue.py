@@ -21,8 +21,8 @@ class ModelInfo:
         name: Name of the model.
         kind: "recommender" or "embedding".
         paper: Short citation.
-        needs: What it learns from: "likes", "dislikes" (ratings below like_threshold), "triples" or "titles". Several
-            are joined by " + ", such as "likes + triples".
+        needs: What the model learns from: "likes", "dislikes" (ratings below like_threshold), "triples" or "titles".
+            Several of these are joined by " + ", such as "likes + triples".
         good_for: Main use, in one phrase.
     """
 

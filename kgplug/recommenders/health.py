@@ -1,9 +1,9 @@
 """Signs that a trained recommender has collapsed: its vectors no longer change the lists.
 
-A list may look fine even if the model's vectors have shrunk to zero, because item biases and the side term still order
-the items. So scores with and without the contribution of the vectors are compared. This contribution is the part of a
-score that depends on the pair, not on the user alone or the item alone (the interaction term in an analysis of
-variance).
+A list may look fine even if the model's vectors have shrunk to zero, because item biases and the side term (a score
+from counts of likes) still order the items. So scores with and without the contribution of the vectors are compared.
+This contribution is the part of a score that depends on the pair, not on the user alone or the item alone (the
+interaction term in an analysis of variance).
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 _USERS, _POPULAR, _OTHERS = 64, 64, 192  # sample sizes: users, most popular items, other items
 _PLACES = 10  # length of the lists that are compared
-_LEAST_SHARE = 1e-4  # vectors that cause less of a user's score variance (1 % of the deviation) may have no effect
+# Vectors may have no effect if they cause less than this share of the variance of a user's scores over items. It is
+# 1 % of the standard deviation.
+_LEAST_SHARE = 1e-4
 
 
 class Trained(Protocol):
@@ -51,7 +53,7 @@ def model_findings(model: Trained, lists: TopLists | None = None) -> list[str]:
 
     Args:
         model: A trained model.
-        lists: Its lists, if they should also be checked.
+        lists: The model's lists, if they should also be checked.
     """
     if not model.personal:
         return []
@@ -81,7 +83,8 @@ def _score_findings(model: Trained, *, own: bool) -> list[str]:
 
     Args:
         model: A trained model.
-        own: Whether the model learns vectors or logits. Otherwise it only counts likes.
+        own: True if the model has vectors or other weights that training has learnt. False if it only counts likes;
+            then there are no vectors to check.
     """
     users, items = _sample(model)
     if len(users) < SEVERAL or len(items) < SEVERAL:
@@ -121,7 +124,10 @@ def _saturated(model: Trained, logits: np.ndarray) -> list[str]:
 
 
 def _sample(model: Trained) -> tuple[np.ndarray, np.ndarray]:
-    """Return indices, int64, of some users with likes, and of items: the most popular, and some of the others."""
+    """Return a sample of users with likes, and a sample of items: the most popular ones and some of the others.
+
+    Both are indices, int64.
+    """
     users = _spaced(np.flatnonzero(np.diff(model.liked.indptr)), _USERS)
     order = np.argsort(-np.bincount(model.liked.indices, minlength=_n(model)), kind="stable")
     return users, np.concatenate([order[:_POPULAR], _spaced(order[_POPULAR:], _OTHERS)])

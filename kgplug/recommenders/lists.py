@@ -21,7 +21,7 @@ from kgplug.data.values.whole_numbers import as_indices, is_whole
 from kgplug.errors import UsageError
 from kgplug.renamed import replaced
 
-SCORE_BLOCK_CELLS = 16_000_000  # maximum of user × item scores in memory at a time (64 MB of float32)
+SCORE_BLOCK_CELLS = 16_000_000  # maximum number of user × item scores in memory at a time (64 MB of float32)
 
 
 class ListMaker(ABC):
@@ -29,10 +29,12 @@ class ListMaker(ABC):
 
     Attributes:
         score_block_cells: Maximum number of user × item scores that `recommend` computes at a time.
-        erased_items: Mask of items that are erased users, bool (n_items,), or None. They are in no list.
+        erased_items: Mask of the items that are also users and were erased by `kgplug erase-user`, bool (n_items,), or
+            None if there are none. These items are left out of all lists.
         own_items: Item index of each user who is also an item, int64 (n_users,), -1 for other users; None if no user
-            is an item. This item is never in the user's own list.
-        scores_are_exact: Whether scores are counts or ranks without rounding, so that only equal scores are tied.
+            is an item. A user's list never contains the user.
+        scores_are_exact: Whether scores are free of rounding errors, as counts and ranks are. Then only equal scores
+            are tied; otherwise, scores that differ only by rounding errors are also tied.
     """
 
     name: str
@@ -49,31 +51,45 @@ class ListMaker(ABC):
 
     @abstractmethod
     def _score_block(self, users: np.ndarray) -> np.ndarray:
-        """Score all items for some users, as `score` does: int64 (b,) → a new array, float32 (b, n_items)."""
+        """Return the scores of all items for some users: int64 (b,) → a new array, float32 (b, n_items).
+
+        The scores are the same as those of `score`.
+        """
 
     def _unfinished_block(self, users: np.ndarray) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray] | None]:
-        """Return the scores of all items before the last step of scoring, and the function that does this step.
+        """Return scores of all items for some users, and the function that finishes them.
 
-        If the last step is a sigmoid, items can then be ranked without applying it to all scores (`top_k`). The
-        function is None if the scores are already complete.
+        A model whose last step is a sigmoid can return logits and the sigmoid. Logits rank items in the same order, so
+        only the scores of listed items need the sigmoid.
+
+        Args:
+            users: Indices, int64 (b,).
+
+        Returns:
+            (scores, function): a new array, float32 (b, n_items), and an elementwise function that turns these scores
+            into those of `score`; None if they are the same.
         """
         return self._score_block(users), None
 
     def _unfinished_new_users(
         self, likes: sparse.csr_matrix
     ) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray] | None]:
-        """Return the result of `_unfinished_block` for new users; `likes` is as in `_score_new_users`."""
+        """Return what `_unfinished_block` returns, but for new users; `likes` is as in `_score_new_users`."""
         return self._score_new_users(likes), None
 
     def _score_sizes(self, users: np.ndarray | None, scores: np.ndarray) -> np.ndarray:  # noqa: ARG002
-        """Return, for each user, the magnitude of the terms whose sums are the user's scores, float32 (b,).
+        """Return the magnitude of each user's scores, from which their rounding errors are estimated.
 
-        Rounding errors are proportional to this magnitude. Scores that differ only by rounding are tied
-        (`kgplug.data.ranking.ties`). The default is the user's largest absolute score; 0 if `scores_are_exact`.
+        Scores that differ only by rounding errors count as tied (`kgplug.data.ranking.ties`). The magnitude is the
+        user's largest absolute score, or 0 if `scores_are_exact`. A model that sums larger terms to a score returns the
+        size of these terms.
 
         Args:
             users: Indices, int64 (b,); None for new users.
-            scores: Scores before their last step, float32 (b, n_items).
+            scores: Scores before the last step of scoring, float32 (b, n_items).
+
+        Returns:
+            float32 (b,).
         """
         return np.zeros(len(scores), dtype=np.float32) if self.scores_are_exact else sizes_of_rows(scores)
 
@@ -138,26 +154,28 @@ class ListMaker(ABC):
         diversity: float = 0.0,
         vectors: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray] | pd.DataFrame:
-        """Rank items for users, given by keys (returns a table) or by indices (returns arrays, faster for many users).
+        """Rank items for users. Keys of users give a table; indices of users give arrays, which is faster.
 
         >>> model.recommend(users=["ann", "ben"], k=10)  # a DataFrame of user, item, rank and score
         >>> items, scores = model.recommend(np.arange(len(model.user_keys)), k=10)  # two arrays
 
-        Scores that differ only by rounding are tied. Tied items are in the order of their popularity (training
-        likes), then of their index, and get the same score. So lists do not depend on blocks, threads or processors.
+        Scores that differ only by rounding errors count as tied. Tied items get the same score, and are ordered by
+        popularity (number of training likes), then by index. So lists do not depend on the sizes of blocks, the number
+        of threads or the processor.
 
         Args:
             user_indices: Indices of users, int64 (n,), or one index; faster than keys.
             users: Keys of users, or one key, instead of `user_indices`.
             k: Length of a list. If there are fewer items, lists are shorter.
             exclude_seen: Whether to leave out the items that the user has in the training set.
-            also_seen: More interactions, such as the validation and test set. Each user's items in them are left out of
-                this user's list. Users and items that the model does not know are skipped.
+            also_seen: More interactions, such as the validation and test set. A user's items in these interactions are
+                also left out of the user's list. Users and items that the model does not know are skipped.
             only: Items that may be in a list: keys with `users`; otherwise indices, or a mask bool (n_items,).
-            exclude: Items to leave out of all lists, in the same form as `only`. `item_indices` gives indices of keys.
-            diversity: 0 to 1: penalty for being similar to items higher in the list (MMR,
-                `kgplug.data.ranking.diversity.rerank`). The best 10 · k items are candidates. The list is in the order
-                in which items are chosen; scores do not change.
+            exclude: Items to leave out of all lists, in the same form as `only`. To get indices of keys, call
+                `item_indices`.
+            diversity: 0 to 1: penalty for being similar to items higher in the list (maximal marginal relevance,
+                `kgplug.data.ranking.diversity.rerank`). The candidates are the 10 · k items with the highest scores.
+                The list is in the order in which items are chosen, so its scores may not be sorted.
             vectors: Item vectors that `diversity` compares, float32 (n_items, d). Default: `item_vectors()`.
 
         Returns:
@@ -228,9 +246,10 @@ class ListMaker(ABC):
             fill(rows)
 
     def _blocks(self, n_users: int, threads: int = 1) -> list[slice]:
-        """Divide users into blocks, each with at most `score_block_cells` scores, and return these as slices.
+        """Divide users into blocks, each with at most `score_block_cells` scores, and return the blocks as slices.
 
-        If one block is not enough for all users, every thread gets the same number of blocks.
+        If the users do not fit in one block, the number of blocks is a multiple of `threads`, so that all threads get
+        equally many blocks.
         """
         rows = max(1, self.score_block_cells // max(1, len(self.item_keys)))
         if n_users > rows:
@@ -248,14 +267,15 @@ class ListMaker(ABC):
         diversity: float = 0.0,
         vectors: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Rank items for a new user, from the items that this user likes.
+        """Rank items for a new user, given the items that this user likes.
 
-        Models of item similarity use the likes directly. Models with user vectors compute a vector from them
-        (`kgplug.recommenders.new_users.FoldIn`). A user without likes gets the average user's list.
+        Models of item similarity compare items with the likes directly. Models with user vectors first compute a vector
+        for the new user from the likes (`kgplug.recommenders.new_users.FoldIn`). A user without likes gets the average
+        user's list.
 
         Args:
-            likes: Item indices, int64 (n,), or one index; `item_indices` returns the indices of keys. These items are
-                left out of the list.
+            likes: Indices of the liked items, int64 (n,), or one index; `item_indices` turns keys into indices. These
+                items are left out of the list.
             k: Length of the list; it is shorter if fewer items are left.
             only, exclude, diversity, vectors: As in `recommend`.
 
@@ -370,7 +390,15 @@ def _indices(
     *,
     skip_unknown: bool,
 ) -> np.ndarray:
-    """Return the positions of keys in `known`, int64 (n,). For an unknown key, raise the error of `one(key)`."""
+    """Return the positions of keys in `known`, int64 (n,).
+
+    Args:
+        keys: Keys to look up, or one key.
+        known: All known keys, object (m,).
+        label: What the keys identify, for error messages.
+        one: Function that looks up a single key. It is called with the first unknown key, to raise its error.
+        skip_unknown: Skip unknown keys instead.
+    """
     wanted = as_keys([keys] if isinstance(keys, (int, str)) else keys, what=f"{label} keys")
     indices = pd.Index(known, dtype=object).get_indexer(pd.Index(wanted, dtype=object))
     if not skip_unknown and (indices < 0).any():

@@ -50,12 +50,15 @@ def similar_items(graph: Graph, item: int | str, *, model: str | None = None, k:
 
 
 def paths(graph: Graph, user: int | str, item: int | str, *, k: int = 5) -> pd.DataFrame:
-    """Return the paths from liked items, through a shared node, to an item; see `Graph.explain`."""
+    """Return the paths from items that a user likes, through a shared node, to an item; see `Graph.explain`."""
     return graph.explain(user, item, k)
 
 
 def as_published(graph: Graph, run: dict[str, Any]) -> Graph:
-    """Return the graph with its own schema if it has the run's users, items and feedback; otherwise, with the run's."""
+    """Return the graph with a schema that fits a run.
+
+    This is the graph's own schema if it has the users, items and feedback of the run, otherwise the run's schema.
+    """
     return _with(graph, answers.schema_for(graph.known_schema, run))
 
 
@@ -70,7 +73,18 @@ def with_vectors(graph: Graph, run: dict[str, Any]) -> Graph:
 def published(
     graph: Graph, model: str | None, *, can_serve: Callable[[dict[str, Any]], bool] | None = None, wanted: str = ""
 ) -> dict[str, Any]:
-    """Return the run that a published model serves; see `kgplug.graph.answering.answers.published`."""
+    """Return the graph's catalogue entry for the run that a published model serves.
+
+    Args:
+        graph: graph in which the model is published.
+        model: name of the model. None: the most recently published one that can serve the schema's users and items.
+        can_serve: function that returns whether a run has the lists or vectors that the caller needs. It is called only
+            if `model` is None.
+        wanted: what the caller needs, in words, for the error message.
+
+    Raises:
+        UsageError: the named model is not published. Without `model`: no suitable model is published.
+    """
     known = graph.schema if model is None else graph.known_schema
     return answers.published(graph.connection, known, model, can_serve=can_serve, wanted=wanted)
 

@@ -34,7 +34,7 @@ def live_recommendations(
     options: ListOptions | None = None,
     reasons: bool = True,
 ) -> pd.DataFrame:
-    """Compute a user's list now, with the run that serves under a published model's name.
+    """Compute a user's list now, with the run that a published model serves.
 
     For a user who is newer than the run, the list is computed from their current likes in the graph
     (`Recommender.recommend_for`).

@@ -1,4 +1,4 @@
-"""Adam without torch.optim, which needlessly imports torch's compiler in its first step (seconds and 150 MB)."""
+"""Adam without torch.optim, which needlessly imports torch's compiler in its first step (several seconds, 150 MB)."""
 
 from __future__ import annotations
 

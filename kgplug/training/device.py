@@ -11,7 +11,7 @@ from kgplug.errors import UsageError
 
 
 def device_at_hand(name: str) -> str:
-    """Return "auto" if `name` is a GPU and this machine has none, otherwise `name`.
+    """Return "auto" if `name` names a GPU and this machine has none, otherwise `name`.
 
     So a run that was trained on a GPU can be loaded on any machine.
     """

@@ -17,15 +17,16 @@ _log = logging.getLogger(__name__)
 
 
 class Interruption:
-    """A context in which the first signal may wait for the end of an epoch; a second one is handled at once.
+    """Context that delays the first Ctrl-C or SIGTERM until the end of the epoch, if that is expected within 10 s.
 
-    It has no effect in other threads, because Python delivers signals to the main thread only.
+    A second signal is handled at once. The context has no effect outside the main thread, because Python delivers
+    signals to the main thread only.
 
     Args:
         active: Whether there is a checkpoint to write; without one, the context has no effect.
 
     Attributes:
-        signal: Number of the signal that waits for the end of the epoch, or None.
+        signal: Number of the signal that waits for the end of the epoch; None if none waits.
     """
 
     def __init__(self, *, active: bool) -> None:

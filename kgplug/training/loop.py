@@ -28,8 +28,10 @@ from kgplug.training.device import one_thread
 from kgplug.training.interruption import Interruption
 from kgplug.training.tensors import forked_rng
 
-SMOOTHED = 3  # number of last epochs whose mean NDCG chooses the best one; that of one epoch depends much on chance
-ONE_THREAD_BELOW = 4_000_000  # `step_floats`; on two cores, KGCN with 1 million is a third slower with two threads
+SMOOTHED = 3  # number of latest epochs whose NDCG is averaged to choose the best epoch, because a single NDCG is noisy
+# A step with fewer floats (`step_floats`) runs on one thread. On two cores, KGCN with 1 million floats per step is a
+# third slower with two threads than with one.
+ONE_THREAD_BELOW = 4_000_000
 
 
 class TrainingTask(Protocol):
@@ -83,7 +85,11 @@ class History:
 
     @property
     def metric(self) -> list[float]:
-        """For each epoch, the metric that chooses the best one: the mean NDCG of the last epochs, or `validation`."""
+        """For each epoch, the metric that chooses the best one.
+
+        If lists choose the best epoch, this is the mean NDCG of the epoch and the two before it; otherwise it is
+        `validation`.
+        """
         if not self.lists:
             return self.validation
         recent = (self.lists[max(0, last - SMOOTHED) : last] for last in range(1, len(self.lists) + 1))
@@ -94,7 +100,7 @@ class History:
 
 
 def best_of(metric: list[float]) -> int:
-    """Return the number of the epoch with the highest metric, the first of equal ones; -1 without epochs."""
+    """Return the number (from 0) of the epoch with the highest metric, the first of equal ones; -1 without epochs."""
     return metric.index(max(metric)) if metric else -1
 
 
@@ -118,7 +124,7 @@ def train(
 
     Afterwards the module has the weights of the best epoch; without validation data, those of the last epoch. The best
     epoch is the one with the best validation metric or, with `lists`, the best NDCG (`History.metric`). With `lists`,
-    training stops when neither of the two metrics has improved.
+    training stops when neither of the two metrics has improved for `patience` epochs.
 
     Args:
         task: The model's task.
@@ -126,24 +132,26 @@ def train(
         patience: Stop after this many epochs without a better validation metric.
         seed: Seed of the training; each epoch's generator is seeded with (seed, epoch).
         description: Text next to the progress bar.
-        chance: Validation metric that random scores may reach; `patience` counts only after the metric has exceeded it.
+        chance: Validation metric that random scores can reach. Epochs count towards `patience` only after the metric
+            has exceeded this value.
         fingerprint: Fingerprint of data and settings; a checkpoint with another one is refused.
-        checkpoint: File to continue from if it exists; None writes none. It is written at the end of an epoch if it was
-            last written at least KGPLUG_CHECKPOINT_S seconds ago, and if all writes together take at most 5 % of the
-            training time. It is also written if the training is interrupted shortly before an epoch's end.
+        checkpoint: File to continue from if it exists; None writes none. It is written at the end of an epoch if the
+            last write was at least 60 seconds ago (environment variable KGPLUG_CHECKPOINT_S), and if all writes
+            together take at most 5 % of the training time. It is also written if the training is interrupted shortly
+            before an epoch's end.
         pause_after: Stop after this many epochs, counting those of earlier calls. The checkpoint is always written at
             the end, so that a call with a higher number continues.
         resumable: Whether the checkpoint outlives this process. If not, an interruption does not wait for the end of
             an epoch.
         lists: Function that returns the NDCG of the validation users' lists with the module's current weights. It is
             called only if the task has a validation metric.
-        progress: Show a bar; None shows it on a terminal.
+        progress: Whether to show a progress bar. None: only on a terminal.
         on_epoch: Called as on_epoch(epoch, metric) after each validated epoch, with the metric that chooses the best
             epoch; epochs count from 0. It may raise an exception to end the training.
 
     Raises:
-        TrainingError: The loss or metric is not finite, or memory is short in validation. The module then holds the
-            best weights so far, and `error.history` the record of the epochs so far.
+        TrainingError: The loss or metric is not finite, or memory runs out during validation. The module then has the
+            best weights so far, and `error.history` is the record of the epochs so far.
         RunError: The checkpoint is damaged or belongs to other data or settings.
     """
     history, best = History(), _weights(task.module)
@@ -211,7 +219,8 @@ def _validate(
 ) -> float | None:
     """Return the result of `measure`, a metric of the task's module on the validation data.
 
-    If memory is short, load the weights `last_good` and raise TrainingError: smaller batches would not help.
+    If memory runs out, load the weights `last_good` and raise TrainingError. Unlike in training, smaller batches would
+    not help.
     """
     try:
         return measure()

@@ -65,7 +65,7 @@ def attempts(name: str, config: _Config, checkpoint: Path | None) -> Iterator[At
         checkpoint: Checkpoint for the given batch size.
 
     Raises:
-        TrainingError: Memory ran out, and half the batch would have fewer than `FEWEST_ROWS` rows.
+        TrainingError: Memory ran out, and half the batch would have fewer than 32 rows.
     """
     asked = rows = _rows(config)
     while True:
@@ -87,7 +87,7 @@ def attempts(name: str, config: _Config, checkpoint: Path | None) -> Iterator[At
 
 @contextmanager
 def building(name: str, config: ModelConfig) -> Generator[None]:
-    """Build a model in this context. If memory is short, it raises an error: smaller batches would not help here.
+    """Within this context, build a model. If memory is short, raise an error: smaller batches would not help here.
 
     Raises:
         TrainingError: The model itself does not fit into memory.

@@ -35,8 +35,8 @@ class RunInfo:
         damage: Why the run cannot be read; "" if it can.
         graph: Identity of the graph that it was trained on, as far as known.
         evaluation: Metric → value, as measured by `kgplug evaluate`; {} if not evaluated.
-        origin: Id of the earlier run from which a final run (one trained on all rows) has its settings, epochs and
-            metrics. "" for other runs.
+        origin: For a final run (one trained on all rows), id of the earlier run whose settings, number of epochs and
+            metrics it has taken over. "" for other runs.
         health: Signs that the model has collapsed, one sentence each; see `kgplug.data.health`.
     """
 
@@ -55,12 +55,12 @@ class RunInfo:
 
     @property
     def gives_lists(self) -> bool:
-        """Whether it is an undamaged run of a recommender."""
+        """Whether this is an undamaged run of a recommender."""
         return self.kind is not None and self.kind.gives_lists
 
     @property
     def gives_links(self) -> bool:
-        """Whether it is an undamaged run of an embedding, which predicts links."""
+        """Whether this is an undamaged run of an embedding, which predicts links."""
         return self.kind is not None and not self.kind.gives_lists
 
 
@@ -132,18 +132,20 @@ class Runs:
         """Return the undamaged runs of a graph, oldest first, and the number of undamaged runs of other graphs.
 
         Args:
-            graph: The graph; None returns all runs.
+            graph: The graph; None returns all undamaged runs and 0.
         """
         whole = [info for info in self.list() if not info.damage]
         here = [info for info in whole if graph is None or graph.same_graph(info.graph)]
         return here, len(whole) - len(here)
 
     def last_known(self, address: str, database: str) -> GraphIdentity | None:
-        """Return the identity of the database that the newest run of a server was trained on; None if there is no run.
+        """Return the identity of the graph that the newest run on this server and database was trained on.
+
+        Runs that did not record the id of their database are ignored. If no run is left, return None.
 
         Args:
             address: host:port of the server.
-            database: Name of the database; "" for any.
+            database: Name of the database; "" for any database of the server.
         """
         graphs = [info.graph for info in reversed(self.list()) if info.graph.store and info.graph.address == address]
         found = next((graph for graph in graphs if database in ("", graph.database)), None)

@@ -21,7 +21,7 @@ from kgplug.errors import RunError
 _log = logging.getLogger(__name__)
 HEARTBEAT_S = 5  # seconds between two heartbeats, by which a process shows that it still works on its trial
 UNPRUNED_TRIALS, UNPRUNED_EPOCHS = 5, 10  # pruning starts after 5 complete trials, and in each trial after 10 epochs
-KEPT_PERCENT = 75.0  # a trial is pruned at an epoch unless it is among the best 75 % of trials there
+KEPT_PERCENT = 75.0  # a trial is pruned after an epoch unless it is among the best 75 % of trials at that epoch
 GRACE_S = 30  # seconds without a heartbeat after which a process counts as killed
 
 
@@ -31,7 +31,7 @@ def study_path(folder: Path, model: str, asked: list[Any], data: list[str]) -> P
     Args:
         folder: Folder of all studies.
         model: The model's name.
-        asked: The arguments of the search, as a list that JSON can hold.
+        asked: The arguments of the search, as a JSON-serialisable list.
         data: Fingerprints of the data.
     """
     name = re.sub(r"[^a-z0-9]+", "-", model.lower()).strip("-") or "model"

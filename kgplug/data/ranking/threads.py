@@ -34,8 +34,8 @@ def share(
 ) -> None:
     """Call `work` once with each part. The calling thread and others take the parts in order.
 
-    If `work` itself calls `share`, the thread that runs it does all parts of the inner call. After an error, no further
-    part starts.
+    If `work` itself calls `share`, the inner call does all its parts in the thread that called it. After an error, no
+    further part starts.
 
     Args:
         work: function of one part. It should release Python's lock (GIL) for most of its time.
@@ -73,20 +73,20 @@ def share(
     try:
         take()
     finally:
-        begun = [other for other in others if not other.cancel()]  # cancelled ones never began: no part is left
+        begun = [other for other in others if not other.cancel()]  # a helper that can be cancelled has not begun
         errors = [other.exception() for other in begun]
     for error in filter(None, errors):
         raise error
 
 
 def share_rows(fill: Callable[[slice], object], n: int, *, threads: int) -> None:
-    """Split range(n) into one block of equal size per thread, and call `fill` with each; see `share`."""
+    """Split range(n) into one block per thread, of nearly equal size, and call `fill` with each; see `share`."""
     share(fill, row_blocks(n, max(1, -(-n // threads))), threads=threads)
 
 
 @cache
 def _helpers() -> ThreadPoolExecutor:
-    """Return the pool of threads that every `share` reuses: starting a thread takes as long as the work on one part."""
+    """Return the pool of threads that every `share` reuses, because starting a thread takes as long as one part."""
     return ThreadPoolExecutor(max(1, processors() - 1), thread_name_prefix="kgplug-share")
 
 

@@ -1,10 +1,11 @@
 """Tied scores: scores that are equal except for rounding, and the order of their items.
 
 The terms of a score are added in an order that depends on the processor, the number of threads and the block size. So
-scores that are mathematically equal differ in their last digits. Scores that differ by at most a tolerance count as
+scores that are mathematically equal may differ in their last digits. Scores that differ by at most a tolerance count as
 tied. The tolerance is relative to the size of the terms, because a sum of large terms can be small while its rounding
 error is large. In a sorted list, a group of tied scores continues as long as each score differs from the next by at
-most the tolerance. Rounding scores to a grid would instead separate equal scores at the grid's borders.
+most the tolerance. Rounding all scores to multiples of the tolerance would not do: two almost equal scores could be
+rounded to different multiples.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ class Ties:
     """How ties are found and broken.
 
     Attributes:
-        tolerance: float32 (n,), for each row the largest difference at which neighbouring scores are tied.
+        tolerance: float32 (n,), one number per row of scores. Two scores that are neighbours when the row is sorted are
+            tied if they differ by at most this number.
         priorities: int32 (m,), priority of each item; among tied items, the lowest comes first.
     """
 
@@ -32,10 +34,10 @@ class Ties:
 
     @classmethod
     def of_sizes(cls, sizes: np.ndarray, priorities: np.ndarray) -> Ties:
-        """Return `Ties` for n rows of scores. The tolerance of a row is `ROUNDING` times its size.
+        """Return `Ties` for n rows of scores. The tolerance of a row is its size times `ROUNDING`, about 1e-6.
 
         Args:
-            sizes: float (n,), for each row the magnitude of the numbers that are summed to give its scores.
+            sizes: float (n,), size of each row: the magnitude of the numbers that are summed to give its scores.
             priorities: int32 (m,), as in the class.
         """
         return cls(np.ascontiguousarray(sizes * ROUNDING, dtype=np.float32), priorities)

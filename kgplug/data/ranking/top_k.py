@@ -39,7 +39,7 @@ def top_k(
         TrainingError: a score is NaN.
     """
     indices, values = _best(scores, k, ties)
-    if finish is not None:  # a float32 sigmoid may decrease in its last digit
+    if finish is not None:  # a float32 sigmoid is not monotonic in its last digit
         values = np.minimum.accumulate(np.where(np.isneginf(values), values, finish(values)), axis=1)
     return indices, values
 
@@ -58,7 +58,7 @@ def leave_out(scores: np.ndarray, rows: np.ndarray, matrix: sparse.csr_matrix) -
 
 
 def _best(scores: np.ndarray, k: int, ties: Ties | None) -> tuple[np.ndarray, np.ndarray]:
-    width = k if ties is None else min(k + 1, scores.shape[1])  # entry k + 1 shows whether a tie crosses the end
+    width = k if ties is None else min(k + 1, scores.shape[1])  # entry k + 1 shows whether ties continue past the end
     if k == 0 or width > _LONGEST or scores.dtype != np.float32 or not scores.flags.c_contiguous:
         indices, values = _best_by_partition(scores, width)
         if ties is not None:

@@ -12,9 +12,8 @@ from kgplug.data.ranking.lanes import LANES, RAISED_BY, SIZE, above, first_one, 
 def best_of_rows(scores: np.ndarray, indices: np.ndarray, values: np.ndarray) -> bool:
     """Find the k best scores of each row, best first; equal scores are ordered by index.
 
-    A first pass over a row finds a bound that the k best scores exceed. A second pass collects the scores above the
-    bound. Up to 32 collected scores are ranked almost without branches, because the processor would mispredict half of
-    the branches. If there are more, they are inserted one by one into a sorted list.
+    A first pass over a row finds a bound that the k best scores exceed. A second pass collects and sorts the scores
+    above the bound.
 
     Args:
         scores: float32 (n, m), C order.
@@ -60,8 +59,9 @@ def leave_out(scores: np.ndarray, rows: np.ndarray, indptr: np.ndarray, indices:
 def _below_the_best(row: np.ndarray, k: int, peaks: np.ndarray) -> np.float32:
     """Return a bound that a row's k best scores and few others exceed; -inf if k is more than 32.
 
-    The row is divided into 32 slices. A peak is the maximum of a slice, so at least k scores reach the k-th greatest
-    peak. The bound is the float just below that peak. `peaks`, float32 (32,), is overwritten.
+    The row is divided into 32 interleaved slices (every 32nd score). A peak is the maximum of a slice, so at least k
+    scores reach the k-th greatest peak. The bound is the float just below that peak. `peaks`, float32 (32,), is
+    overwritten.
     """
     if k > LANES:
         return np.float32(-np.inf)
@@ -132,7 +132,7 @@ def _rank(positions: np.ndarray, candidates: np.ndarray, best: np.ndarray, best_
         if np.isnan(candidates[j]):
             return False
         rank = np.int64(ones(above(address, candidates[j])))
-        while rank < len(best) and best[rank] >= 0:  # places taken by equal scores that come earlier in the row
+        while rank < len(best) and best[rank] >= 0:  # skip positions taken by equal scores that come earlier in the row
             rank += 1
         if rank < len(best):
             best[rank], best_scores[rank] = positions[j], candidates[j]
@@ -141,9 +141,9 @@ def _rank(positions: np.ndarray, candidates: np.ndarray, best: np.ndarray, best_
 
 @numba.njit(cache=True, nogil=True)
 def _insert(row: np.ndarray, least: np.float32, best: np.ndarray, best_scores: np.ndarray) -> bool:
-    """Insert the scores of a row above `least` into `best_scores`, which stays sorted, and their positions into `best`.
+    """Insert a row's scores that exceed `least` into `best_scores`, which stays sorted, the highest first.
 
-    Return false if one of these scores is NaN.
+    Their positions in the row are inserted into `best` in the same order. Return false if the row contains NaN.
     """
     for start in range(0, len(row), LANES):
         better = _greater(row, start, least)

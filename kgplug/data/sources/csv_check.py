@@ -103,13 +103,13 @@ class _Keys:
     sorted: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.uint64))
 
     def codes(self, cells: list[str]) -> np.ndarray:
-        """Return one code per key: uint64 (n,)."""
+        """Return the code of each key, uint64 (n,): the integer itself, or the hash of a text."""
         if self.column.type == "int":
             return np.array([as_int(cell) for cell in cells], dtype=np.int64).view(np.uint64)
         return pandas.util.hash_array(np.array(cells, dtype=object), categorize=False)  # pyright: ignore[reportCallIssue]
 
     def close(self) -> np.ndarray:
-        """Sort the codes collected in `parts`; return the codes that occur more than once."""
+        """Sort all codes collected so far; return the codes that occur more than once."""
         self.sorted = np.sort(np.concatenate([self.sorted, *self.parts]))
         self.parts = []
         return np.unique(self.sorted[1:][self.sorted[1:] == self.sorted[:-1]])
@@ -136,7 +136,7 @@ def check_tables(
         tables: Files from `open_folder`, node files first.
         on_rows: Function called after each block with the number of rows just read.
         rejected: CSV file to write if there are bad rows, with file, line, column, problem and cells of each.
-        block_rows: Number of rows held at a time.
+        block_rows: Number of rows read at a time.
 
     Raises:
         DataError: a row has a wrong number of cells, bad UTF-8, a value of another type, a missing or repeated key, or
@@ -162,7 +162,7 @@ def _check_table(
         columns = list(zip(*block.rows, strict=True)) if block.rows else [()] * len(table.columns)
         problems = block.problems + list(_cell_problems(table, block, columns))
         counted = problems if table.kind != NODES else [one for one in problems if one.column == table.keys[0].header]
-        bad = {problem.line for problem in counted}  # other bad cells do not matter for keys
+        bad = {problem.line for problem in counted}  # a row of nodes with other bad cells still has a valid key
         good = [at for at, line in enumerate(block.lines) if line not in bad] if bad else range(len(block.rows))
         for position, label in enumerate(table.labels):
             cells = [columns[position][at] for at in good]

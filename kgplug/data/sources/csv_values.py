@@ -1,6 +1,6 @@
 """Which cells of a CSV folder are valid for the type in their header, and how they are sent to Neo4j.
 
-Numbers, truth values and times are accepted as pandas writes them: `1995.0` for a whole number in a column with gaps,
+Numbers, booleans and times are accepted as pandas writes them: `1995.0` for a whole number in a column with gaps,
 `True`, `2024-01-31 10:00:00+01:00`. The Cypher that converts them is in `kgplug.graph.importing.load_queries`.
 """
 

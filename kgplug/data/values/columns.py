@@ -27,7 +27,7 @@ _NO_NUMBERS = (bool, np.bool_, np.timedelta64)
 
 
 def read_ratings(column: Any, name: str) -> tuple[np.ndarray, bool]:
-    """Return the ratings as float32 (n,), with 1 for true and 0 for false, and whether they were booleans.
+    """Return (ratings, whether they were booleans): float32 (n,), with 1 for true and 0 for false; and a bool.
 
     Numbers and booleans may also be written as text.
 
@@ -62,7 +62,10 @@ def as_like_threshold(value: object, *, what: str = "like_threshold") -> float |
 
 
 def as_number(value: object) -> float | None:
-    """Return a number of any type, or a text that spells one, as a Python float; None for all else, even booleans."""
+    """Return a number of any type, or a text that spells one, as a Python float; None for anything else.
+
+    A boolean does not count as a number.
+    """
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value[()]
     if not isinstance(value, _NUMBERS) or isinstance(value, _NO_NUMBERS):
@@ -75,18 +78,18 @@ def as_number(value: object) -> float | None:
 
 
 def read_timestamps(column: Any, name: str, *, unit: TimeUnit | None = None) -> Times:
-    """Return dates or Unix times (numbers) as `Times`, in the coarsest unit that holds all of them exactly.
+    """Return dates or Unix times (numbers) as `Times`, in the coarsest unit in which all of them are whole numbers.
 
-    Dates may come from pandas, numpy, Python or Neo4j. Dates without a time zone are UTC. A Period of pandas counts as
-    its start.
+    Dates may come from pandas, numpy, Python or Neo4j. Dates without a time zone are UTC. A pandas Period is
+    converted to its start time.
 
     Args:
         column: dates or Unix times (n,).
-        name: name of the column, for an error.
+        name: name of the column, for error messages.
         unit: unit of Unix times; None: derived from their sizes (`kgplug.data.values.times.parts_of_numbers`).
 
     Raises:
-        DataError: a value is neither a date nor a number, or the numbers have several units.
+        DataError: a value is neither a date nor a number, or the numbers seem to be in several units.
     """
     column = _without_signals(pd.Series(column), name, _DATES)
     if isinstance(column.dtype, pd.CategoricalDtype):
@@ -122,12 +125,12 @@ def check_columns(frame: pd.DataFrame, columns: list[Hashable]) -> None:
 
 
 def missing_columns(frame: object, columns: list[Hashable], *, what: str) -> list[Hashable]:
-    """Return the columns that a frame lacks.
+    """Return those of the given columns that a frame lacks.
 
     Args:
         frame: the DataFrame.
-        columns: names of the columns.
-        what: name of the data in the frame, for an error.
+        columns: names of the columns that it should have.
+        what: name of the data in the frame, for error messages.
 
     Raises:
         DataError: `frame` is not a DataFrame, or a name is a list or another value that cannot name a column.
@@ -141,9 +144,9 @@ def missing_columns(frame: object, columns: list[Hashable], *, what: str) -> lis
 
 
 def named_columns(*several: Iterable[Hashable]) -> list[str]:
-    """Return each list of column names as one text, or "none" for an empty list.
+    """Return each list of column names as one text, such as "user, item", for messages; "none" for an empty list.
 
-    If only some names are texts, these are quoted, so that 0 and '0' differ.
+    If some names are texts and others are not, the texts are quoted, so that 0 and '0' differ.
     """
     lists = [list(columns) for columns in several]
     kinds = {isinstance(column, str) for columns in lists for column in columns}
@@ -153,7 +156,7 @@ def named_columns(*several: Iterable[Hashable]) -> list[str]:
 
 
 def read_indices(numbers: np.ndarray, keys: np.ndarray, name: str) -> np.ndarray:
-    """Check that numbers are indices into `keys`, and return them as int64 (n,). `name` is for an error.
+    """Check that numbers are indices into `keys`, and return them as int64 (n,). Error messages use `name`.
 
     Raises:
         DataError: the numbers are not integers, or one is out of range.
@@ -228,7 +231,7 @@ def _parts_of_date(value: Any) -> tuple[int, int]:
 
 
 def _floats(column: Any, *, booleans: bool) -> tuple[np.ndarray, bool]:
-    """Return the values as float64 (n,), NaN where they are not numbers, and whether they were booleans.
+    """Return (values, whether they were booleans): float64 (n,), NaN where a value is not a number; and a bool.
 
     Booleans become 1 and 0 if `booleans` is true, otherwise NaN.
     """
@@ -296,7 +299,7 @@ def _integers(column: pd.Series) -> np.ndarray | None:
 
 
 def is_signal(value: object) -> bool:
-    """Return whether a value is a signalling NaN: a Decimal on which most pandas and Python functions raise."""
+    """Return whether a value is a signalling NaN: a Decimal for which most functions raise an error."""
     return isinstance(value, Decimal) and value.is_snan()
 
 

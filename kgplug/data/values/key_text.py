@@ -1,4 +1,4 @@
-"""Find the stored key that a typed text means. Whether "42" is a number or a text depends on the stored keys."""
+"""Find the stored key that a typed text refers to. Whether "42" is a number or a text depends on the stored keys."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ _INT64 = range(-(2**63), 2**63)
 
 @dataclass(frozen=True)
 class FoundKey:
-    """The stored key that a text means.
+    """The stored key that a text refers to.
 
     Attributes:
         key: the key, with its stored type.
-        other: another stored key, a text spelled like the number `key`; None if there is none.
+        other: a second stored key, the text with the same spelling as the number `key`; None if there is no such key.
     """
 
     key: int | str
     other: int | str | None = None
 
     def note(self, label: str) -> str:
-        """Return a sentence that says which of two keys was used; "" if there is only one."""
+        """Return a sentence that says which of the two keys, `key` and `other`, was used; "" if `other` is None."""
         if self.other is None:
             return ""
         return (
@@ -33,7 +33,7 @@ class FoundKey:
 
 
 def possible_keys(text: str) -> list[int | float | str]:
-    """Return every key that a text can mean: itself, the number it spells, and the text between its double quotes.
+    """Return every key that a text can refer to: itself, the number it spells, and the text between its double quotes.
 
     A text with leading zeros, spaces, an exponent or digits of another script does not spell a number.
     """
@@ -47,7 +47,7 @@ def possible_keys(text: str) -> list[int | float | str]:
 
 
 def choose_key(text: str, stored: Iterable[object]) -> FoundKey | None:
-    """Return the stored key that a text means; None if none matches.
+    """Return the stored key that a text refers to; None if none matches.
 
     A number takes precedence over a text, and the whole text over the text between its quotes.
 

@@ -9,10 +9,10 @@ import numpy as np
 
 
 def as_text(value: object) -> str:
-    """Return a value as text: numbers as printed, lists joined by spaces, "" for missing values and bytes."""
+    """Return a value as text: numbers as printed (4.0 as 4), lists joined by spaces, "" for bytes or no value."""
     if isinstance(value, str):
         return value.strip()
-    if value is None or value is np.ma.masked or (isinstance(value, Real) and value != value):  # NaN is not itself
+    if value is None or value is np.ma.masked or (isinstance(value, Real) and value != value):  # NaN
         return ""
     if isinstance(value, (list, tuple, np.ndarray)):
         return " ".join(filter(None, map(as_text, value)))

@@ -13,7 +13,7 @@ TimeUnit = Literal["s", "ms", "us", "ns"]
 UNITS: tuple[TimeUnit, ...] = get_args(TimeUnit)  # coarsest first
 NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
 _TO_NANOSECONDS: dict[TimeUnit, int] = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
-# Unit of a number by its size: the unit of the first entry whose minimum the number reaches.
+# Each unit and the smallest number in it. A number is in the unit of the first entry whose minimum it reaches.
 SMALLEST: tuple[tuple[TimeUnit, float], ...] = (("ns", 1e17), ("us", 1e14), ("ms", 1e11), ("s", 0.0))
 _BILLION = 10**9
 _EXACT = 2.0**53  # from here on, all floats are whole numbers
@@ -53,7 +53,7 @@ def check_unit(unit: object) -> TimeUnit:
 
 
 def times_from_unit(values: np.ndarray, unit: TimeUnit) -> Times:
-    """Return times in the coarsest unit that holds all of them exactly.
+    """Return times in the coarsest unit in which all of them are whole numbers.
 
     Args:
         values: int64 (n,).
@@ -67,10 +67,10 @@ def times_from_unit(values: np.ndarray, unit: TimeUnit) -> Times:
 
 
 def times_from_parts(seconds: np.ndarray, nanoseconds: np.ndarray) -> Times:
-    """Return times in the coarsest unit that holds all of them exactly.
+    """Return times in the coarsest unit in which all of them are whole numbers.
 
-    Nanoseconds in 64 bits cover the years 1677 to 2262. If any time needs nanoseconds, times outside this range are
-    moved to its ends. The order of the times is kept, so comparing two times still gives the right result.
+    Nanoseconds in 64 bits cover the years 1677 to 2262. If any time needs nanoseconds, each time outside this range is
+    replaced by a time near the end of the range. The order of the times does not change.
 
     Args:
         seconds: int64 (n,), since 1970, rounded down.
@@ -94,12 +94,12 @@ def times_from_parts(seconds: np.ndarray, nanoseconds: np.ndarray) -> Times:
 def parts_of_numbers(numbers: np.ndarray, *, name: str, unit: TimeUnit | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Convert Unix times to (seconds, nanoseconds) since 1970, each int64 (n,), for `times_from_parts`.
 
-    Without `unit`, the numbers' size gives it: seconds up to 1e11 (the year 5138), milliseconds up to 1e14,
-    microseconds up to 1e17, nanoseconds above. All numbers of a column must have the same unit.
+    Without `unit`, the unit is derived from the size of the numbers: seconds up to 1e11 (the year 5138), milliseconds
+    up to 1e14, microseconds up to 1e17, nanoseconds above. All numbers of a column must have the same unit.
 
     Args:
-        numbers: int64 or float64 (n,), finite, below 2^63.
-        name: name of the column or property, for an error.
+        numbers: int64 or float64 (n,), finite, of an absolute value below 2^63.
+        name: name of the column or property, for error messages.
         unit: unit of the numbers; None: derived from their sizes.
 
     Raises:
@@ -138,7 +138,7 @@ def _unit_of(numbers: np.ndarray, name: str) -> TimeUnit:
 
 
 def _whole(number: float) -> str:
-    """Return a number as text without its fraction; integers exactly, even if a float cannot hold them."""
+    """Return a number as text without its fraction; integers exactly, even if they are too large for a float."""
     return str(number) if isinstance(number, int) else f"{number:.0f}"
 
 

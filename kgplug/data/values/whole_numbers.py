@@ -1,4 +1,4 @@
-"""Check whole numbers and indices from a caller, of any integer type."""
+"""Check whole numbers and indices, of any integer type, that a caller passes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def whole_number(value: object, what: str, *, least: int = 0) -> int:
 
     Args:
         value: number of any integer type.
-        what: name of the argument, for an error.
+        what: name of the argument, for error messages.
         least: the smallest number allowed.
 
     Raises:
@@ -40,7 +40,7 @@ def as_indices(given: object, n: int, what: str) -> np.ndarray:
     Args:
         given: whole numbers from 0 to n − 1: an array, a list, or one number.
         n: number of users or items.
-        what: "users" or "items", for an error.
+        what: "users" or "items", for error messages.
 
     Raises:
         UsageError: the values are keys, a mask or fractions, or an index is out of range.

@@ -12,7 +12,7 @@ from pykeen.models import ComplEx, DistMult, ERModel, RotatE
 from kgplug.embeddings.parts.ranking import ScoreAll, filtered_ranks
 from kgplug.embeddings.parts.translational import Translational
 
-BLOCK_FLOATS = 4_000_000  # floats held at a time while scoring: 16 MB, which the allocator reuses
+BLOCK_FLOATS = 4_000_000  # floats in memory at a time while scoring: 16 MB, which the allocator reuses
 
 
 class AllScores(NamedTuple):
@@ -50,7 +50,7 @@ def ranks_of(module: ERModel[Any, Any, Any], triples: np.ndarray, known: np.ndar
     Args:
         module: The model.
         triples: int64 (n, 3).
-        known: int64 (m, 3), triples known to be true; `triples` are added.
+        known: int64 (m, 3), further triples known to be true.
     """
     scores, n_entities = all_scores(module), module.num_entities
     rows = max(1, BLOCK_FLOATS // (n_entities * scores.floats_per_score))
@@ -81,7 +81,10 @@ def tail_scores(module: ERModel[Any, Any, Any], pairs: np.ndarray, tails: slice)
 
 
 def floats_per_triple(module: ERModel[Any, Any, Any]) -> int:
-    """Estimate the floats that PyKEEN holds to score one triple: three times those of the largest vector or matrix."""
+    """Estimate the number of floats that PyKEEN needs to score a triple: three times the size of the largest tensor.
+
+    The tensors are the vectors and matrices of one entity or one relation.
+    """
     parts = [*module.entity_representations, *module.relation_representations]
     return 3 * max(int(np.prod(part.shape)) for part in parts)
 
@@ -122,10 +125,13 @@ def _own_way(module: ERModel[Any, Any, Any], floats_per_score: int) -> AllScores
 def _by_queries(module: Any, compare: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> AllScores:
     """Return functions that multiply the known entity by the relation and compare the product with every entity.
 
-    In DistMult, ComplEx and RotatE, tails are compared with h∘r, heads with t∘r̄ (in RotatE because |r| = 1). Complex
-    vectors are converted to real ones, [real parts, imaginary parts].
+    They are for DistMult, ComplEx and RotatE. Vectors are multiplied element by element. To score heads, the complex
+    conjugate of the relation's vector is used.
 
-    `compare` maps products (b, d) and entities (n_entities, d) to scores (b, n_entities).
+    Args:
+        module: The model.
+        compare: Function from products, (b, d), and the vectors of all entities, (n_entities, d), to scores,
+            (b, n_entities). Complex vectors are passed to it as real ones, [real parts, imaginary parts].
     """
     entity, relation = module.entity_representations[0], module.relation_representations[0]
 

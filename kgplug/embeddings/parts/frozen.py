@@ -31,7 +31,7 @@ class CarriedOver:
 
 
 class Frozen:
-    """Keeps rows of a module unchanged during training.
+    """The rows of a module that stay unchanged during training.
 
     Args:
         module: The module. Its weights outside of the entity and relation tables stop requiring gradients.

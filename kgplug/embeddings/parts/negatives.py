@@ -1,4 +1,7 @@
-"""Corrupted triples: one end of a true triple is replaced by any entity, or by one seen at that end of the relation."""
+"""Corrupted triples: true triples with another head or tail.
+
+The other entity is any entity, or one that has this role, head or tail, in a training triple of the same relation.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ the entities that replace the tail in the first `n_tails` of these triples, and 
 
 
 def corrupter(triples: np.ndarray, config: EmbeddingConfig, *, n_entities: int) -> Corrupter:
-    """Return the function that draws corruptions according to `negative_sampling` and `negatives`.
+    """Return the function that draws corruptions, as the settings `negative_sampling` and `negatives` say.
 
     Args:
         triples: int64 (n, 3), the training triples.
@@ -39,10 +42,13 @@ def other_entities(true: np.ndarray, *, negatives: int, n_entities: int, rng: np
 
 
 class TypedCorrupter:
-    """Replaces tails by other tails, and heads by other heads, from the training triples of the same relation.
+    """A `Corrupter` that replaces tails by other tails, and heads by other heads, of the same relation.
+
+    It draws from the entities that are tails (or heads) of the relation in the training triples. If the relation has
+    only one tail (or head), any other entity is drawn.
 
     Source: D. Krompaß, S. Baier, V. Tresp, "Type-Constrained Representation Learning in Knowledge Graphs", ISWC 2015
-    (local closed-world assumption). If a relation has only one entity at the replaced end, any other entity is drawn.
+    (local closed-world assumption).
 
     Args:
         triples: int64 (n, 3), the training triples.
@@ -55,7 +61,13 @@ class TypedCorrupter:
         self._ends = {end: _End(triples[:, 1], triples[:, end], n_entities) for end in (0, 2)}
 
     def __call__(self, rows: np.ndarray, n_tails: int, rng: np.random.Generator) -> np.ndarray:
-        """Corrupt the training triples at the positions `rows`. Arguments and result are those of `Corrupter`."""
+        """Draw entities that replace one end of training triples: int64 (b, negatives).
+
+        Args:
+            rows: int64 (b,), positions of the triples in the training triples.
+            n_tails: Number of triples whose tail is replaced. These come first; the head of all others is replaced.
+            rng: Random generator.
+        """
         tails, heads = rows[:n_tails], rows[n_tails:]
         return np.concatenate([self._draw(2, tails, rng), self._draw(0, heads, rng)])
 

@@ -26,10 +26,10 @@ class Answers:
         self.n_entities, self.keys, self.answers = n_entities, keys[order], answers[order]
 
     def of(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return all answers to some queries.
+        """Return all true answers to some queries (entity, relation).
 
         Args:
-            keys: int64 (b,), keys of the queries.
+            keys: int64 (b,), keys of the queries: relation · n_entities + entity.
 
         Returns:
             (rows, answers), both int64 (m,): `answers[i]` answers the query `keys[rows[i]]`.
@@ -51,7 +51,7 @@ def filtered_ranks(
     block_rows: int,
     device: torch.device,
 ) -> np.ndarray:
-    """Rank the true head and the true tail of each triple among all entities, without the other true answers.
+    """Rank the true head and the true tail of each triple among all entities, leaving out the other true answers.
 
     An entity with the same score as the true one counts half ("realistic" rank: the mean of the optimistic and the
     pessimistic rank). A score of NaN counts as the worst score.
@@ -60,7 +60,7 @@ def filtered_ranks(
         score_heads: Function that scores every entity as head of (tail, relation).
         score_tails: Function that scores every entity as tail of (head, relation).
         triples: int64 (n, 3), the triples to rank.
-        known: int64 (m, 3), triples known to be true; `triples` are added.
+        known: int64 (m, 3), further triples known to be true.
         n_entities: Number of entities.
         block_rows: Number of queries scored at a time.
         device: Device of the model.
@@ -88,7 +88,7 @@ def _ranks_of(
     Args:
         score: Function that scores every entity as the missing end.
         answers: All true answers. They are left out of each other's ranks.
-        keys: int64 (b,), keys of the queries.
+        keys: int64 (b,), keys of the queries (see `Answers`).
         true: int64 (b,), the answer to rank for each query.
         device: Device of the model.
     """

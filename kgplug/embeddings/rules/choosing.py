@@ -1,4 +1,4 @@
-"""Choose on the validation set how the strengths of rules are added up."""
+"""Choice, on the validation set, of how the strengths of rules are added up."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ from kgplug.data.ranking.threads import row_blocks
 from kgplug.embeddings.parts.ranking import Answers
 from kgplug.embeddings.rules.scoring import RuleScorer
 
-_BLOCK_FLOATS = 4_000_000  # scores held at a time: 16 MB
+_BLOCK_FLOATS = 4_000_000  # scores in memory at a time: 16 MB
 
 
 def reciprocal_ranks(scorer: RuleScorer, triples: np.ndarray, known: np.ndarray, ways: np.ndarray) -> np.ndarray:
-    """Return the filtered reciprocal rank of each triple's tail and head, for each way to add up.
+    """Return the filtered reciprocal rank of each triple's tail and head, for each way to add up rule strengths.
 
-    Ranks are those of `kgplug.embeddings.parts.ranking.filtered_ranks`.
+    Ranks are computed as in `kgplug.embeddings.parts.ranking.filtered_ranks`.
 
     Args:
-        scorer: The rules.
-        triples: int64 (n, 3).
-        known: int64 (m, 3), triples known to be true; `triples` are added.
-        ways: float64 (n_ways, 4), as in `RuleScorer.scores`.
+        scorer: Object that scores entities by the rules.
+        triples: int64 (n, 3), the triples to rank.
+        known: int64 (m, 3), further triples known to be true.
+        ways: float64 (n_ways, 4). Each row is a way to add up strengths: the discount, and the weights of the three
+            kinds of rule (see `RuleScorer`).
 
     Returns:
-        float64 (2n, n_ways): first the tails, then the heads.
+        float64 (2n, n_ways): first the n tails, then the n heads.
     """
     n_entities, n_relations = len(scorer.edges.segments) - 1, scorer.edges.n_relations
 
@@ -51,16 +52,17 @@ def reciprocal_ranks(scorer: RuleScorer, triples: np.ndarray, known: np.ndarray,
 
 
 def chosen_ways(reciprocal: np.ndarray, steps: np.ndarray, *, n_steps: int, prior: float) -> np.ndarray:
-    """Return the best way for each step, int64 (n_steps,).
+    """Return, for each step, the column of `reciprocal` with the best way to add up rule strengths: int64 (n_steps,).
 
-    The mean reciprocal rank of a step's own queries is averaged with that of all queries, which counts like `prior`
-    queries. So a step with few validation triples is scored like the others.
+    A step is a relation in one direction. The best way has the highest mean reciprocal rank (MRR). The MRR of a step is
+    averaged with the MRR of all steps, which counts as much as `prior` ranks. So a step with few ranks gets the way
+    that is best for all steps together.
 
     Args:
-        reciprocal: float64 (n, n_ways), reciprocal ranks.
-        steps: int64 (n,), step of each query.
+        reciprocal: float64 (n, n_ways), n reciprocal ranks for each way, as `reciprocal_ranks` returns them.
+        steps: int64 (n,), the step that each rank belongs to.
         n_steps: Number of steps.
-        prior: Number of queries that the mean of all counts like.
+        prior: Weight of the MRR of all steps, as a number of ranks.
     """
     sums = np.zeros((n_steps, reciprocal.shape[1]))
     np.add.at(sums, steps, reciprocal)

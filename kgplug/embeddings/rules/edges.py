@@ -1,4 +1,4 @@
-"""The edges of a graph in both directions, sorted so that a rule is followed by reading slices of arrays."""
+"""The edges of a graph in both directions, sorted so that rules can be applied by reading slices of arrays."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 class Edges(NamedTuple):
     """Edges in both directions. A step is a relation in one direction: r for h → t, and r + n_relations for t → h.
 
-    The edges of one step that start at the same entity form a segment. A segment is also a condition that entities may
-    meet: the entities at its ends have an edge of the inverse step to its start.
+    A segment consists of the edges of one step that start at the same entity. It also stands for a condition on other
+    entities: an entity meets the condition if one of the segment's edges ends there. For example, the segment of the
+    step DIRECTED from Hitchcock stands for the condition "directed by Hitchcock".
 
-    Triples with equal head and tail are left out, because different variables of a rule stand for different entities.
-    All members are arrays or numbers, so compiled code can take the whole tuple.
+    Triples with equal head and tail are left out. Ranges below exclude their end.
 
     Attributes:
         n_relations: Number of relations.
@@ -24,7 +24,7 @@ class Edges(NamedTuple):
         segments: int64 (n_entities + 1,). The segments of entity x are those from segments[x] to segments[x + 1].
         by_step: int64 (n_segments,), the segments sorted by step.
         step_bounds: int64 (n_steps + 1,). The segments of step s are by_step[step_bounds[s] : step_bounds[s + 1]].
-        reverse: int32 (n_edges,), for each edge, the segment of its end with the inverse step.
+        reverse: int32 (n_edges,), for each edge, the segment that contains the same edge in the other direction.
     """
 
     n_relations: int
@@ -78,13 +78,17 @@ class Edges(NamedTuple):
     def sizes(self) -> np.ndarray:
         """Number of entities that meet each condition, int64 (n_segments + n_steps,).
 
-        Condition i below n_segments is the segment i: an edge to one given entity. Condition n_segments + s is an edge
-        of step s to any entity.
+        A condition requires an edge of one step, a relation in one direction. Conditions 0 to n_segments - 1 are the
+        segments, which require an edge to a given entity. Condition n_segments + s requires an edge of step s to any
+        entity.
         """
         return np.concatenate([np.diff(self.bounds), np.diff(self.step_bounds)])
 
     def segments_of(self, entities: np.ndarray, steps: np.ndarray) -> np.ndarray:
-        """Return the segment of each entity with each step: int64 (n,), -1 where the entity has no such edge."""
+        """Return the segment of each pair (entity, step): int64 (n,), -1 where there is none.
+
+        A step is a relation in one direction. A segment consists of all edges of the step that start at the entity.
+        """
         keys = self.starts.astype(np.int64) * self.n_steps + self.steps
         wanted = np.asarray(entities, dtype=np.int64) * self.n_steps + steps
         if len(keys) == 0:
@@ -93,15 +97,15 @@ class Edges(NamedTuple):
         return np.where(keys[found] == wanted, found, -1)
 
     def inverse(self, steps: np.ndarray) -> np.ndarray:
-        """Return the same relations in the other direction: int (n,) → int (n,)."""
+        """Return the inverse steps, the same relations in the other direction: int (n,) → int (n,)."""
         return (steps + self.n_relations) % self.n_steps
 
 
 class Pairs(NamedTuple):
-    """The same edges, sorted by start, end and step, so that all relations between two entities are next to each other.
+    """The edges of `Edges`, sorted by start, end and step, so that all edges between two entities are adjacent.
 
     Attributes:
-        bounds: int64 (n_entities + 1,). The edges from entity x are those from bounds[x] to bounds[x + 1].
+        bounds: int64 (n_entities + 1,). The edges from entity x are those from bounds[x] to bounds[x + 1] - 1.
         ends, steps: int32 (n_edges,), end and step of each edge.
     """
 
@@ -111,7 +115,7 @@ class Pairs(NamedTuple):
 
     @classmethod
     def of_edges(cls, edges: Edges) -> Pairs:
-        """Return the edges in this order."""
+        """Return the edges of `edges`, sorted by start, end and step."""
         sizes = np.diff(edges.bounds)
         starts, steps = np.repeat(edges.starts, sizes), np.repeat(edges.steps, sizes)
         order = np.lexsort((steps, edges.ends, starts))

@@ -1,4 +1,4 @@
-"""Mine rules from triples: count exactly or, on large graphs, on a sample."""
+"""Mining of rules from triples, with exact counts or, on large graphs, with counts on a sample."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from kgplug.embeddings.rules.rule_set import NONE, RuleSet
 from kgplug.progress import Progress
 from kgplug.progress import bar as progress_bar
 
-_COUNTS = 50_000_000  # counts of paths held at a time: 400 MB with the list of those that are not zero
-_BINS = 1000  # bins of confidence, to find the threshold that leaves at most `max_rules`
+_COUNTS = 50_000_000  # counts of paths in memory at a time: 400 MB, including the list of counts that are not zero
+_BINS = 1000  # bins of a histogram of confidence, to find the threshold that leaves at most `max_rules` rules
 
 
 def mine(
@@ -29,22 +29,29 @@ def mine(
 ) -> tuple[RuleSet, float]:
     """Mine all rules of length 1 and 2 (`RuleSet`).
 
-    The body of a path rule is the number of pairs (X, Y) that its path connects, and its support the number of those
-    that the relation connects as well. The body of a fact rule is the number of entities X that meet its condition. The
-    confidence is support / (body + pc), Laplace-corrected as in AnyBURL (Meilicke et al., IJCAI 2019).
+    There are two kinds. A path rule says: if a path of one or two edges leads from X to Y, then a certain relation
+    holds between X and Y. A fact rule says: if X has a certain edge, then X also has another edge to a given entity.
+    Example: "if Ford directed X, then X has the genre Western".
+
+    A rule's body is the number of cases in which its condition holds: pairs (X, Y) that a path connects, or entities X
+    that have the edge. Its support is the number of these cases in which the conclusion holds as well. Its confidence
+    is support / (body + pc), Laplace-corrected as in AnyBURL (Meilicke et al., IJCAI 2019).
 
     Args:
         edges: The graph.
-        min_support, min_confidence: Minimum of a rule.
+        min_support, min_confidence: Minimum support and minimum confidence of a rule.
         pc: Number added to the body in the confidence.
-        max_rules: Maximum number of fact rules. Those with the highest confidence are kept, to a thousandth.
-        max_steps: Number of edges to follow for each of the two kinds. If a graph needs more, a random sample of
-            starts is used for those steps that need most, and their supports and bodies are estimates.
+        max_rules: Maximum number of fact rules. If there are more, `min_confidence` is raised in steps of 0.001 until
+            at most this many are left.
+        max_steps: Maximum number of edges to visit while counting, for each of the two kinds. If exact counts need
+            more, relations with many edges are counted from a random sample of their start entities, and these counts
+            are estimates.
         seed: Seed of the sample.
-        progress: Show a bar; None shows it on a terminal.
+        progress: Whether to show a progress bar. None: only on a terminal.
 
     Returns:
-        (rules, share): the rules, and the share of the edges to follow that were followed; 1 if all counts are exact.
+        (rules, share): the mined rules, and the number of edges visited divided by the number that exact counts need.
+        The share is 1 if all counts are exact. It is the lower one of the values for the two kinds.
     """
     thresholds = {"min_support": min_support, "min_confidence": min_confidence, "pc": pc}
     with progress_bar(3 * edges.n_steps, what="Mining rules", unit="step", progress=progress) as bar:
@@ -56,9 +63,9 @@ def mine(
 def _paths(
     edges: Edges, *, min_support: int, min_confidence: float, pc: float, max_steps: float, seed: int, bar: Progress
 ) -> tuple[np.ndarray, float]:
-    """Return `RuleSet.paths`, and the share of edges that were followed."""
+    """Mine the path rules. Return `RuleSet.paths`, and the share of edges visited, as in `mine`."""
     pairs, n_steps, n_relations = Pairs.of_edges(edges), edges.n_steps, edges.n_relations
-    costs = _sums(edges.degrees[edges.ends], edges.bounds)  # (n_segments,), edges to follow from the middle of paths
+    costs = _sums(edges.degrees[edges.ends], edges.bounds)  # (n_segments,), number of possible second edges
     chosen, share = _samples(edges, costs, max_steps, seed)
     step_sizes = np.bincount(edges.steps, np.diff(edges.bounds), minlength=n_steps).astype(np.int64)
     width = max(1, _COUNTS // n_steps)
@@ -99,7 +106,7 @@ def _facts(
     seed: int,
     bar: Progress,
 ) -> tuple[np.ndarray, float]:
-    """Return `RuleSet.facts`, and the share of edges that were followed."""
+    """Mine the fact rules. Return `RuleSet.facts`, and the share of edges visited, as in `mine`."""
     sizes, n_segments = edges.sizes, len(edges.steps)
     chosen, share = _samples(edges, edges.degrees[edges.starts], max_steps, seed)
     counts, touched = np.zeros(len(sizes), dtype=np.int32), np.empty(len(sizes), dtype=np.int64)
@@ -147,17 +154,18 @@ def _facts(
 def _samples(edges: Edges, costs: np.ndarray, max_steps: float, seed: int) -> tuple[list[np.ndarray], float]:
     """Choose, for each step, the segments to start from, so that the total cost is at most `max_steps`.
 
-    The steps that cost most are limited to the same cost each. Their segments are chosen at random.
+    A step is a relation in one direction. A segment consists of the edges of one step that start at the same entity.
+    The most expensive steps are all limited to the same cost, and their segments are chosen at random.
 
     Args:
         edges: The graph.
-        costs: int64 (n_segments,), cost of each segment.
+        costs: int64 (n_segments,), cost of each segment: the number of edges to visit if it is chosen.
         max_steps: Maximum total cost.
         seed: Seed of the sample.
 
     Returns:
-        (chosen, share): for each step, int64 (n,), positions among the step's segments, ascending; and the share of the
-        total cost that they have.
+        (chosen, share): for each step, the positions of its chosen segments among all its segments, int64 (n,),
+        ascending; and the total cost of the chosen segments divided by that of all segments.
     """
     in_order = costs[edges.by_step]
     limit = _limit(_sums(in_order, edges.step_bounds), max_steps)
@@ -175,12 +183,12 @@ def _samples(edges: Edges, costs: np.ndarray, max_steps: float, seed: int) -> tu
 
 
 def _limit(totals: np.ndarray, budget: float) -> float:
-    """Return the limit with which the totals, each cut to the limit, add up to the budget; inf if all fit."""
+    """Return the limit L for which the sum of min(total, L) over all totals is the budget; inf if all totals fit."""
     if totals.sum() <= budget:
         return math.inf
     ascending = np.sort(totals)
     left = len(ascending) - np.arange(len(ascending))
-    limits = (budget - (np.cumsum(ascending) - ascending)) / left  # if all smaller totals are kept whole
+    limits = (budget - (np.cumsum(ascending) - ascending)) / left  # the limit, if all smaller totals stay below it
     return float(limits[np.argmax(limits < ascending)])
 
 

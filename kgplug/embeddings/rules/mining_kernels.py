@@ -1,4 +1,4 @@
-"""Compiled loops (numba) that count where the bodies of rules hold, and where their heads hold as well."""
+"""Compiled loops (numba) that count how often the condition of a rule holds, and how often its conclusion also does."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from kgplug.embeddings.rules.edges import Edges, Pairs
 
 @numba.njit(cache=True, nogil=True)
 def count_steps(pairs: Pairs, lowest: int, support: np.ndarray) -> None:
-    """Count the pairs (X, Y) that are connected by a relation h and by a step s ≠ h.
+    """Count the pairs (X, Y) that are connected both by a relation h and by a step s ≠ h.
+
+    A step is a relation in one direction.
 
     Args:
         pairs: The edges.
-        lowest: The first of the relations h that are counted.
-        support: int32 (m, n_steps), counts, raised in place. Row i is for the relation lowest + i.
+        lowest: Lowest index of the m relations h that are counted.
+        support: int32 (m, n_steps), counts, increased in place. Row i is for the relation h = lowest + i, column s for
+            the step s.
     """
     highest = lowest + len(support)
     for x in range(len(pairs.bounds) - 1):
@@ -42,28 +45,30 @@ def count_paths(
     support: np.ndarray,
     cells: np.ndarray,
 ) -> int:
-    """Count the pairs (X, Y) that a path of two steps connects, and those that a relation h connects as well.
+    """Count the pairs (X, Y) that a path X → Z → Y connects, and how many of these a relation h connects as well.
 
-    A pair counts once, however many entities Z are in the middle. X and Y are different entities.
+    A pair counts once, even if several entities Z connect it. X and Y are different entities.
 
     Args:
         edges, pairs: The edges.
-        chosen: int64 (n,), segments of the first step: the starts X, with all edges to entities Z.
-        lowest: The first of the relations h that are counted.
-        bodies: int64 (n_steps,), number of pairs for each second step, raised in place.
-        support: int32 (n_steps · m,), number of pairs for each second step and each relation lowest + i, zero before.
+        chosen: int64 (n,), segments of the first step. Each contains all edges of this step from an entity X.
+        lowest: Lowest index of the m relations h that are counted.
+        bodies: int64 (n_steps,), number of pairs for each second step, increased in place.
+        support: int32 (n_steps · m,), output: position s · m + i is the number of pairs for the second step s and the
+            relation h = lowest + i. It must be zero before the call.
         cells: int32 (n_steps · m,), output: the positions in `support` that are no longer zero.
 
     Returns:
-        The number of these positions.
+        The number of positions written to `cells`.
     """
     n_entities, n_steps, n_cells = len(edges.segments) - 1, len(bodies), 0
     width = len(support) // n_steps
     highest = lowest + width
     places = np.full(n_entities, -1, dtype=np.int64)  # first edge X → Y in `pairs`, for the current X
     seen, stamp = np.zeros(n_entities, dtype=np.int64), 0  # `stamp` where Y is counted for the current X and step
-    waiting = np.full(n_steps, -1, dtype=np.int64)  # for each second step, the last of the segments to follow
-    before = np.full(len(edges.steps), -1, dtype=np.int64)  # … and for each segment, the one before it
+    # Linked lists of the segments to follow: the last segment for each second step, and the one before each segment.
+    waiting = np.full(n_steps, -1, dtype=np.int64)
+    before = np.full(len(edges.steps), -1, dtype=np.int64)
     for segment in chosen:
         x = edges.starts[segment]
         first, last = pairs.bounds[x], pairs.bounds[x + 1]
@@ -117,24 +122,29 @@ def count_conditions(
     found: np.ndarray,
     n_found: int,
 ) -> int:
-    """Count the entities that meet two conditions, a target and another, and collect the rules target ← condition.
+    """Find the rules "an entity that meets the condition also meets the target".
+
+    Conditions are numbered as in `Edges.sizes`: each requires an edge to a given entity or to any entity. A target is
+    also a condition. The confidence of a rule is support / (size of the condition + pc), where the support is the
+    number of entities that meet both.
 
     Args:
         edges: The edges.
-        targets: int64 (n,), conditions (`Edges.sizes`) that rules may conclude: segments.
-        used: bool (n_entities,), the entities that are counted.
+        targets: int64 (n,), the targets for which to find rules.
+        used: bool (n_entities,), whether an entity is counted (false for entities outside of the sample).
         sizes: int64 (n_conditions,), number of entities that meet each condition.
         counts, touched: int32 and int64 (n_conditions,), work space; `counts` is zero before and after.
-        scale: Factor from a count to its estimate for all entities.
-        min_support: Minimum count of a rule.
-        min_confidence: Minimum confidence of a rule.
-        pc: Number added to a rule's body in its confidence.
-        histogram: int64 (n_bins,), number of rules by confidence, raised in place.
-        found: int32 (m, 3), output from row `n_found` on: target, condition, support. Only counted if m is 0.
-        n_found: Number of rules found so far.
+        scale: Number of all entities per counted entity. The counts are multiplied by it to estimate the support.
+        min_support: Minimum number of counted entities that meet both.
+        min_confidence: Minimum confidence.
+        pc: Laplace correction of the confidence.
+        histogram: int64 (n_bins,), number of rules by confidence, increased in place.
+        found: int32 (m, 3), output: rules from row `n_found` on, columns target, condition and support. Rules for
+            which `found` has no row left are only counted.
+        n_found: Number of rules that earlier calls found.
 
     Returns:
-        The new number of rules found.
+        The number of rules found by this and earlier calls.
     """
     n_segments = len(edges.steps)
     for target in targets:

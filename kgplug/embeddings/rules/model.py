@@ -28,9 +28,9 @@ from kgplug.errors import RunError, UsageError, unknown_name
 from kgplug.renamed import renamed
 from kgplug.training.config import make_config, signature
 
-_BLOCK_FLOATS = 4_000_000  # scores held at a time: 16 MB
+_BLOCK_FLOATS = 4_000_000  # scores in memory at a time: 16 MB
 _VALIDATED = 2000  # maximum number of validation triples that are ranked
-_PRIOR = 50  # weight of the mean of all queries, in the choice for a single step: that of 50 queries
+_PRIOR = 50  # the choice for a step also counts the mean of all queries, with the weight of 50 queries
 _HELD_OUT = 0.05  # share of the triples held out if there is no validation set
 
 # The weights are those of paths of one step, of paths of two steps, and of facts.
@@ -41,21 +41,23 @@ _DEFAULT_WAY = (0.8, 0.25, 2.0, 1.0)  # without validation triples; best on a sa
 
 
 class Rules(LinkPredictor):
-    """Rules of length 1 and 2, mined from the triples; they say why a link is predicted.
+    """A model that predicts links by rules of length 1 and 2, mined from the triples. Rules explain each prediction.
 
-    The rules are those of AnyBURL (Meilicke et al., IJCAI 2019) up to length 2, all counted instead of sampled:
+    Rules have one of these forms, as in AnyBURL (Meilicke et al., IJCAI 2019):
 
-        h(X, Y) <- b(X, Y)    h(X, Y) <- b(X, Z), c(Z, Y)    h(X, c) <- b(X, d)    h(X, c) <- b(X, Z)
+        h(X, Y) <- b(X, Y)    h(X, Y) <- b(X, Z), c(Z, Y)    h(X, A) <- b(X, B)    h(X, A) <- b(X, Z)
 
-    in all directions of the relations. The confidence is the support divided by the number of cases in which the right
-    side holds, plus `laplace`. The score of a triple adds up the strengths of the rules that predict it (see
-    `RuleScorer`). The validation set chooses how much overlapping rules count, for each relation and direction.
+    X, Y and Z are variables, A and B are entities, and h, b and c are relations in either direction. The body of a rule
+    is the number of cases in which the right side holds, and the support is the number of these in which the left side
+    also holds. The confidence is support / (body + `laplace`). AnyBURL samples rules; this model mines all of them.
 
-    The model has no vectors.
+    The score of a triple adds up the strengths of the rules that predict it (see `RuleScorer`). How they are added up
+    is chosen on the validation set, for each relation and direction. The model has no vectors.
 
     Attributes:
         config: The settings, a `RulesConfig`.
-        history: Number of rules, share of the edges that were counted, and the validation metric if there was one.
+        history: Number of rules of each kind ("paths", "facts"); "share", which is 1 if all rules were counted exactly
+            and lower if some were counted on a sample; and the validation metric "MRR" if there was one.
     """
 
     name = "Rules"
@@ -85,11 +87,12 @@ class Rules(LinkPredictor):
         Args:
             knowledge: Training triples.
             valid: Validation triples: a graph, or int64 (n, 3) with `knowledge`'s indices. At most 2,000 are ranked.
-                If omitted, 5 % of the training triples are held out for the choice, and then all are mined.
+                If omitted, 5 % of the training triples are held out for the choice. Rules are then mined again from all
+                triples.
             seed: Seed of samples. The same seed, data and settings give the same model.
-            progress: Show a bar; None shows it on a terminal.
-            checkpoint: Not used: mining is fast enough to start again.
-            on_epoch: Not used: there are no epochs.
+            progress: Whether to show a progress bar. None: only on a terminal.
+            checkpoint: Not used, because mining is fast enough to start again.
+            on_epoch: Not used, because there are no epochs.
 
         Returns:
             The model itself.
@@ -116,7 +119,7 @@ class Rules(LinkPredictor):
         return self
 
     def _mine(self, triples: np.ndarray, progress: bool | None) -> float:
-        """Mine the rules of triples, int64 (n, 3), and return the share of edges that were counted."""
+        """Mine and store the rules of triples, int64 (n, 3). Return the share that `mine` returns."""
         edges = self._edges(triples)
         rules, share = mine(edges, **_mining(self.config), seed=self.seed, progress=progress)
         self._triples = triples
@@ -124,7 +127,10 @@ class Rules(LinkPredictor):
         return share
 
     def _choose(self, knowledge: KnowledgeGraph, valid: KnowledgeGraph | np.ndarray) -> dict[str, float]:
-        """Choose for each step how strengths are added up, and return {"MRR": …}, that of the validation triples."""
+        """Choose, for each relation and direction, how the strengths of rules are added up.
+
+        Return {"MRR": …}, the mean reciprocal rank of the validation triples with the chosen ways.
+        """
         triples = validation_triples(valid, knowledge, floats_per_score=1, seed=self.seed, max_triples=_VALIDATED)
         reciprocal = reciprocal_ranks(self.scorer, triples, knowledge.triples, WAYS)
         n = len(self.relations)
@@ -142,7 +148,7 @@ class Rules(LinkPredictor):
 
     @property
     def scorer(self) -> RuleScorer:
-        """The rules, ready to score."""
+        """The object that scores triples by the rules."""
         if self._scorer is None:
             raise UsageError(f"{self.name} is not trained yet: call fit() first.")
         return self._scorer
@@ -202,7 +208,7 @@ class Rules(LinkPredictor):
         return [self._reason(number) for number in numbers]
 
     def best_rules(self, k: int = 20, *, relation: str | None = None) -> list[PathRule]:
-        """Return the rules without constants that have the highest confidence, best first.
+        """Return the rules with the highest confidence, best first, without those that name particular entities.
 
         Args:
             k: Maximum number of rules.
@@ -236,32 +242,40 @@ class Rules(LinkPredictor):
         return max(1, _BLOCK_FLOATS // len(self.entity_keys))
 
     def _scores(self, entities: np.ndarray, steps: np.ndarray, *, predicted_only: bool = False) -> np.ndarray:
-        """Score every entity as the answer to each query, float32 (b, n_entities). See `RuleScorer.scores`."""
+        """Score every entity as the answer to each query (entity, step): float32 (b, n_entities).
+
+        Arguments are those of `RuleScorer.scores`. The strengths of rules are added up in the way chosen for the step.
+        """
         ways = self._ways[steps][:, None]  # (b, 1, 4)
         return self.scorer.scores(entities, steps, ways, predicted_only=predicted_only)[:, 0]
 
     def _score_all(self, shift: int) -> ScoreAll:
-        """Return the function that scores all entities for (entities, relations + shift)."""
+        """Return a function (known entities, relations) → scores of all entities as the missing end of each triple.
+
+        Args:
+            shift: Number added to the relations: 0 if the tails are missing, or the number of relations if the heads
+                are missing.
+        """
         return lambda entities, relations: torch.from_numpy(self._scores(entities.numpy(), relations.numpy() + shift))
 
     def entity_vectors(self) -> NoReturn:
-        """Refuse: rules have no vectors."""
+        """Raise `UsageError`, because rules have no vectors."""
         self._refuse_vectors()
 
     def relation_vectors(self) -> NoReturn:
-        """Refuse: rules have no vectors."""
+        """Raise `UsageError`, because rules have no vectors."""
         self._refuse_vectors()
 
     def vectors_of(self, keys: np.ndarray, *, label: str = "") -> NoReturn:  # noqa: ARG002
-        """Refuse: rules have no vectors."""
+        """Raise `UsageError`, because rules have no vectors."""
         self._refuse_vectors()
 
     def nearest(self, entity: int, k: int = 10, *, label: str | None = None) -> NoReturn:  # noqa: ARG002
-        """Refuse: rules have no vectors."""
+        """Raise `UsageError`, because rules have no vectors."""
         self._refuse_vectors()
 
     def publication(self, *, details: dict[str, Any] | None = None) -> Publication:
-        """Refuse: rules have no vectors to publish."""
+        """Raise `UsageError`, because rules have no vectors to publish."""
         del details
         self._refuse_vectors()
 
@@ -277,7 +291,7 @@ class Rules(LinkPredictor):
 
         Args:
             run_dir: The run's folder.
-            memory: Hash and set (training, validation or test) of each triple of the split.
+            memory: Hash of each triple of the split, and the set (training, validation or test) that the triple is in.
             facts: Further facts to save, as values that JSON can hold.
         """
         arrays = {

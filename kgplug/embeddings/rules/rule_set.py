@@ -17,8 +17,8 @@ class Reason(NamedTuple):
 
     Attributes:
         text: The rule, such as "ACTED_IN(X, Y) <- DIRECTED(X, Z), SEQUEL(Z, Y)".
-        confidence: Its confidence.
-        support, body: Number of links for which the whole rule holds, and for which its right side holds.
+        confidence: Confidence of the rule.
+        support, body: Number of cases in which both sides of the rule hold, and in which its right side holds.
     """
 
     text: str
@@ -32,14 +32,17 @@ class Reason(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class RuleSet:
-    """Mined rules. Steps are those of `Edges`: relation r for h → t, and r + n_relations for t → h.
+    """Mined rules of two kinds: paths and facts.
+
+    A step is a relation in one direction, as in `Edges`: relation r for h → t, and r + n_relations for t → h.
 
     Attributes:
-        paths: int64 (n, 5), rules h(X, Y) <- a step from X to Y, or a step from X to Z and a second from Z to Y.
-            Columns: relation h, first step, second step or -1, support, body. Sorted by h.
-        facts: int32 (m, 6), rules about one entity X: a step from X to a constant <- a step from X to another
-            constant, or to any entity. Columns: step, constant, step of the body, constant of the body or -1, support,
-            body.
+        paths: Path rules, int64 (n, 5), sorted by the relation h that they conclude. The right side is a step from X to
+            Y, or a step from X to Z and a second step from Z to Y; the left side is h(X, Y). Columns: relation h, first
+            step, second step or -1, support, body.
+        facts: Fact rules about one entity X, int32 (m, 6). The right side is a step from X to a constant (a given
+            entity) or to any entity; the left side is a step from X to a constant. Columns: step and constant of the
+            left side, step of the right side, constant of the right side or -1 for any entity, support, body.
     """
 
     paths: np.ndarray
@@ -49,7 +52,10 @@ class RuleSet:
         return len(self.paths) + len(self.facts)
 
     def confidences(self, pc: float) -> np.ndarray:
-        """Return support / (body + pc) of each rule, first paths, then facts: float64 (n + m,)."""
+        """Return the confidence support / (body + pc) of each rule, first paths, then facts: float64 (n_rules,).
+
+        `pc` is the Laplace correction, the setting `laplace`.
+        """
         support, body = np.concatenate([self.paths[:, -2:], self.facts[:, -2:]]).T
         return support / (body + pc)
 
@@ -57,8 +63,8 @@ class RuleSet:
         """Return a rule as text, with its counts.
 
         Args:
-            rule: Position of the rule, first paths, then facts.
-            pc: As in `confidences`.
+            rule: Index of the rule. Paths come first, then facts.
+            pc: Number added to the body in the rule's confidence.
             relations: Names of the relations, object (n_relations,).
             names: Keys of the entities, object (n_entities,).
         """

@@ -1,4 +1,4 @@
-"""Compiled loops (numba) that find the rules about an entity, and the entities that they predict."""
+"""Compiled loops (numba) that find the rules that apply to an entity, and the entities that these rules predict."""
 
 from __future__ import annotations
 
@@ -9,22 +9,31 @@ import numpy as np
 
 from kgplug.embeddings.rules.edges import Edges
 
-ABOUT_START, ABOUT_END = -1, -2  # in place of a segment: the X of a fact rule is the query's entity, or its answer
+# Used instead of a segment for fact rules: the rule's X is the query's entity (start), or the answer (end).
+ABOUT_START, ABOUT_END = -1, -2
 
 
 class RuleTables(NamedTuple):
-    """Rules, arranged to find those that fit a query. A rule's number is its position: first paths, then facts.
+    """Rules, arranged for finding those that can answer a query. A rule's number is its index: first paths, then facts.
+
+    A query asks to which entities a step (a relation in one direction) leads from a given entity. Conditions and
+    segments are explained in `Edges`. The target of a fact rule is the condition on its left side. Ranges below exclude
+    their end.
 
     Attributes:
-        strengths: float32 (n_rules,), strength of each rule as evidence.
-        places: int32 (n_rules,), place of each rule if all are sorted by strength; the strongest has place 0.
-        path_bounds: int64 (n_relations + 1,), the path rules of relation h are those from path_bounds[h] on.
-        first, second: int32 (n_paths,), steps of the body; the second is -1 if there is none.
-        targets, conditions: int32 (n_facts,), the conditions (`Edges.sizes`) that a fact rule connects.
-        target_bounds: int64 (n_segments + 1,), the fact rules of a target are those from target_bounds[target] on.
-        by_condition: int32 (n_facts,), the fact rules sorted by condition, then by the target's step.
-        condition_bounds: int64 (n_conditions + 1,), slices of `by_condition`.
-        target_steps: int32 (n_facts,), the target's step of the rules in `by_condition`.
+        strengths: float32 (n_rules,), strength of each rule, -log(1 - confidence).
+        places: int32 (n_rules,), rank of each rule by strength; the strongest has rank 0.
+        path_bounds: int64 (n_relations + 1,). The path rules of relation h are those from path_bounds[h] to
+            path_bounds[h + 1].
+        first, second: int32 (n_paths,), steps of a path rule's right side; the second is -1 if there is none.
+        targets, conditions: int32 (n_facts,), conditions on the left side and on the right side of each fact rule, with
+            the indices of `Edges.sizes`.
+        target_bounds: int64 (n_segments + 1,). The fact rules of a target are those from target_bounds[target] to
+            target_bounds[target + 1].
+        by_condition: int32 (n_facts,), the fact rules sorted by condition, then by the step of the target.
+        condition_bounds: int64 (n_conditions + 1,). The fact rules of a condition are
+            by_condition[condition_bounds[condition] : condition_bounds[condition + 1]].
+        target_steps: int32 (n_facts,), step of the target of each rule in `by_condition`.
     """
 
     strengths: np.ndarray
@@ -44,15 +53,17 @@ class RuleTables(NamedTuple):
 def score_queries(
     edges: Edges, rules: RuleTables, entities: np.ndarray, steps: np.ndarray, ways: np.ndarray, scores: np.ndarray
 ) -> None:
-    """Add up, for each query and each entity, the strengths of the rules that predict the entity, strongest first.
+    """Add up, for each query and each entity, the strengths of the rules that predict the entity (see `RuleScorer`).
+
+    A query asks to which entities a step (a relation in one direction) leads from a given entity.
 
     Args:
         edges: The graph.
         rules: The rules.
-        entities, steps: int64 (b,), queries: which entities does this step lead to from this entity?
+        entities, steps: int64 (b,), entity and step of each query.
         ways: float64 (b, n_ways, 4), ways to add up, for each query: the discount, and the weights of paths of one
             step, of paths of two steps and of facts.
-        scores: float32 (b, n_ways, n_entities), raised in place.
+        scores: float32 (b, n_ways, n_entities), increased in place.
     """
     n_entities, n_ways, n_paths = len(edges.segments) - 1, ways.shape[1], len(rules.first)
     numbers, origins = np.empty(1024, dtype=np.int64), np.empty(1024, dtype=np.int64)
@@ -82,7 +93,10 @@ def score_queries(
 
 @numba.njit(cache=True, nogil=True)
 def rules_for(edges: Edges, rules: RuleTables, entity: int, step: int, other: int) -> np.ndarray:
-    """Return the numbers of the rules by which a step leads from an entity to another, strongest first: int64 (n,)."""
+    """Return the numbers of the rules that predict an edge, strongest first: int64 (n,).
+
+    The edge leads from `entity` to `other`; `step` is its relation and direction.
+    """
     n_entities = len(edges.segments) - 1
     numbers, origins = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
     n = _fitting(edges, rules, entity, step, numbers, origins)
@@ -104,13 +118,14 @@ def rules_for(edges: Edges, rules: RuleTables, entity: int, step: int, other: in
 
 @numba.njit(cache=True, nogil=True)
 def _fitting(edges: Edges, rules: RuleTables, entity: int, step: int, numbers: np.ndarray, origins: np.ndarray) -> int:
-    """Find the rules that may answer a query.
+    """Find the rules that may answer a query: to which entities does `step` lead from `entity`?
 
     Args:
         edges, rules: The graph and the rules.
         entity, step: The query.
         numbers: int64 (m,), output: numbers of the rules.
-        origins: int64 (m,), output: for a path, the segment where it starts; for facts, ABOUT_START or ABOUT_END.
+        origins: int64 (m,), output: for a path rule, the segment with its first edges. For a fact rule, ABOUT_START if
+            the rule's X is the query's entity, or ABOUT_END if X is the answer.
 
     Returns:
         The number of rules. If it is more than m, the output is incomplete.
@@ -162,16 +177,17 @@ def _predicted(
     found: np.ndarray,
     times: np.ndarray,
 ) -> int:
-    """Find the entities that a rule predicts for a query.
+    """Find the entities to which `step` leads from `entity` according to one rule.
 
     Args:
         edges, rules: The graph and the rules.
         entity, step: The query.
         number, origin: The rule and its origin, as `_fitting` returns them.
-        seen: int64 (n_entities,), work space: `stamp` where an entity was found.
-        stamp: A number that was not used before.
+        seen: int64 (n_entities,), work space: set to `stamp` for entities that are found.
+        stamp: A number that is not in `seen` yet.
         found: int32 (n_entities,), output: the entities, each once.
-        times: int32 (n_entities,), output: for a path of two steps, the number of paths to each found entity.
+        times: int32 (n_entities,), output: for a rule with a path of two steps, the number of paths to each entity that
+            is found.
 
     Returns:
         The number of entities.

@@ -15,7 +15,10 @@ GROUPS = ("hot users", "cold users", "hot items", "cold items")
 SORTED_BY: dict[Kind, Metric[Any]] = {Kind.RECOMMENDER: ranked_lists.NDCG, Kind.EMBEDDING: link_prediction.MRR}
 """For each kind of model, the metric that sorts a table of models."""
 VALIDATED_BY: dict[Kind, Metric[Any]] = {Kind.RECOMMENDER: click_through.AUC, Kind.EMBEDDING: link_prediction.MRR}
-"""For each kind of model, the metric of each epoch on the validation set. It chooses epochs, unless lists do."""
+"""For each kind of model, the metric that is measured on the validation set after each epoch.
+
+It chooses the best epoch, unless a recommender's `goal` is "lists".
+"""
 LISTS_VALIDATED_BY = f"{ranked_lists.NDCG.column(10)} (validation)"
 """Name of the metric that chooses epochs and settings if a recommender's `goal` is "lists"."""
 _SETS = ("warm ", "valid ")  # prefixes of columns of `evaluate_ctr`: test pairs with a warm item; validation pairs
@@ -56,18 +59,19 @@ def better(column: str) -> Better:
 
 
 def shown(columns: Iterable[str], view: Shown) -> list[str]:
-    """Return the columns that a view shows, in the given order.
+    """Return the columns that a view (such as the tables of `kgplug evaluate`) shows, in the given order.
 
-    Columns of one of the `GROUPS`, such as "NDCG@10 cold users", and columns that show no metric are left out.
+    Columns for a group of users or items, such as "NDCG@10 cold users", and columns that show no metric are left out.
     """
     found = ((column, metric_of(column)) for column in columns if not column.endswith(GROUPS))
     return [column for column, metric in found if metric is not None and metric.shown <= view]
 
 
 def shown_once(columns: Iterable[str], view: Shown) -> list[str]:
-    """Return the columns that a small view shows, each metric at one list length: 10, or the first if 10 is missing.
+    """Return the columns that a view (such as the bars of `kgplug plot`) shows, with one list length per metric.
 
-    Metrics that smaller views also show come first.
+    The length is 10, or the first one in `columns` if 10 is missing. Metrics that earlier views (in the order of
+    `Shown`) also show come first.
     """
     by_metric: dict[str, list[str]] = {}
     level: dict[str, Shown] = {}

@@ -29,8 +29,9 @@ def accuracy(labels: np.ndarray, scores: np.ndarray, threshold: float = 0.5) -> 
     """Return the share of pairs on the right side of the threshold: likes at or above, others below. NaN without pairs.
 
     Args:
-        labels: bool (n,).
+        labels: bool (n,), whether the user liked the item.
         scores: float (n,).
+        threshold: Score from which a pair counts as liked.
     """
     if len(labels) == 0:
         return float("nan")

@@ -1,4 +1,4 @@
-"""Ask a published graph for recommended items, similar items and reasons. Every empty answer is explained."""
+"""Query recommended items, similar items and reasons from a published graph. Errors explain why nothing was found."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ UNKNOWN_SCHEMA = "The schema of the graph is not known yet: call graph.use(Graph
 def run_query(
     connection: Connection, schema: GraphSchema | None, name: str, parameters: dict[str, Any]
 ) -> pd.DataFrame:
-    """Run a shipped query with the labels, types and properties of a schema; see `Graph.cypher`.
+    """Run one of kgplug's own queries with the labels, types and properties of a schema; see `Graph.cypher`.
 
     Args:
         connection: connection to the database.
@@ -83,7 +83,7 @@ def recommend(
 def similar(
     connection: Connection, known: GraphSchema | None, item: int | str, *, k: int = 10, model: str | None = None
 ) -> pd.DataFrame:
-    """Return the items nearest to an item; arguments as in `recommend`. See `Graph.similar`."""
+    """Return the items nearest to an item, given by its key; see `Graph.similar`. Other arguments as in `recommend`."""
     if model is not None:
         known = schema_with_vectors(known, published(connection, known, model))
     schema = required(known)
@@ -106,7 +106,7 @@ def similar(
 
 
 def reasons_for(connection: Connection, schema: GraphSchema, user: int | str, items: Iterable[int | str]) -> list[str]:
-    """Return for each item, as text, the best path to it from an item that the user likes; "" if there is none."""
+    """Return one text per item: the best path to it from an item that the user likes; "" if there is none."""
     found = [run_query(connection, schema, "explain", {"user": user, "item": item, "k": 1}) for item in items]
     return [_reason(paths) for paths in found]
 
@@ -134,11 +134,12 @@ def schema_of(run: dict[str, Any]) -> GraphSchema | None:
 
 
 def schema_for(known: GraphSchema | None, run: dict[str, Any]) -> GraphSchema | None:
-    """Return the schema for querying a published run.
+    """Return the schema for querying a published run: the graph's or the one that the run was trained with.
 
-    This is the known schema if it has the same user label, item label and feedback type as the run's schema;
-    otherwise, it is the run's schema. For a run without a schema, it is the known one. The known schema is preferred
-    because it may be newer: a title may have been added since.
+    `known`, the graph's schema, is returned if it has the same user label, item label and feedback type as the run's
+    schema. It is preferred because it may be newer, for example with a title property that was added after training.
+    Otherwise the run's schema is returned. If the catalogue has no schema of the run, `known` is returned, even if it
+    is None (unknown).
     """
     stored = schema_of(run)
     if stored is None or (known is not None and known.subject == stored.subject):
@@ -147,7 +148,11 @@ def schema_for(known: GraphSchema | None, run: dict[str, Any]) -> GraphSchema | 
 
 
 def schema_with_vectors(known: GraphSchema | None, run: dict[str, Any]) -> GraphSchema | None:
-    """Return `known` if a published run has vectors of this schema's items, otherwise the result of `schema_for`."""
+    """Return the schema for querying the vectors of a published run.
+
+    It is `known`, the graph's schema, if the run has indexed vectors of nodes with the schema's item label. Otherwise
+    it is the result of `schema_for`.
+    """
     return known if known is not None and has_vectors(run, known.item.label) else schema_for(known, run)
 
 
@@ -166,23 +171,21 @@ def published(
     advice: str = "",
     any_subject: bool = False,
 ) -> dict[str, Any]:
-    """Return the graph's catalogue entry for the run that a published model serves.
+    """Return the catalogue entry of the serving run of a published model.
 
     Args:
         connection: connection to the database.
         known: schema of the graph.
-        model: name of the model, case ignored. None: the newest one that can serve the schema's users and items.
-        can_serve: returns whether a run has the lists or vectors that the caller needs; called only if `model` is None.
-        wanted: what the caller needs, in words, for the message.
-        advice: what to do if no model has it, for the message.
-        any_subject: also consider models whose users or items have other labels than those of the schema.
-
-    Returns:
-        The entry. If `model` is named, or if only one model has the schema's users and items, its run is returned even
-        if `can_serve` would be false.
+        model: name of the model, case ignored. None: the most recently published model that has the schema's user and
+            item labels and whose run `can_serve` accepts. If only one model has these labels, it is chosen in any case.
+        can_serve: function that returns whether a run has the lists or vectors that the caller needs. None: every run
+            has them.
+        wanted: what the caller needs, in words, for the error message.
+        advice: what to do if no model has what is wanted, for the error message.
+        any_subject: choose from all published models, whatever their user and item labels.
 
     Raises:
-        UsageError: no such model is published, or several have the schema's users and items but none can serve.
+        UsageError: the named model is not published. Without `model`: no suitable model is published.
     """
     serving = catalog.published_models(connection)
     if not serving:

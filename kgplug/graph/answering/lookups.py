@@ -73,7 +73,7 @@ def feedback_of(
 
 
 def own_item(connection: Connection, schema: GraphSchema, user: int | str) -> list[int | str]:
-    """Return a list with the item key of a user who is also an item; for other users, an empty list."""
+    """Return the item key of a user who is also an item (the node has both labels), as a list; [] for other users."""
     label = f"{quote(schema.user.label)}:{quote(schema.item.label)}"
     return _keys(connection, label, schema.user.key, user, schema.item.key)
 
@@ -89,7 +89,7 @@ def _keys(connection: Connection, labels: str, key: str, value: int | str, other
 
 
 def titles_of(connection: Connection, schema: GraphSchema, keys: Sequence[int | str]) -> dict[int | str, str]:
-    """Return key → title of those items that are still in the graph; the key itself for an item without a title."""
+    """Return key → title for those of the items that are still in the graph; an item without a title has its key."""
     rows = connection.rows(
         f"UNWIND $keys AS key MATCH (item:{quote(schema.item.label)}) WHERE item.{quote(schema.item.key)} = key "
         f"RETURN key, coalesce(item.{quote(schema.item.title or schema.item.key)}, key) AS title",
@@ -106,7 +106,8 @@ def relationships_around(
     Left out are feedback, relationships to a user who has feedback, and kgplug's own edges.
 
     Returns:
-        Dicts of head, head_labels, head_properties, type, tail, tail_labels, tail_properties.
+        One dict per relationship, with the keys head and tail (element ids of its nodes), head_labels, tail_labels,
+        head_properties, tail_properties and type.
 
     Raises:
         UsageError: the schema has no key for the label, or no node has this key.

@@ -17,7 +17,7 @@ MATCH ()-[r:RECOMMENDS {model: $model, run: $run, edition: edition}]->() RETURN 
 
 
 def no_list(connection: Connection, schema: GraphSchema, run: dict[str, Any], user: int | str) -> UsageError:
-    """Return the error that says why a published run has no list for a user.
+    """Return the error to raise when a published run has no list for a user. Its message explains why.
 
     Args:
         connection: connection to the database.
@@ -44,13 +44,13 @@ def no_list(connection: Connection, schema: GraphSchema, run: dict[str, Any], us
 
 
 def live_list_of(user: int | str, model: str | None = None) -> str:
-    """Return a sentence that says how to get a live list for a user who has no published list."""
+    """Return a sentence with the command that computes a list from the user's current likes; for error messages."""
     live = shlex.join(["kgplug", "recommend", str(user), "--live", *([] if model is None else ["--model", model])])
     return f" On a machine that has the run, `{live}` makes a list from the user's current likes."
 
 
 def no_neighbour(connection: Connection, schema: GraphSchema, run: dict[str, Any], item: int | str) -> UsageError:
-    """Return the error that says why a published run gives no items similar to an item.
+    """Return the error to raise when a published run has no items similar to an item. Its message explains why.
 
     `item` is the item's key; the other arguments are as in `no_list`.
     """

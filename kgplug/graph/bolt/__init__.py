@@ -1,1 +1,1 @@
-"""The connection to Neo4j: encryption, errors in plain words, and dates that Python cannot represent."""
+"""The connection to Neo4j: encryption, error messages, and dates that Python cannot represent."""

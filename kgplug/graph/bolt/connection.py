@@ -57,7 +57,7 @@ class Connection:
         database: name of the database.
         store: id of the database's store; it stays the same when the server moves to another address, or when a dump of
             the database is loaded.
-        import_dir: folder that LOAD CSV's file:/// points to; None if this process cannot reach it.
+        import_dir: folder that file:/// means in LOAD CSV; None if this process cannot write to it.
         server_version: version of the server, such as "5.26.30".
         edition: "community" or "enterprise".
     """
@@ -87,13 +87,14 @@ class Connection:
         """Connect and log in.
 
         Args:
-            uri: bolt://host:port or neo4j://host:port. For TLS, bolt+s:// or neo4j+s:// verifies the server's
-                certificate, and +ssc accepts any certificate.
+            uri: bolt://host:port or neo4j://host:port. For TLS, use bolt+s:// or neo4j+s://, which verify the server's
+                certificate, or bolt+ssc:// or neo4j+ssc://, which accept any certificate.
             username: name of an account on that server.
             password: password of that account.
             database: name of the database. Default: the account's home database.
-            import_dir: folder that LOAD CSV's file:/// points to, if this process can reach it.
-            ca_file: PEM file with the authorities to trust for bolt+s:// and neo4j+s://, instead of the system's.
+            import_dir: folder that file:/// means in LOAD CSV, if this process can write to it.
+            ca_file: PEM file with the certificate authorities to trust for bolt+s:// and neo4j+s://, instead of those
+                of the system.
 
         Raises:
             GraphError: the URI or certificate file is unusable, no server answers, the login is refused, the database
@@ -131,7 +132,7 @@ class Connection:
         return self._managed("READ", query, parameters, data_of)
 
     def frame(self, query: str, /, **parameters: object) -> pd.DataFrame:
-        """Run a query as `rows` does, and return its rows as a table; a table without rows also has the columns."""
+        """Run a query as `rows` does, and return its rows as a table. The columns are there even without rows."""
         import pandas as pd
 
         def to_frame(result: neo4j.Result) -> pd.DataFrame:
@@ -144,7 +145,7 @@ class Connection:
         """Run a query that writes, with retries as in `rows`, and return what it changed.
 
         Args:
-            query: it must be safe to run twice, because it is sent again if the answer to a COMMIT was lost.
+            query: a query that is safe to run twice, because it is sent again if the answer to a COMMIT was lost.
             parameters: parameters of the query.
 
         Returns:
@@ -172,7 +173,7 @@ class Connection:
             return session.run(_text(query), cast("dict[str, Any]", parameters)).data()
 
     def session(self, *, access: Literal["READ", "WRITE"] = "WRITE") -> neo4j.Session:
-        """Return a driver session on this database. The caller closes it, and uses it inside `translated_errors`."""
+        """Return a driver session on this database. The caller must close it and use it inside `translated_errors`."""
         return self._driver.session(database=self.database or None, default_access_mode=access)
 
     def close(self) -> None:
@@ -192,10 +193,11 @@ class Connection:
         parameters: dict[str, Any],
         use: Callable[[neo4j.Result], _T],
     ) -> _T:
-        """Run a query in a managed transaction and return what `use` returns for its result.
+        """Run a query in a managed transaction, apply `use` to its result, and return what `use` returns.
 
-        The driver retries everything that was certainly rolled back: deadlocks, other transient errors, a connection
-        lost before COMMIT. A COMMIT without an answer may or may not have happened, so the query is repeated here.
+        The driver itself retries every transaction that was certainly rolled back, after a deadlock, another transient
+        error, or a connection lost before COMMIT. A COMMIT without an answer may or may not have happened. The driver
+        does not retry such a transaction, so this method does.
         """
         import neo4j.exceptions
 
@@ -213,7 +215,7 @@ class Connection:
                 pause_s *= 2
 
     def _look_at_server(self) -> None:
-        """Read the database's name and store and the server's version. Refuse a server without vector indexes."""
+        """Read the database's name and store, and the server's version. Raise GraphError if the server is too old."""
         if self.database.strip().lower() == _SYSTEM:
             raise GraphError(
                 f"The database {_SYSTEM!r} on the server at {self.uri} holds the server's accounts, not a graph. "
@@ -237,7 +239,7 @@ class Connection:
         self.database, self.store = database["name"], str(database["id"])
 
     def _unknown_database(self) -> GraphError:
-        """Return the error for a database that does not exist. It lists those that do."""
+        """Return the error for a database that does not exist. Its message lists the existing ones."""
         return GraphError(f"The server at {self.uri} has no database {self.database!r}. {self._other_databases()}")
 
     def _other_databases(self) -> str:
@@ -259,7 +261,7 @@ def _text(query: str) -> LiteralString:
 
 
 def _address(uri: str) -> tuple[str, int]:
-    """Return host and port of a URI. Refuse a URI that is not Neo4j's or contains a password."""
+    """Return host and port of a URI. Raise GraphError if it is not a Neo4j URI, or if it contains a password."""
     if "@" in unicodedata.normalize("NFKC", uri):  # anywhere, because even a malformed URI may contain a password
         raise GraphError(
             "The Neo4j URI contains a user name or password. Remove it, and set NEO4J_USERNAME and NEO4J_PASSWORD."

@@ -15,7 +15,7 @@ _DAYS = b"D"  # the driver's tag for a date without a time
 
 @dataclass(frozen=True, repr=False)
 class FarTime:
-    """Stand-in for a date that Python cannot represent. It has only the date's text, for messages.
+    """A stand-in for a date that Python cannot represent. It has only the date's text, for messages.
 
     Attributes:
         text: the date in UTC, such as "-9999-12-31T00:00:00", or "a value that the driver cannot read (…)".
@@ -42,12 +42,12 @@ def data_of(result: neo4j.Result) -> list[dict[str, Any]]:
 
 
 def readable(value: Any) -> Any:
-    """Return a value in which each date that the driver could not read is a `FarTime`, also inside lists and maps."""
+    """Return a value with each date that the driver could not read replaced by a `FarTime`, also in lists and maps."""
     if isinstance(value, list):
         return [readable(each) for each in value]
     if isinstance(value, dict):
         return {key: readable(each) for key, each in value.items()}
-    raw = getattr(value, "raw_data", None)  # only the driver's stand-in for an unreadable value has it
+    raw = getattr(value, "raw_data", None)  # only the driver's stand-in for an unreadable value has this attribute
     return value if raw is None else FarTime(_text(raw.tag, raw.fields))
 
 

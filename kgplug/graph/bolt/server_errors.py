@@ -1,4 +1,4 @@
-"""Error messages in plain words for what a Neo4j server or its driver reports."""
+"""Plain error messages for the errors of a Neo4j server and its driver."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def translated_errors(uri: str, database: str | None = None, *, tried_s: float =
     Args:
         uri: URI of the server, for the message.
         database: name of the database, for the message; None for the account's home database.
-        tried_s: time for which transient errors (deadlocks, locks) are retried, in seconds; 0 if they are not.
+        tried_s: seconds for which transient errors, such as deadlocks, are retried; 0 if they are not retried.
     """
     try:
         yield

@@ -1,7 +1,8 @@
 """Encrypted connections to a server whose certificate was signed by your own authority.
 
-For the schemes bolt+s and neo4j+s, the driver trusts only the system's authorities. So if a file names other
-authorities, kgplug passes the plain scheme and an SSL context that trusts only this file. Host names are verified too.
+For the schemes bolt+s and neo4j+s, the driver trusts only the system's certificate authorities. So if a file with other
+authorities is given, kgplug passes the driver the plain scheme, bolt or neo4j, and an SSL context that trusts only the
+authorities in this file. Host names are also verified.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ VERIFIED_SCHEMES = ("bolt+s", "neo4j+s")
 
 
 def driver_address(uri: str, ca_file: Path | None) -> tuple[str, dict[str, Any]]:
-    """Return the URI and the keyword arguments that make the driver trust the authorities in a file.
+    """Return the URI and the keyword arguments with which the driver trusts the certificate authorities in a file.
 
     Args:
         uri: a valid Neo4j URI.
-        ca_file: PEM file with the certificates of the authorities to trust. None: the system's.
+        ca_file: PEM file with the certificates of the authorities to trust. None: trust those of the system.
 
     Raises:
         GraphError: the file cannot be used, or the URI does not ask for verified encryption.

@@ -1,4 +1,4 @@
-"""Find the feedback: relationship types whose names, properties and ends look like users acting on items."""
+"""Find the feedback: relationship types whose names, properties and node labels look like users acting on items."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from kgplug.graph.guessing.words import (
 from kgplug.graph.queries import quote
 
 _LEAST_SHARED = 0.05  # minimum share of a feedback type's sampled relationships whose item has several users
-_ENOUGH_SIGNS = 3  # points that a candidate needs; a name of users or feedback gives 3, a rating 1, a time 2
+_ENOUGH_SIGNS = 3  # points that a candidate needs: a label for users or a name for feedback 3, a rating 1, a time 2
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Candidate:
     Attributes:
         profile: profile of the type.
         direction: whether its relationships point from users to items or the reverse, as in kgplug.toml.
-        points: total weight of the signs that it is feedback.
+        points: total weight of the signs that the type is feedback; more is better.
         reasons: these signs, in words.
     """
 
@@ -74,9 +74,10 @@ def find_feedback(connection: Connection, profiles: list[TypeProfile]) -> list[C
 
 
 def near_misses(profiles: list[TypeProfile]) -> list[str]:
-    """Return advice on types that could become feedback.
+    """Return sentences of advice on types that do not count as feedback, but could be used for it.
 
-    Such a type joins nodes of one label, or it gives each item only one user.
+    Such a type connects nodes that all have the same label. Or it leads from users to nodes such as orders, which
+    belong to one user each and have relationships to items.
     """
     sentences = []
     for one in profiles:
@@ -99,7 +100,7 @@ def near_misses(profiles: list[TypeProfile]) -> list[str]:
 
 
 def _judge(one: TypeProfile, rating: str | None, timestamp: str | None) -> Candidate | None:
-    """Return a type as a candidate; None if there are too few signs of feedback.
+    """Return a relationship type as a candidate for the feedback; None if too few signs suggest that it is feedback.
 
     Args:
         one: profile of the type.
@@ -136,9 +137,9 @@ def _judge(one: TypeProfile, rating: str | None, timestamp: str | None) -> Candi
 
 
 def _agent_signs(one: TypeProfile, *, at_head: bool) -> int:
-    """Return points for signs that one end of a type is the user: the start if `at_head`, otherwise the end node.
+    """Return points for signs that users are the start nodes of a type or, without `at_head`, its end nodes.
 
-    Signs are the node's label, and whether the type's name is passive.
+    The signs are the label of these nodes, and whether the type's name is passive, such as LIKED_BY.
     """
     label = str(one.heads if at_head else one.tails)
     signs = 3 * mentions(label, USER_WORDS) + mentions(label, PEOPLE_WORDS)
@@ -147,9 +148,10 @@ def _agent_signs(one: TypeProfile, *, at_head: bool) -> int:
 
 
 def _users_apart(connection: Connection, found: list[Candidate]) -> dict[str, bool]:
-    """Return type → True if no relationship of any type ends at a node with the label of the type's users.
+    """Return type → whether its users have relationships in one direction only, which is a sign of feedback.
 
-    If the direction is "item_to_user": True if none starts at such a node.
+    For a type that points from users to items, no relationship of any type may end at a user. For a type that points
+    from items to users, none may start at a user.
     """
     patterns = {}
     for one in found:

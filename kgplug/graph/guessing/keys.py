@@ -23,7 +23,7 @@ class Guessed:
     """A guess and its reason.
 
     Attributes:
-        value: the guess; None if nothing fits.
+        value: name of the guessed property; None if no property fits.
         why: the reason, for a comment in kgplug.toml.
     """
 
@@ -32,11 +32,10 @@ class Guessed:
 
 
 def guess_keys(connection: Connection, contents: Contents) -> dict[str, Guessed]:
-    """Return label → its key property: one with a unique constraint, otherwise one with unique values on the nodes.
+    """Return label → its key property: one with a uniqueness constraint, otherwise one whose values are unique.
 
-    For a label with many nodes, only a sample of the nodes is checked.
-
-    The number of queries does not grow with the number of labels.
+    If a label has many nodes, uniqueness is checked only on a sample of them. The number of queries does not grow with
+    the number of labels.
     """
     keys: dict[str, Guessed] = {}
     for label, constrained in contents.unique.items():
@@ -81,8 +80,8 @@ class _Sample:
 def _sample_labels(connection: Connection, labels: dict[str, int]) -> dict[str, _Sample]:
     """Return label → a sample of its nodes, with one query for all labels.
 
-    For few labels, the query has one part per label. The server would take too long to plan many parts. So for many
-    labels, the query scans the graph once, and samples about the same number of nodes per label.
+    For few labels, the query has one part per label. For many labels, the server would take too long to plan so many
+    parts. So the query scans all nodes once instead, and samples about the same number of nodes per label.
 
     Args:
         connection: connection to the database.
@@ -123,7 +122,9 @@ def _sample_labels(connection: Connection, labels: dict[str, int]) -> dict[str, 
 
 
 def _few_enough(labels: dict[str, int]) -> list[str]:
-    """Return the labels to check on all their nodes: the smallest ones, as long as they have few nodes in total.
+    """Return the labels of which all nodes are checked, smallest label first.
+
+    There is a limit on the number of nodes per label, and on the total.
 
     Args:
         labels: label → number of its nodes.
@@ -157,7 +158,7 @@ def _unique_on_all(connection: Connection, names: dict[str, str]) -> list[str]:
 
 
 def guess_title(connection: Connection, label: str, key: str | None, n: int) -> Guessed:
-    """Return the text property that is most likely the title of a label's nodes. Most nodes must have it.
+    """Return the text property that is most likely the title of a label's nodes. More than half of them must have it.
 
     Args:
         connection: connection to the database.

@@ -12,7 +12,7 @@ from kgplug.graph.queries import quote
 from kgplug.graph.reading.triples import plan_triples
 from kgplug.graph.schema import GraphSchema, KnowledgeSchema
 
-_MOST_LOOKED_AT = 2_000_000  # maximum number of nodes whose labels `_never_first` compares
+_MOST_LOOKED_AT = 2_000_000  # maximum number of nodes that the query in `_never_first` may read
 
 
 def guess_knowledge(
@@ -22,7 +22,7 @@ def guess_knowledge(
     profiles: list[TypeProfile],
     keys: dict[str, Guessed],
 ) -> tuple[KnowledgeSchema, list[str]]:
-    """Return the knowledge section of the schema, and its TOML lines with the reasons.
+    """Return the knowledge section of the schema, and its lines for kgplug.toml with the reasons as comments.
 
     Args:
         connection: connection to the database.
@@ -80,7 +80,7 @@ def _never_first(
 ) -> list[str]:
     """Return the labels whose key is never used, because all their nodes have another label that takes precedence.
 
-    Samples show which labels these may be; one query checks all their nodes.
+    Return [] if there are too many labels or nodes to check.
 
     Args:
         connection: connection to the database.

@@ -15,13 +15,13 @@ from kgplug.graph.queries import quote
 
 _SAMPLE = 1000
 _MOST_SAMPLED = 30  # number of most frequent types that are sampled, with one query each
-_MOST_CALLED_SO = 10
-_SHARE = 0.95  # an end has a label if at least this share of its sampled nodes has it
+_MOST_CALLED_SO = 10  # maximum number of further types that are sampled because their names suggest feedback
+_SHARE = 0.95  # minimum share of the sampled start nodes, or end nodes, that must have the label returned for them
 
 
 @dataclass(frozen=True)
 class TypeProfile:
-    """What a sample shows of a relationship type.
+    """What is known of a relationship type, mostly from a sample of its relationships.
 
     Attributes:
         name: the type.
@@ -53,7 +53,7 @@ def profile_types(connection: Connection, contents: Contents) -> list[TypeProfil
     """Return a profile of each relationship type between labelled nodes. Samples leave out what kgplug wrote.
 
     If there are many types, only the most frequent ones and some whose names suggest feedback are sampled. The
-    profiles of other types have only the labels at their ends.
+    profiles of the other types have only the number of relationships and the labels of their start and end nodes.
     """
     names = list(contents.types)
     sampled = names[:_MOST_SAMPLED]
@@ -130,9 +130,9 @@ def _profile(connection: Connection, contents: Contents, name: str, n: int) -> T
 
 
 def _common_label(contents: Contents, ends: list[list[str]]) -> str | None:
-    """Return the rarest label that nearly all nodes have, preferably one with a unique key; None if none fits.
+    """Return the label with the fewest nodes among those that nearly all of the given nodes have; None if none fits.
 
-    `ends` has the labels of each node.
+    Between labels with equally many nodes, one with a unique key is preferred. `ends` has the labels of each node.
     """
     return _most_common(contents, Counter(tuple(sorted(labels)) for labels in ends), len(ends))
 

@@ -27,7 +27,7 @@ _MOST_OTHERS = 6  # maximum number of feedback candidates; the first is used, th
 
 @dataclass(frozen=True)
 class _Part:
-    """A section of the TOML file: its part of the schema, and its lines of text."""
+    """A section of kgplug.toml: its part of the schema, and its lines of text."""
 
     schema: UserSchema | ItemSchema | FeedbackSchema | KnowledgeSchema
     lines: list[str]
@@ -37,8 +37,8 @@ def guess_schema(connection: Connection) -> tuple[GraphSchema, str]:
     """Guess the schema of a graph.
 
     Returns:
-        The schema, and the same as TOML text with the reason for every guess as a comment. If there is no feedback, the
-        text says so. Such a graph still allows embeddings.
+        The schema, and the same schema as TOML text, with the reason for every guess as a comment. If no feedback was
+        found, the text says so. Embeddings can still be trained on such a graph.
 
     Raises:
         DataError: the database has no relationships between labelled nodes.
@@ -102,7 +102,7 @@ def _item_part(
 
 
 def _key_of(label: str, keys: dict[str, Guessed]) -> tuple[str, list[str]]:
-    """Return the key of a label, and its TOML lines. If none was found, it is "id", with a request to change it."""
+    """Return the key of a label, and its TOML lines. If none was found, return "id" with a request to change it."""
     guessed = keys.get(label, Guessed(None, "not looked for"))
     if guessed.value is not None:
         return guessed.value, entry("key", guessed.value, guessed.why)
@@ -156,7 +156,7 @@ def _no_feedback(profiles: list[TypeProfile]) -> list[str]:
 
 
 def _hub(profiles: list[TypeProfile]) -> str:
-    """Return the label with the most relationships."""
+    """Return the label whose nodes have the most relationships. It becomes the item label if no feedback was found."""
     touched: Counter[str] = Counter()
     for one in profiles:
         for label in {one.heads, one.tails} - {None}:

@@ -30,7 +30,7 @@ def comment(text: str) -> list[str]:
 
 
 def entry(key: str, value: str | float | list[str] | None, why: str) -> list[str]:
-    """Return the lines of one entry: its reason as a comment, then key = value, or "# key =" if there is no value."""
+    """Return the lines of one entry: `why` as a comment, then "key = value", or "# key =" if there is no value."""
     if value is None:
         return [*comment(why), f"# {toml_key(key)} ="]
     if isinstance(value, list):

@@ -1,7 +1,7 @@
 """Guess which properties of a feedback type are the rating and the time.
 
-A property is proposed because of its name and its sampled values. Then its values are checked on up to a million
-relationships of the type, with the Cypher expressions by which training reads them (`kgplug.graph.reading`).
+A property becomes a candidate because of its name and its sampled values. Then its values are checked on up to a
+million relationships of the type. The check uses the Cypher expressions with which training reads the values.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ _ZERO_OR_ONE = ("0", "1", "-1", "0.0", "1.0", "-1.0")
 
 @dataclass(frozen=True)
 class Rating:
-    """A guessed rating property: its name, the lowest value of a like, and the reason for the guess.
+    """A guessed rating property: its name, the lowest value that counts as a like, and the reason for the guess.
 
-    The first two are None if no property fits.
+    `name` and `like_threshold` are None if no property fits.
     """
 
     name: str | None
@@ -71,7 +71,7 @@ class Values:
         n: number of relationships checked.
         missing: number of relationships without the property.
         unusable: number of relationships with a value that training would refuse.
-        not_finite: number of unusable values that are numbers: infinite, NaN or too large.
+        not_finite: how many of the unusable values are numbers that are infinite, NaN or too large.
         example: an unusable value, as text.
         n_different: number of different usable values.
         least, most: lowest and highest usable value; NaN if there is none.
@@ -95,14 +95,14 @@ class Values:
 
     @property
     def wrong_numbers(self) -> bool:
-        """Whether some values are unusable numbers and all others are usable. The user should correct these numbers."""
+        """Whether some values are unusable numbers, which the user should correct, and all other values are usable."""
         return self.missing == 0 < self.unusable == self.not_finite
 
 
 def sampled_signs(connection: Connection, profiles: list[TypeProfile]) -> dict[str, tuple[str | None, str | None]]:
-    """Return type → (name of its rating property, name of its time property), guessed from sampled values; one query.
+    """Return type → (name of its rating property, name of its time property), guessed from sampled values.
 
-    A name is None if no property fits.
+    A name is None if no property fits. All types are checked with one query.
     """
     lists = [
         {
@@ -130,7 +130,7 @@ def sampled_signs(connection: Connection, profiles: list[TypeProfile]) -> dict[s
 
 
 def guess_rating(connection: Connection, profile: TypeProfile) -> Rating:
-    """Return the rating property of a feedback type, with the lowest value of a like."""
+    """Return the guessed rating property of a feedback type, with the lowest rating that counts as a like."""
     notes = []
     for name in _rating_names(profile):
         values = _judge(connection, profile, name, "rating")
@@ -152,7 +152,7 @@ def guess_rating(connection: Connection, profile: TypeProfile) -> Rating:
 
 
 def guess_timestamp(connection: Connection, profile: TypeProfile) -> tuple[str | None, str]:
-    """Return the timestamp property of a feedback type (None if there is none), and the reason."""
+    """Return the name of the timestamp property of a feedback type (None if none fits), and the reason."""
     notes = []
     for name in _time_names(profile):
         values = _judge(connection, profile, name, "timestamp")
@@ -187,7 +187,10 @@ def _says_whether_liked(profile: TypeProfile, name: str) -> bool:
 
 
 def _time_names(profile: TypeProfile) -> list[str]:
-    """Return the properties that may be the time: temporal ones, then large numbers and texts with a fitting name."""
+    """Return the properties that may be the time: temporal ones first, then others with a fitting name.
+
+    Others are left out if all their values are small numbers, such as years.
+    """
     names = sorted(name for name in profile.properties if quotable(name))
     temporal = [name for name in names if _temporal(profile.properties[name])]
     called = [name for name in names if mentions(name, TIME_WORDS) and not _small(profile.properties[name])]
@@ -195,7 +198,7 @@ def _time_names(profile: TypeProfile) -> list[str]:
 
 
 def _judge(connection: Connection, profile: TypeProfile, name: str, setting: str) -> Values:
-    """Read the values of a property as training would if it were `setting`, which is "rating" or "timestamp"."""
+    """Return what training would read from a property used as `setting`, which is "rating" or "timestamp"."""
     value = f"r.{quote(name)}"
     number = rating_of(value) if setting == "rating" else timestamp_of(value)
     boolean = "CASE WHEN number IS NOT NULL AND toFloatOrNull(value) IS NULL THEN toBooleanOrNull(value) END"
@@ -280,7 +283,10 @@ def _missing(profile: TypeProfile, name: str, values: Values, *, entry: str) -> 
 
 
 def _conversion(connection: Connection, profile: TypeProfile, name: str, conversions: Iterable[str]) -> str | None:
-    """Return the first of the Cypher `conversions` that makes all texts of a property usable; None if none does."""
+    """Return the first Cypher expression of `conversions` that makes all texts of a property usable; None if none does.
+
+    In a conversion, {value} stands for the property, as in "toFloatOrNull({value})".
+    """
     if not all(isinstance(value, str) for value in profile.properties[name]):
         return None
     value = f"r.{quote(name)}"
@@ -305,7 +311,7 @@ def _store(profile: TypeProfile, name: str, expression: str) -> str:
 
 
 def _other_properties(profile: TypeProfile) -> list[str]:
-    """Return up to two sentences on properties that could become a rating: counts, dislikes, other yes-or-no values."""
+    """Return up to two sentences on properties that could be used as rating: counts, dislikes, other booleans."""
     rest = [name for name in sorted(profile.properties) if quotable(name) and name not in _rating_names(profile)]
     notes = []
     for name in rest:
@@ -328,7 +334,7 @@ def _pattern(profile: TypeProfile) -> str:
 
 
 def _judged(connection: Connection, profile: TypeProfile) -> str:
-    """Return a Cypher pattern, perhaps with WHERE, for a type's relationships except those that kgplug wrote."""
+    """Return a Cypher pattern for a type's relationships. If kgplug wrote some, a WHERE clause excludes these."""
     others = not_own(connection, profile.name)
     return f"{_pattern(profile)} WHERE {others}" if others else _pattern(profile)
 

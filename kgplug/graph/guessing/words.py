@@ -1,4 +1,4 @@
-"""Words for users, feedback, ratings, times and counts in the names of a graph."""
+"""Words that stand for users, feedback, ratings, times and counts in the labels, types and properties of a graph."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def mentions(name: str, words: frozenset[str]) -> bool:
 
 
 def is_passive(name: str) -> bool:
-    """Return whether a type's name is passive, as in "LIKED_BY" or "boughtBy": its end node acts on its start node."""
+    """Return whether a type's name is passive, such as "LIKED_BY" or "boughtBy", so that its end node is the actor."""
     words = _ordered(name)
     if not words:
         return False

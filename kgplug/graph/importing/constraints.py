@@ -19,11 +19,11 @@ def ensure_unique_keys(connection: Connection, key_of: Mapping[str, str]) -> lis
         key_of: label → key property.
 
     Returns:
-        The labels that got a new constraint. An existing constraint is reused, whatever its name.
+        The labels that got a new constraint, sorted. An existing constraint is reused, whatever its name.
 
     Raises:
         DataError: two nodes share a key.
-        GraphError: an index blocks the constraint, or the server refuses.
+        GraphError: an existing index blocks the constraint, or the server reports an error.
     """
     present = {
         (row["label"], row["property"])

@@ -1,7 +1,7 @@
-"""Import a folder of CSV files: create unique constraints, then load the rows.
+"""Import a folder of CSV files: create uniqueness constraints, then load the rows.
 
-If the server can read files that this process writes, it reads the rows by LOAD CSV. Otherwise, the rows are sent as
-parameters.
+If this process can write files where the server can read them, the server loads the rows with LOAD CSV. Otherwise, the
+rows are sent as query parameters.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     Counters = Counter[str]
 
-FILE_ROWS = 50_000  # rows per LOAD CSV: limits the disk space of the copy, and the size of the progress bar's steps
+FILE_ROWS = 50_000  # rows per LOAD CSV; this limits the disk space of the copy and the steps of the progress bar
 BATCH_ROWS = 5_000  # rows per transaction when they are sent as parameters
 _COUNTED = ("nodes_created", "relationships_created", "properties_set", "labels_added")
 _ESCAPED_QUOTE = b'\\"'  # LOAD CSV reads this as a quote, unless the server is configured otherwise
@@ -56,7 +56,7 @@ class FileReport:
         created: number of new nodes or relationships.
         properties_set: number of properties written, including those of new nodes and relationships.
         labels_added: number of labels written, including those of new nodes.
-        seconds: duration.
+        seconds: duration of the import of this file.
     """
 
     name: str
@@ -74,7 +74,7 @@ class ImportReport:
     Attributes:
         files: one entry per file, in the order of import.
         constraints: labels that got a new uniqueness constraint.
-        transport: how the rows reached the server, "LOAD CSV" or "parameters".
+        transport: how the rows were sent to the server: "LOAD CSV" or "parameters".
         seconds: duration of the whole import, including the checks.
     """
 
@@ -126,14 +126,14 @@ def import_folder(
         connection: connection to the database.
         folder: a folder on this machine.
         separator: separator of the columns in all files: a character, or its name, such as "tab".
-        rejected: CSV file to write for bad rows, with the file, line, column, problem and content of each.
-        progress: show bars. None: only on a terminal or in a notebook.
+        rejected: path of a CSV file to write, with the file, line, column, problem and content of each bad row.
+        progress: Whether to show progress bars. None: only on a terminal or in a notebook.
 
     Raises:
         UsageError: there is no such folder, it is a URL, or a name cannot be written in Cypher.
         DataError: a name, header or row is bad (the message names file, line and column), or nodes in
             the database share a key.
-        GraphError: the server refuses.
+        GraphError: the server reports an error.
     """
     started = time.perf_counter()
     tables = open_folder(folder, separator=separator)
@@ -223,8 +223,8 @@ def _write_part(part: Path, table: Table, rows: list[list[str]]) -> None:
 def _blocks(table: Table, block_rows: int) -> Iterator[list[list[str]]]:
     """Yield the rows of a file in blocks.
 
-    In each block, relationships are sorted by tail, which saves a third of the server's time. Rows with the same head
-    and tail keep their order.
+    In each block, relationships are sorted by their tail, which saves a third of the server's time. Rows with the same
+    head and tail keep their order.
     """
     for block in read_blocks(table, block_rows):
         if table.kind != NODES:
@@ -242,7 +242,7 @@ def _as_sent(column: Column, cell: str) -> str:
 
 
 def _load_csv(connection: Connection, query: LoadQuery, address: str) -> Counters:
-    """Load the file at a file:/// address with LOAD CSV, in the query's own transactions; return its counters."""
+    """Load the file at a file:/// address with LOAD CSV, which commits in several transactions; return the counters."""
     with translated_errors(connection.uri, connection.database), connection.session() as session:
         text = cast("LiteralString", query.from_file)
         counters = session.run(text, {"file": address, **query.parameters}).consume().counters

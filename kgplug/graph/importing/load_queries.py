@@ -1,4 +1,4 @@
-"""The Cypher that loads one CSV file: a shipped LOAD CSV query with the labels, type and columns of that file."""
+"""The Cypher query that loads one CSV file: a shipped LOAD CSV query with this file's labels, type and columns."""
 
 from __future__ import annotations
 
@@ -33,8 +33,9 @@ class LoadQuery:
     """The queries that load one file.
 
     Attributes:
-        from_file: query with LOAD CSV; its parameters are $file and `parameters`.
-        from_rows: the same query for the parameter $rows, a list of {header: cell or null}.
+        from_file: query with LOAD CSV; its parameters are $file, a file:/// address, and those in `parameters`.
+        from_rows: the same query without LOAD CSV. It takes the rows from the parameter $rows, a list of
+            {header: cell or null}.
         parameters: name → value of the parameters that both queries need.
     """
 
@@ -60,7 +61,7 @@ def load_query(checked: CheckedTable, key_of: Mapping[str, str]) -> LoadQuery:
 
 
 def _node_parts(checked: CheckedTable) -> dict[str, str]:
-    """Return {old text: new text} for load_nodes.cypher, in the order of the query (see `_replaced`)."""
+    """Return what `_replaced` must change in load_nodes.cypher: {old text: new text}, in the query's order."""
     key = checked.table.keys[0]
     return {
         "toInteger(row.`id:int`)": _value(key),
@@ -72,7 +73,7 @@ def _node_parts(checked: CheckedTable) -> dict[str, str]:
 
 
 def _relationship_parts(table: Table, key_of: Mapping[str, str]) -> dict[str, str]:
-    """Return {old text: new text} for load_relationships.cypher, in the order of the query (see `_replaced`)."""
+    """Return what `_replaced` must change in load_relationships.cypher: {old text: new text}, in the query's order."""
     head, tail = table.labels
     return {
         "toInteger(row.`user:int`)": _value(table.keys[0]),
@@ -88,8 +89,8 @@ def _relationship_parts(table: Table, key_of: Mapping[str, str]) -> dict[str, st
 def _replaced(text: str, parts: Mapping[str, str]) -> str:
     """Replace parts of a shipped query, given as {old text: new text} in the order of the query.
 
-    The new texts are not searched, so a name in them cannot be mistaken for a part. The old text "// name" stands for
-    all lines from this mark to "// end of name".
+    An old text that is a comment, such as "// labels", stands for all lines from this comment to "// end of labels".
+    New texts are not searched for old texts, so nothing is replaced twice.
     """
     done = []
     for part, new in parts.items():
@@ -107,7 +108,7 @@ def _lines(lines: list[str]) -> str:
 
 
 def _from_rows(text: str) -> str:
-    """Turn a LOAD CSV query into a query on $rows, for a managed transaction."""
+    """Turn a LOAD CSV query into one that reads the parameter $rows and does not start transactions itself."""
     text = text.replace("LOAD CSV WITH HEADERS FROM $file AS row\nCALL (row) {\n", "UNWIND $rows AS row\n", 1)
     return text[: text.rindex("} IN TRANSACTIONS")]
 

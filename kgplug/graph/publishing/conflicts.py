@@ -1,4 +1,4 @@
-"""Refuse a publish that would replace lists of another schema, or that a constraint in the graph would stop."""
+"""Refuse a publish that would replace a run with another schema, or that a constraint in the graph would stop."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ RETURN name, type, labelsOrTypes[0] AS edge, properties, propertyType AS wanted
 def check_name(connection: Connection, schema: GraphSchema, publication: Publication, *, replace: bool) -> None:
     """Raise UsageError if the model's name is taken.
 
-    It is taken if a run of another schema has it, or if another model's name differs from it only in case.
+    It is taken if a run with another schema is served or is unfinished under this name, or if another model's name
+    differs from it only in case.
 
     Args:
         connection: connection to the database.
         schema: schema of the publication.
         publication: what will be written.
-        replace: whether a run of another schema may be replaced.
+        replace: accept a run with another schema under this name, because the publish will replace it.
     """
     name = publication.model
     alike = [known for known in catalog.known_models(connection) if known != name and known.lower() == name.lower()]
@@ -41,7 +42,7 @@ def check_name(connection: Connection, schema: GraphSchema, publication: Publica
     if replace or there is None or there.id == publication.run:
         return
     before, after = _served(connection, there), schema.subject
-    if publication.lists is None:  # vectors only: labels of users do not matter
+    if publication.lists is None:  # vectors only: user label and feedback type do not matter
         before, after = (None, before[1], None), (None, after[1], None)
     if any(old not in (None, new) for old, new in zip(before, after, strict=True)):
         raise UsageError(
@@ -51,7 +52,7 @@ def check_name(connection: Connection, schema: GraphSchema, publication: Publica
 
 
 def _served(connection: Connection, run: RunRecord) -> tuple[str | None, str | None, str | None]:
-    """Return the user label, item label and feedback type of a run; None for each that is unknown."""
+    """Return the user label, item label and feedback type of a run. Each of the three is None if unknown."""
     if run.details.get("schema"):
         return GraphSchema.model_validate(run.details["schema"]).subject
     if run.edition is None:
@@ -81,7 +82,7 @@ def check_constraints(connection: Connection, publication: Publication) -> None:
 
 
 def refuse_constrained(connection: Connection, edges: list[str]) -> None:
-    """Raise GraphError if a constraint on one of these relationship types would refuse kgplug's edges."""
+    """Raise GraphError if a constraint on one of the relationship types in `edges` would refuse kgplug's edges."""
     for row in connection.rows(_CONSTRAINTS, types=edges):
         written = _PREDICTED_PROPERTIES if row["edge"] == catalog.PREDICTED else _LIST_PROPERTIES
         properties = set(row["properties"])

@@ -1,10 +1,10 @@
-"""One publisher per model: a process that changes what a model serves holds a lease on the model's catalogue node.
+"""The lease on a model: a lock with a time limit, so that only one process at a time changes what the model serves.
 
-    (:KgplugModel {name, lease_token, lease_since, lease_until})
+    (:KgplugModel {name, lease_token, lease_since, lease_until, …})
 
-The holder keeps renewing the lease, and the server's clock decides when it ends. If the holder dies, the lease runs
-out. A process on the same machine need not wait for this, because it can see that the holder is dead. A lease on one
-model does not delay changes of other models.
+The lease is stored in the model's catalogue node. The process that holds it keeps renewing it, and the server's clock
+decides when it ends. If the holder dies, the lease runs out. A process on the same machine need not wait for this,
+because it can see that the holder is dead. A lease on one model does not delay changes of other models.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from kgplug.graph import catalog
 from kgplug.graph.bolt.connection import Connection
 
 LEASE_MS = 60_000
-_RENEWALS = 4  # per duration of a lease
+_RENEWALS = 4  # number of renewals within the duration of a lease
 _held: set[str] = set()  # tokens of the leases that this process holds
 # The first SET locks the node, so that nobody else can change what is read afterwards.
 _TAKE = """
@@ -72,12 +72,12 @@ class Lease:
     _ended: threading.Event = field(default_factory=threading.Event)
 
     def check(self) -> None:
-        """Raise GraphError if somebody else may have the lease by now."""
+        """Raise GraphError if this process may have lost the lease, so that another process may hold it by now."""
         if self.renewed < 0 or time.monotonic() - self.renewed > LEASE_MS / 1000:
             raise catalog.lease_lost(self.model)
 
     def keep(self, connection: Connection) -> None:
-        """Renew the lease until `end` is called; runs in a thread of its own."""
+        """Renew the lease again and again until `end` is called. Run it in a thread of its own."""
         while not self._ended.wait(LEASE_MS / 1000 / _RENEWALS):
             with suppress(GraphError):  # an outage: the next renewal may succeed, or `check` stops the holder
                 asked = time.monotonic()
@@ -94,7 +94,7 @@ def leased(connection: Connection, model: str) -> Generator[Lease]:
     """Hold the lease on a model inside a `with` block.
 
     Raises:
-        GraphError: somebody else holds it; the message says who, and since when.
+        GraphError: another process holds the lease. The message says which user and machine, and since when.
     """
     lease = _take(connection, model)
     _held.add(lease.token)
@@ -135,7 +135,7 @@ def _user() -> str:
 
 
 def _machine() -> str:
-    """Return the scope in which a process id is unique: the host and, on Linux, the process namespace."""
+    """Return a name for the scope in which process ids are unique: the host and, on Linux, the pid namespace."""
     namespace = Path("/proc/self/ns/pid")
     number = f".{namespace.stat().st_ino}" if namespace.exists() else ""
     return f"{socket.gethostname()}{number}"
@@ -144,8 +144,8 @@ def _machine() -> str:
 def _is_dead(token: str) -> bool:
     """Return whether this process can see that the holder of a lease is gone.
 
-    The holder is gone if its process ran on this machine and has ended. If the holder is this process, it is gone if
-    its lease is over.
+    A holder on this machine is gone if its process has ended. If the holder was this process itself, it is gone if this
+    process no longer holds that lease.
     """
     holder, process, _ = token.rsplit("/", 2)
     if holder.rpartition("@")[2] != _machine():

@@ -1,7 +1,7 @@
-"""Choose the items that lists may hold, by label and by a Cypher predicate.
+"""Choose the items that lists may contain, by label and by a Cypher predicate.
 
-The predicate is text from the caller. The server evaluates it with the rights of the caller's account, in a
-transaction that can only read. It refers to the item as `item`, such as `item.year > 1990` or
+The predicate is text from the caller. The server evaluates it with the privileges of the caller's account, in a
+read-only transaction. In the predicate, the variable `item` is the item, as in `item.year > 1990` or
 `EXISTS { (item)-[:IN_GENRE]->(:Genre {name: 'Comedy'}) }`.
 """
 
@@ -21,7 +21,7 @@ from kgplug.graph.schema import GraphSchema
 
 
 class KnowsItems(Protocol):
-    """What this module needs from a recommender."""
+    """The attributes and methods of a recommender that this module uses."""
 
     item_keys: np.ndarray
     item_label: str
@@ -38,7 +38,7 @@ def recommend_options(
 
     Raises:
         UsageError: as in `matching_items`.
-        DataError: the embedding in `diverse_by` knows none of the items.
+        DataError: the embedding in `options.diverse_by` has no vector for any of the items.
     """
     found: dict[str, Any] = {"diversity": options.diversity}
     if options.are_filtered:
@@ -52,14 +52,14 @@ def matching_items(connection: Connection, schema: GraphSchema, options: ListOpt
     """Return the keys of the items that have one of `options.labels` and for which `options.where` is true.
 
     Raises:
-        UsageError: a label is unknown, the server refuses the predicate, or no item passes.
+        UsageError: a label is unknown, the server refuses the predicate, or no item fulfils the conditions.
     """
     label = schema.item.label
     if options.labels:
         _check_labels(connection, options.labels)
     tests = [" OR ".join(f"item:{quote(each)}" for each in options.labels)] if options.labels else []
     tests += [options.where] if options.where is not None else []
-    # Each test has lines of its own, so a comment at the end of a predicate does not reach the next test.
+    # Each test ends with a line break, so that a comment at the end of a predicate does not hide the next test.
     condition = " AND ".join(f"(\n{test}\n)" for test in tests) or "true"
     query = f"MATCH (item:{quote(label)}) WHERE {condition}\nRETURN item.{quote(schema.item.key)} AS key"
     try:
@@ -79,7 +79,7 @@ def _check_labels(connection: Connection, labels: tuple[str, ...]) -> None:
 
 
 def _refused(options: ListOptions, error: GraphError) -> UsageError | None:
-    """Return the error for a predicate that the server refuses; None if something else is wrong."""
+    """Return the error to raise if the server refused the predicate; None if `error` has another cause."""
     code = getattr(error.__cause__, "code", None) or ""
     if options.where is None or not code.startswith("Neo.ClientError.Statement."):
         return None
@@ -99,7 +99,10 @@ def _said(options: ListOptions) -> str:
 
 
 def _properties(connection: Connection, label: str) -> str:
-    """Return a sentence that lists the properties of items, as a hint: Cypher does not report a misspelt property."""
+    """Return a sentence that lists the properties of items, as a hint.
+
+    A misspelt property may be the reason why no item was found, because Cypher does not report it as an error.
+    """
     query = (
         f"MATCH (item:{quote(label)}) WITH item LIMIT 100 UNWIND keys(item) AS name WITH DISTINCT name "
         "WHERE NOT EXISTS { (run:KgplugRun) WHERE name IN run.properties } RETURN name"

@@ -1,4 +1,4 @@
-"""Plan a publish: turn a fitted model and the options into vectors and lists that are ready to be written."""
+"""Plan a publish: compute vectors and lists from a fitted model and the options, and check them before writing."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from kgplug.graph.schema import GraphSchema
 from kgplug.progress import stage
 
 RESULTS_GROUP = "kgplug.results"
-"""Group of entry points. Each is named after a library and converts the library's result into a `Publishable`."""
+"""Group of entry points. Each has the name of a library, such as pykeen, and converts its result to a `Publishable`."""
 
 
 @runtime_checkable
 class Publishable(Protocol):
-    """A fitted model that has vectors to publish. If it also has lists, it is a `GivesLists`."""
+    """A fitted model that has vectors to publish. A model that also has lists is a `GivesLists`."""
 
     name: str
 
@@ -45,7 +45,10 @@ class GivesLists(KnowsItems, Protocol):
     def publication(
         self, *, k: int = 10, details: dict[str, Any] | None = None, also_seen: Interactions | None = None, **rules: Any
     ) -> Publication:
-        """Return vectors and lists of length k; `also_seen` and `rules` are arguments of `Recommender.recommend`."""
+        """Return vectors and lists of length k.
+
+        `details` are facts to store with the run. `also_seen` and `rules` are arguments of `Recommender.recommend`.
+        """
         ...
 
 
@@ -73,10 +76,21 @@ def plan_model(
     details: dict[str, Any] | None = None,
     progress: bool | None = None,
 ) -> Plan:
-    """Make a model's vectors and lists, and return the checked plan for writing them; arguments as in `Graph.publish`.
+    """Compute a model's vectors and lists, and return the checked plan for writing them.
+
+    Args:
+        connection: connection to the database.
+        schema: schema of the graph.
+        model: a fitted recommender or embedding, or a result of another library, such as a PyKEEN pipeline.
+        options: how to publish it.
+        also_seen: feedback in addition to the training set; by default all feedback now in the graph. If the option
+            `seen` is "all", a user's list leaves out all items on which the user has feedback in `also_seen` or in the
+            training set.
+        details: JSON-able facts to store with the run in the catalogue.
+        progress: Whether to show progress bars. None: only on a terminal.
 
     Raises:
-        DeadModelError: the model has collapsed (`kgplug.data.health`).
+        DeadModelError: the model has collapsed, for example to identical vectors or scores.
         UsageError, DataError, GraphError: as in `plan`; or the options do not fit the model or the graph.
     """
     model = _publishable(model)
@@ -119,7 +133,7 @@ def _with_lists(
     publication = model.publication(k=options.k, details=details, also_seen=also_seen, **rules)
     if publication.lists is None:
         return publication
-    # No user is recommended to themselves, whatever package the model is from.
+    # Users are never recommended to themselves, even by a model from another package.
     return replace(publication, lists=publication.lists.without_own())
 
 

@@ -1,6 +1,6 @@
-"""How a run is published and how its lists are made: the options, checked when they are given.
+"""Options for publishing a run and making its lists. They are checked when they are set.
 
-`PublishOptions` travels unchanged from the command line, or from `Graph.publish`, to the publisher.
+The command line and `Graph.publish` create a `PublishOptions`, and all later steps of a publish use this same object.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 @runtime_checkable
 class Embedding(Protocol):
-    """What `diverse_by` needs from an embedding."""
+    """The attributes and methods of an embedding that the option `diverse_by` uses."""
 
     name: str
     run: str
@@ -35,12 +35,12 @@ class Embedding(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class ListOptions:
-    """Which items lists may hold, and how different the items of a list are.
+    """Options for lists: which items a list may contain, and how different the items of one list should be.
 
     Attributes:
-        seen: items to leave out of a user's list. "train": those that the user has in the training set, for lists that
-            are compared with a test set. "all": also those on which the user has feedback in the graph now. "none": no
-            items.
+        seen: items to leave out of a user's list. "train": those on which the user has feedback in the training set;
+            use this for lists that are compared with a test set. "all": also those on which the user has feedback in
+            the graph now. "none": leave out nothing.
         where: Cypher predicate on `item`, such as "item.year > 1990". Only items for which it is true are listed.
         labels: only items with one of these labels are listed.
         diversity: 0 to 1, penalty for being similar to items higher in the list (MMR).
@@ -70,7 +70,7 @@ class ListOptions:
 
     @property
     def are_filtered(self) -> bool:
-        """Whether a label or predicate leaves items out."""
+        """Whether `labels` or `where` is set, so that some items may be left out of all lists."""
         return self.where is not None or bool(self.labels)
 
     @property
@@ -81,7 +81,7 @@ class ListOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class PublishOptions(ListOptions):
-    """How a run is written into the graph.
+    """Options for publishing a run: its lists, and how the run is written into the graph.
 
     Attributes:
         k: length of a list.
@@ -89,10 +89,10 @@ class PublishOptions(ListOptions):
         similar_label: the one label whose nodes get SIMILAR_TO edges; None: all labels.
         seen, where, labels, diversity, diverse_by: as in `ListOptions`.
         keep_previous: keep the run that serves now, so that `rollback` can return to it.
-        force: publish a model even if it has collapsed (`kgplug.data.health`); for a run on disk, even if it was
-            trained on another database.
+        force: publish a model even if it has collapsed, for example to identical vectors. Also publish a run from disk
+            even if it was trained on another database.
         name: name under which the model is served; the model's own name by default.
-        replace: replace a run of another schema that is served under this name.
+        replace: if a run with another schema is served under this name, replace it instead of raising an error.
 
     Raises:
         UsageError: an option has a wrong value.
@@ -117,7 +117,7 @@ class PublishOptions(ListOptions):
             check_served_name(self.name)
 
     def to_details(self, *, with_lists: bool) -> dict[str, dict[str, Any]]:
-        """Return the options as a JSON-able dict. The catalogue keeps it for `--resume`.
+        """Return the options as a JSON-able dict. It is stored in the catalogue, for `kgplug publish --resume`.
 
         Args:
             with_lists: include `k` and the options in `ListOptions`.
@@ -132,11 +132,11 @@ class PublishOptions(ListOptions):
 
     @classmethod
     def from_details(cls, details: dict[str, Any], *, load: Callable[[str], Embedding]) -> PublishOptions:
-        """Restore the options that `to_details` of this or an earlier version returned as a dict.
+        """Restore the options from a dict that `to_details`, of this or an earlier version, returned.
 
         Args:
             details: details of a run in the catalogue.
-            load: function from the id of a run to its embedding, for `diverse_by`.
+            load: function that returns the embedding of the run with a given id; used for `diverse_by`.
         """
         lists = dict(details.get("lists", {}))
         if "top" in lists:  # the name of k in version 0.1.0
@@ -164,13 +164,13 @@ class OptionsByName(TypedDict, total=False):
 
 
 def with_options(options: PublishOptions | None, by_name: Mapping[str, Any]) -> PublishOptions:
-    """Return the options of a call: `options`, by default `PublishOptions()`, with the fields in `by_name` replaced.
+    """Return `options` (default: `PublishOptions()`) with the fields in `by_name` replaced.
 
     `top` and `lists`, names from earlier versions, still work in `by_name`, with a `DeprecationWarning`.
 
     Raises:
         UsageError: an option has a wrong value.
-        TypeError: a name in `by_name` is not that of an option.
+        TypeError: a name in `by_name` is not an option.
     """
     _check_options(options)
     given = dict(by_name)
@@ -201,7 +201,7 @@ def shows_options(function: _F) -> _F:
 
 
 def check_served_name(name: object) -> None:
-    """Raise UsageError if this is not a valid name to serve a model under."""
+    """Raise UsageError if a model cannot be served under this name."""
     if not isinstance(name, str) or not name.strip() or name != name.strip() or not name.isprintable():
         raise UsageError(
             f"A published model needs a name of printable text without blanks around it, such as films; found {name!r}."

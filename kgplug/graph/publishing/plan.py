@@ -1,4 +1,4 @@
-"""Plan a publish and check it before the first write. A dry run and a publish both begin here."""
+"""Plan a publish and check it before the first write. A dry run and a real publish both begin with such a plan."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Plan:
     Attributes:
         connection: connection to the database.
         publication: the vectors and lists to write.
-        lookups: label → lookup of its nodes.
+        lookups: label → lookup, which finds the label's nodes by their keys.
         record: the entry that the run will have in the catalogue.
-        found: the entry that it has there now; None if it has none.
+        found: the entry that the run has in the catalogue now; None if it has none.
         seconds: duration of the checks.
     """
 
@@ -49,10 +49,10 @@ def plan(connection: Connection, schema: GraphSchema, publication: Publication, 
         connection: connection to the database.
         schema: schema that names users, items and keys.
         publication: what to write.
-        replace: allow replacing a run of another schema that is served under the model's name.
+        replace: allow replacing a run with another schema that is served under the model's name.
 
     Raises:
-        UsageError: the publication does not fit the schema, or a run of another schema serves under the name.
+        UsageError: the publication does not fit the schema, or a run with another schema serves under the model's name.
         DataError: two nodes share a key, or the arrays do not fit together.
         GraphError: the run's id, property or index name is taken, or a constraint would refuse its edges.
     """
@@ -69,7 +69,7 @@ def plan(connection: Connection, schema: GraphSchema, publication: Publication, 
 
 
 def find_own(connection: Connection, planned: RunRecord) -> RunRecord | None:
-    """Return the record that a run to be published already has in the graph; None if it has none.
+    """Return the catalogue record that the planned run already has in the graph; None if it has none.
 
     Raises:
         GraphError: the run's id, property name or index name already belongs to something else.
@@ -84,17 +84,23 @@ def find_own(connection: Connection, planned: RunRecord) -> RunRecord | None:
 
 
 def has_same_vectors(planned: RunRecord, found: RunRecord | None) -> bool:
-    """Return whether the run in the graph has the digest of the planned vectors; some vectors may still be missing."""
+    """Return whether the run's record in the graph has the digest of the planned vectors.
+
+    If so, the graph has no other vectors of this run, but some of the planned ones may still be missing.
+    """
     return found is not None and found.vectors_digest == planned.vectors_digest
 
 
 def has_same_lists(planned: RunRecord, found: RunRecord | None) -> bool:
-    """Return whether the run in the graph has the digest of the planned lists. If so, all of them are written."""
+    """Return whether the run's record in the graph has the digest of the planned lists.
+
+    If so, the graph has all planned lists.
+    """
     return found is not None and found.edition is not None and found.lists_digest == planned.lists_digest
 
 
 def _look_up_nodes(connection: Connection, schema: GraphSchema, publication: Publication) -> dict[str, NodeLookup]:
-    """Return label → lookup of its nodes, for all nodes of a publication."""
+    """Look up all nodes of a publication in the graph; return label → lookup of the label's nodes."""
     wanted: dict[str, list[np.ndarray]] = {}
     for nodes in publication.vectors:
         wanted.setdefault(nodes.label, []).append(nodes.keys)
@@ -111,7 +117,10 @@ def _look_up_nodes(connection: Connection, schema: GraphSchema, publication: Pub
 
 
 def _check_same_run(found: RunRecord, planned: RunRecord) -> None:
-    """Raise GraphError if the run with this id in the graph has another name, or vectors of other labels or sizes."""
+    """Raise GraphError if the run in the graph differs from the planned run in facts that must not change.
+
+    These are the name of the model, and the labels, dimensions and index names of the vectors.
+    """
     if found.model != planned.model:
         raise GraphError(
             f"Run {found.id} is in the graph under the name {found.model}, and a run has one name. To serve it as "

@@ -2,9 +2,9 @@
 
     (head)-[:PREDICTED {relation, model, run, rank, score}]->(tail)
 
-One transaction writes them, in place of the model's earlier edges of the same relation between the same labels. Two
-nodes that the relation itself already connects get no edge. The catalogue lists the runs that have PREDICTED edges;
-edges of any other run are not kgplug's.
+One transaction writes the edges and deletes the model's earlier PREDICTED edges of the same relation between the same
+labels. Two nodes that the relation itself already connects get no PREDICTED edge. The catalogue lists the runs that
+have PREDICTED edges; PREDICTED edges of any other run are not kgplug's.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from kgplug.graph.queries import quote
 from kgplug.graph.schema import GraphSchema
 from kgplug.plain_text import counted
 
-MOST_EDGES = 100_000  # in one transaction, which the server holds in memory
+MOST_EDGES = 100_000  # maximum number of edges, because the server holds a whole transaction in memory
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class PredictionCounts:
 
     Attributes:
         edges, edges_deleted: number of edges created, and number of earlier edges removed.
-        not_written: number of predictions that the graph already holds as triples, or whose nodes are not in it.
+        not_written: number of predictions that are already triples of the graph, or whose nodes are not in the graph.
     """
 
     edges: int
@@ -52,9 +52,11 @@ class PredictionCounts:
 
 
 def write_predictions(connection: Connection, schema: GraphSchema, predictions: Predictions) -> PredictionCounts:
-    """Write predictions as PREDICTED edges, in place of the model's earlier ones for the same relation and labels.
+    """Write predicted triples as PREDICTED edges.
 
-    The edges carry the name under which the run is published, or the model's own name if it is not published.
+    They replace the model's earlier PREDICTED edges of the same relation between nodes of the same two labels. The
+    property `model` of the edges is the name under which the run is published, or the model's own name if the run
+    is not published.
 
     Raises:
         UsageError: there are too many predictions for one transaction, or a label has no key property.
@@ -73,7 +75,7 @@ def write_predictions(connection: Connection, schema: GraphSchema, predictions: 
     model = predictions.model if published is None else published.model
     catalog.ensure_constraints(connection)
     with leased(connection, model):
-        catalog.note_predictions(connection, model, run)  # first, so the owner is known before the edges exist
+        catalog.note_predictions(connection, model, run)  # first, so that the edges are kgplug's from the beginning
         runs = [owner for _, owner in own_runs(connection, model)]
         counters = connection.write(
             query,
@@ -103,7 +105,8 @@ def _group(
 ) -> tuple[NodeLookup, NodeLookup, dict[str, list[Any]]]:
     """Return the lookups of heads and tails, and the query's parameters, for the predictions between two labels.
 
-    `labels` is (label of the heads, label of the tails); `rows`, bool (n,), marks the predictions between these labels.
+    `labels` is (label of the heads, label of the tails); `rows`, bool with one value per prediction, marks those
+    between these labels.
     """
     heads, tails = (lookups[label] for label in labels)
     rows = rows & heads.present(predictions.head_keys) & tails.present(predictions.tail_keys)

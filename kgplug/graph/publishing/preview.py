@@ -20,7 +20,7 @@ from kgplug.graph.publishing.writing.lists import Edition, read_lists
 from kgplug.graph.schema import GraphSchema
 from kgplug.plain_text import counted
 
-# Measured by `benchmarks/serving.py` with Neo4j 5.26. A number is stored in the vector and again in the vector index.
+# Measured by `benchmarks/serving.py` with Neo4j 5.26. Each number is stored twice: in the vector and in its index.
 _BYTES_PER_EDGE, _BYTES_PER_NUMBER = 160, 15
 
 
@@ -30,14 +30,15 @@ class Preview:
 
     Attributes:
         model, run: name of the model and id of the run that would be published.
-        serves: id of the run that serves now; None if no run serves.
+        serves: id of the run that serves under this model's name now; None if no run serves.
         lists: how the RECOMMENDS lists would change.
         edges: number of RECOMMENDS and SIMILAR_TO edges that would be written.
         vectors: number of vectors that would be written.
         missing: number of users and items that the model knows but the graph does not have; 0 for a model without
             lists.
-        seconds: estimated duration in seconds, from the rates of the model's last publish.
-        store_bytes: estimated growth of the store in bytes, until the oldest run is deleted.
+        seconds: estimated duration in seconds, from the speed at which the serving run was written, or from usual
+            speeds if no run serves.
+        store_bytes: estimated growth of the database in bytes, until the oldest run is deleted.
     """
 
     model: str
@@ -76,7 +77,7 @@ class Preview:
 
 
 def preview(connection: Connection, schema: GraphSchema, publication: Publication, *, replace: bool = False) -> Preview:
-    """Return what `publish` with the same arguments would change. If its checks would fail, raise the same errors."""
+    """Return what `publish` with the same arguments would change. If a check fails, raise the error of `publish`."""
     return preview_of(plan(connection, schema, publication, replace=replace))
 
 
@@ -130,10 +131,10 @@ def _no_lists(like: TopLists) -> TopLists:
 
 
 def _in_the_graph(lists: TopLists, users: np.ndarray, items: np.ndarray) -> TopLists:
-    """Return the lists without the items that have no node; the list of a user without a node is empty.
+    """Return the lists without items that have no node; the list of a user without a node becomes empty.
 
-    `users`, bool (n_users,), and `items`, bool (n_items,), mark those with a node. `scores` is returned unchanged, so
-    it no longer matches the items.
+    `users`, bool (n_users,), and `items`, bool (n_items,), mark those with a node. The scores are returned unchanged,
+    so they no longer match the items.
     """
     kept = (lists.items >= 0) & items[lists.items] & users[:, None]
     # Gaps move to the end of a list, as when it is written.

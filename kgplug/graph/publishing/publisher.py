@@ -2,19 +2,19 @@
 
 A publish goes through these steps, and may be interrupted at any point:
 
-    check      before the first write: publication and graph (`kgplug.graph.publishing.plan`), then privileges
-    vectors    into a property that belongs to this run alone
-    relations  a catalogue node per relation, with its vectors
-    lists      RECOMMENDS edges, under a new edition
-    similar    SIMILAR_TO edges, under the same edition
-    count      the edges of each type are counted; if a number is wrong, the lists that differ are rewritten
-    index      a vector index of this run; the publish waits until it is ready
-    switch     one transaction sets `serves` and `edition` of the model's node (`kgplug.graph.catalog`)
-    clean up   older runs, and runs whose publish was interrupted, are deleted
+    check      check the publication, the graph and the privileges before the first write
+    vectors    write the vectors into a node property that belongs to this run alone
+    relations  write a catalogue node per relation, with the relation's vectors
+    lists      write RECOMMENDS edges with a new edition number
+    similar    write SIMILAR_TO edges with the same edition number
+    count      count the edges of each type; if a number is wrong, rewrite the lists that differ
+    index      create the vector indexes of this run, and wait until they are ready
+    switch     set `serves` and `edition` of the model's node in one transaction (`kgplug.graph.catalog`)
+    clean up   delete older runs, and runs whose publish was interrupted
 
-The indexes come late because a change of indexes makes the server plan every query again.
-Until the switch, the run that served before keeps serving, unchanged. Publishing a run again does only what is left to
-do. The publisher holds a lease on the model while it writes.
+Indexes are created late, because each change of indexes makes the server plan every query again. Until the switch, the
+run that served before keeps serving, unchanged. Publishing a run again does only the work that is left. While it
+writes, the publisher holds a lease on the model, which keeps other publishers out.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from kgplug.graph.publishing.writing.vectors import create_indexes, wait_for_ind
 from kgplug.graph.schema import GraphSchema
 
 _SAMPLE_KEYS = 5
-USUAL_RATES = {"vectors": 8_000, "edges": 15_000}  # per second; what a dry run expects before the first publish
+USUAL_RATES = {"vectors": 8_000, "edges": 15_000}  # per second; a dry run assumes these before the first publish
 
 
 def write(
@@ -52,12 +52,12 @@ def write(
     Args:
         plan: checked plan of what to write.
         keep_previous: keep the run that serves now, for `rollback`; otherwise delete it when the new one serves.
-        progress: show bars; None shows them on a terminal.
+        progress: Whether to show progress bars. None: only on a terminal.
         index_timeout_s: maximum number of seconds without progress in building a vector index.
 
     Raises:
-        GraphError: a privilege is missing, somebody else publishes this model, an index does not become ready, or the
-            server reports an error. Until the switch, the run that served before still serves.
+        GraphError: a privilege is missing, somebody else is publishing this model, an index does not become ready, or
+            the server reports an error. If this happens before the switch, the run that served before still serves.
     """
     require_publish(plan.connection)
     catalog.ensure_constraints(plan.connection)  # the first write: a missing privilege shows here
@@ -80,7 +80,7 @@ def publish(
 
 
 class _Writer:
-    """Carries out a plan step by step, and fills in the report on the way."""
+    """The execution of a plan, step by step. Each step adds its numbers to the report."""
 
     def __init__(self, plan: Plan, *, keep_previous: bool, progress: bool | None) -> None:
         self._connection, self._publication = plan.connection, plan.publication
@@ -125,15 +125,17 @@ class _Writer:
         self._report.seconds[name] = self._report.seconds.get(name, 0.0) + time.perf_counter() - began
 
     def _begin(self, lease: Lease) -> tuple[RunRecord, RunRecord | None]:
-        """Write the run's record; return it as it is now, and as it was before (None if it is new).
+        """Write the run's record into the catalogue, before the vectors and lists are written.
 
-        Lists that were served are never modified; changed lists get a new edition. While the
-        run's vector properties still hold different vectors, from an earlier publish of this run, its record has no
-        digest of vectors. With a digest, an interrupted publish would make the next one take the old vectors for the
-        planned ones.
+        If the lists have changed, the record gets a new edition number, because served lists are never modified. If
+        the vectors have changed, their digest is added to the record only when all of them are written.
+
+        Returns:
+            (planned, found): the planned record with the numbers that the catalogue gave it, and the record that the
+            run had before this publish, None if the run is new.
         """
         planned = self._planned
-        found = find_own(self._connection, planned)  # again: it may have been published since the check
+        found = find_own(self._connection, planned)  # again, because the run may have been published since the check
         has_lists = has_same_lists(planned, found)
         others_there = found is not None and not has_same_vectors(planned, found)
         written = replace(planned, vectors_digest=None) if others_there else planned
@@ -165,7 +167,10 @@ class _Writer:
         return [] if self._publication.lists is None else [self._publication.lists]
 
     def _write_all_lists(self, record: RunRecord, lease: Lease, *, compare: bool) -> None:
-        """Write RECOMMENDS and SIMILAR_TO edges, and count them; `compare` is as in `write_lists`."""
+        """Write RECOMMENDS and SIMILAR_TO edges and count them.
+
+        With `compare`, write only lists that differ from those already in the graph.
+        """
         assert record.edition is not None
         edition, report = Edition(record.model, record.id, record.edition, lease.check), self._report
         with self._step("lists"):
@@ -190,7 +195,7 @@ class _Writer:
         return written
 
     def _count_again(self, edge: str, edition: Edition, lists: list[TopLists], written: list[ListCounts]) -> None:
-        """Count the edges in the graph. If their number is not as `written` says, rewrite the lists that differ."""
+        """Count the edges in the graph. If `written` expects another number, rewrite the lists that are wrong."""
         with self._step("count"):
             if count_edges(self._connection, edge, edition) != sum(counts.expected for counts in written):
                 write_lists(
@@ -198,14 +203,17 @@ class _Writer:
                 )
 
     def _count_missing(self, label: str, keys: list[int | str]) -> None:
-        """Add keys without a node in the graph to the report, each key only once, and without erased users."""
+        """Record in the report that these keys have no node. Each key counts once; erased users do not count."""
         new = [key for key in keys if (label, key) not in self._missing and not is_erased(key)]
         self._missing.update((label, key) for key in new)
         self._report.missing += len(new)
         self._report.missing_keys += _samples(label, new, self._report.missing_keys)
 
     def _switch(self, record: RunRecord, lease: Lease) -> RunRecord | None:
-        """Make the run serve; return the record that served before, or None if none did or if nothing changed."""
+        """Make the run serve. Return the record that served before.
+
+        Return None if no run served, or if this run already served with the same lists.
+        """
         serving = catalog.serving_run(self._connection, record.model)
         if serving is not None and (serving.id, serving.edition) == (record.id, record.edition):
             return None
@@ -219,7 +227,11 @@ class _Writer:
         return serving
 
     def _clean_up(self, served: RunRecord | None) -> None:
-        """Delete all runs except the serving and the previous one; wait first if lists that just served are deleted."""
+        """Delete all runs except the serving and the previous one.
+
+        If this deletes lists that served until now, wait first, so that queries that still read them can finish.
+        `served` is the record that served until now; None if no run served or nothing changed.
+        """
         if served is not None and (not self._keep_previous or served.id == self._publication.run):
             let_readers_finish()
         model = self._publication.model

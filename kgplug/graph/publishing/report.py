@@ -19,14 +19,14 @@ class PublishReport:
         vectors, vectors_kept: number of vectors written, and number already there.
         vectors_skipped: number of vectors not written because they are zero or not finite.
         relations: number of relations whose vectors were written into the catalogue.
-        lists, lists_kept: number of users' lists written, and number already there; empty lists count.
+        lists, lists_kept: number of users' lists written, and number already there. Empty lists are counted.
         edges: number of RECOMMENDS edges created.
         similar, similar_kept, similar_edges: like `lists`, `lists_kept` and `edges`, but for SIMILAR_TO edges.
         missing: number of nodes that the model knows but the graph does not have; nothing was written for them.
-        vanished: number of vectors and edges not written because their nodes were deleted meanwhile.
-        skipped_keys, missing_keys: examples of the skipped and the missing nodes, as "label key".
+        vanished: number of vectors and edges not written because their nodes were deleted during the publish.
+        skipped_keys, missing_keys: examples of the skipped and the missing nodes by label and key, such as "Movie 17".
         indexes: names of the run's vector indexes.
-        previous: id of another run that served before and is kept; None if there is none.
+        previous: id of the run that served before and is kept for `rollback`; None if there is none.
         dropped: ids of deleted runs: older ones, and runs whose publish was interrupted.
         seconds: step → wall time in seconds.
     """
@@ -54,12 +54,12 @@ class PublishReport:
 
     @property
     def vectors_per_s(self) -> float:
-        """Vectors written per second; the time to build the index is not counted."""
+        """Number of vectors written per second, without the time to build the index."""
         return self.vectors / max(self.seconds.get("vectors", 0.0), 1e-9)
 
     @property
     def edges_per_s(self) -> float:
-        """RECOMMENDS edges written per second."""
+        """Number of RECOMMENDS edges written per second."""
         return self.edges / max(self.seconds.get("lists", 0.0), 1e-9)
 
     def to_dict(self) -> dict[str, Any]:
@@ -101,6 +101,6 @@ class PublishReport:
 
 
 def _few(names: list[str], shown: int = 2) -> str:
-    """Return the first `shown` names as text, and how many more there are."""
+    """Return a text with the first `shown` names, followed by the number of the others, such as "a, b and 3 more"."""
     more = f" and {len(names) - shown} more" if len(names) > shown else ""
     return (", ".join(names[:shown]) or "none") + more

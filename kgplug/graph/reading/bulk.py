@@ -1,12 +1,12 @@
-"""Read many relationships and nodes at once, in chunks that limit the memory of server and client.
+"""Read many relationships and nodes at once, in chunks that limit the memory that server and client need.
 
-The driver unpacks lists value by value in Python, which limits the speed. So the server writes the rows of a chunk
-as text, a few dozen rows per string, and numpy parses them. This is several times faster than lists of integers
+The driver unpacks a list value by value in Python, which is slow. So the server returns the rows of a chunk as text, a
+few dozen rows per string, and numpy parses them. This is several times faster than lists of integers
 (`benchmarks/neo4j_io.py` measures both).
 
-Within one read, nodes are identified by their internal id, and large reads step through the ids. This is the only place
-where kgplug uses `id()`, which is deprecated. If a server refuses it, `elementId()` is used and large reads are
-streamed. Large reads are also streamed if the ids are so sparse that stepping through them is slower.
+Within one read, nodes are identified by their internal id, and large reads step through ranges of ids. Only this module
+uses Cypher's function `id()`, which is deprecated. If a server refuses it, `elementId()` is used, and large reads are
+streamed with one query. Large reads are also streamed if most ids are unused, because then stepping would be slower.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ _R = TypeVar("_R")
 
 _CHUNK_ROWS = 200_000  # relationships or ids per query
 _CHUNK_NODES = 50_000  # nodes per query when keys are read
-_SESSIONS = 2  # one result is unpacked while the server works on the other query
-_ROWS_A_TEXT = 40  # with more, the server copies long strings; with fewer, the driver unpacks many strings
+_SESSIONS = 2  # one result is unpacked while the server works on the next query
+_ROWS_A_TEXT = 40  # with more rows per string, the server copies long strings; with fewer, there are many to unpack
 _MOST_IDS_A_ROW = 20  # if fewer than one id in 20 is in use, large reads are streamed
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """Relationships to read.
+    """A description of the relationships to read.
 
     Attributes:
         types: each type to read → upper bound of the number of its relationships.
         others: each other type of the database → number of its relationships.
-        where: Cypher condition on a, r and b in (a)-[r]->(b), "" for none.
-        values: Cypher expressions on r that return numbers, never null.
+        where: Cypher condition on the variables of (a)-[r]->(b); "" if there is no condition.
+        values: Cypher expressions on r to read for each relationship. They must return numbers, never null.
     """
 
     types: dict[str, int]
@@ -67,9 +67,9 @@ class Edges:
 
     Attributes:
         types: types that occur, sorted.
-        codes: int64 (n,), the position of each relationship's type in `types`.
-        heads, tails: int64 (n,), ids of the head and tail nodes, valid within one reader.
-        values: float64 (n, n_values), one column of results for each expression in `Wanted.values`.
+        codes: int64 (n,), for each relationship the index of its type in `types`.
+        heads, tails: int64 (n,), ids of the head and tail nodes. An id is valid only for the reader that returned it.
+        values: float64, one row per relationship and one column per expression in `Wanted.values`.
     """
 
     types: list[str]
@@ -86,7 +86,7 @@ class _Part:
     Attributes:
         types: relationship types. A type may occur several times.
         counts: for each entry of `types`, the number of consecutive rows of `table` with this type.
-        table: (n, 2 + n_values), one row per relationship: ids of head and tail, and its values.
+        table: int64 or float64, one row per relationship: id of the head, id of the tail, `Wanted.values`.
     """
 
     types: list[str]
@@ -100,10 +100,10 @@ class Nodes:
 
     Attributes:
         ids: int64 (n,), node ids as in `Edges`.
-        codes: int64 (n,), for each node the integer that the caller's Cypher expression gave; 0 if the nodes were read
-            by `BulkReader.label`.
-        keys: object (n,), values of the key property; the value `[]` marks a node without one.
-        texts: object (n,), values of a further property, "" for a node without it; None if none was requested.
+        codes: int64 (n,), for each node the result of the expression `code` given to `BulkReader.nodes`; 0 if the nodes
+            were read by `BulkReader.label`.
+        keys: object (n,), values of the key property; the value `[]` marks a node without a key.
+        texts: object (n,), values of another property, "" for a node without it; None if none was requested.
     """
 
     ids: np.ndarray
@@ -113,12 +113,14 @@ class Nodes:
 
 
 class BulkReader:
-    """Reads relationships and nodes of one database, for one training: another reader may give nodes other ids.
+    """A reader for relationships and nodes of one database.
+
+    Use one reader for all reads of a training, because another reader may give the same node another id.
 
     Args:
         connection: connection to the database.
         chunk_rows: maximum number of relationships or ids per query.
-        internal_ids: whether to use `id()`. None: yes, if the server supports it.
+        internal_ids: whether to use Cypher's `id()` rather than `elementId()`. None: use it if the server supports it.
     """
 
     def __init__(
@@ -152,7 +154,7 @@ class BulkReader:
             label: label of the nodes.
             key: their key property.
             n: approximate number of nodes, from the count store.
-            text: a further property to read.
+            text: name of another property to read, for `Nodes.texts`; None if there is none.
         """
         match = f"(n:{quote(label)})"
         columns = self._node_columns("0", f"coalesce(n.{quote(key)}, [])")
@@ -175,9 +177,10 @@ class BulkReader:
 
         Args:
             ids: int64 (n,), node ids as in `Edges`.
-            code: Cypher expression on the node n that gives an integer.
-            key: Cypher expression on n and `code`, its integer. It gives the key, or `[]` if n has none; never null.
-            parameters: parameters of these expressions.
+            code: Cypher expression on the node n that gives an integer, for `Nodes.codes`.
+            key: Cypher expression on n and on `code`, the integer above. It must give the key of n, or `[]` if n has
+                none, but never null.
+            parameters: query parameters that the two expressions use.
         """
         query = (
             f"UNWIND $ids AS i MATCH (n) WHERE {self._id}(n) = i WITH n, {code} AS code "
@@ -197,7 +200,7 @@ class BulkReader:
         return dict(rows)
 
     def _edge_tasks(self, wanted: Wanted) -> list[Callable[[], _Part]]:
-        """Divide the reading of relationships into tasks that run in parallel."""
+        """Divide the reading of relationships into tasks that can run in parallel; return the tasks."""
         types = {name: n for name, n in wanted.types.items() if n}
         if len(types) > MOST_NAMES:  # a query that lists them would take longer to plan than to run
             if sum(wanted.types.values()) + sum(wanted.others.values()) <= self._chunk_rows:
@@ -211,7 +214,10 @@ class BulkReader:
         return tasks + (self._long_tasks(large, f"r{_alternatives(large)}", wanted) if large else [])
 
     def _groups(self, types: dict[str, int]) -> list[list[str]]:
-        """Group types so that the relationships of each group fit into one chunk; `types` is type → number."""
+        """Group types so that the relationships of each group fit into one chunk.
+
+        `types` is type → number of its relationships.
+        """
         groups: list[list[str]] = []
         room = 0
         for name, n in types.items():
@@ -223,9 +229,10 @@ class BulkReader:
         return groups
 
     def _long_tasks(self, types: dict[str, int], of_types: str, wanted: Wanted) -> list[Callable[[], _Part]]:
-        """Return tasks that step through the ids of all relationships, or one that streams if `_id_limit` returns None.
+        """Return tasks that each read the relationships in a range of ids, or one task that streams all relationships.
 
-        `of_types` is the Cypher condition that a relationship has one of the types to read.
+        Streaming is used if internal ids are not available or most of them are unused. `of_types` is the Cypher
+        condition that a relationship has one of the types to read.
         """
         limit = self._id_limit("MATCH ()-[r]->() RETURN max(id(r)) AS top, count(*) AS n")
         if limit is None:
@@ -257,7 +264,10 @@ class BulkReader:
         return _Part([name for name, _, _ in found], [n for _, n, _ in found], table)
 
     def _as_text(self, wanted: Wanted) -> str:
-        """Return the clauses that end a query. For each type they return the number of rows, and the rows as text."""
+        """Return the end of a query that reads relationships: clauses that group them by type and turn them into text.
+
+        Each row of the result has a type, the number of its relationships, and a list of texts with their data.
+        """
         return (
             f"WITH type(r) AS name, collect({' + '.join(self._columns(wanted))}) AS rows "
             f"RETURN name, size(rows) AS n, [i IN range(0, size(rows) - 1, {_ROWS_A_TEXT}) | "
@@ -265,12 +275,19 @@ class BulkReader:
         )
 
     def _columns(self, wanted: Wanted) -> list[str]:
-        """Return the expressions that write one relationship as text: its ends and values, each followed by a space."""
+        """Return Cypher expressions for the id of the head, the id of the tail, and each value in `wanted.values`.
+
+        Each expression gives a text that ends with a space.
+        """
         columns = (f"{self._id}(a)", f"{self._id}(b)", *wanted.values)
         return [f"toString({column}) + ' '" for column in columns]
 
     def _parse(self, texts: Iterable[str], one: Wanted) -> np.ndarray:
-        """Parse text into `_Part.table`: int64 if `one` asks for no values, else float64, exact for ids < 2**53."""
+        """Parse the texts of relationships and return them as an array, the `table` of a `_Part`.
+
+        `one` says which values were read with the ids. The array is float64 if there are any, otherwise int64. Ids
+        below 2**53 are exact as float64.
+        """
         width, text = 2 + len(one.values), "".join(texts)
         kind = np.float64 if one.values else np.int64
         if self._internal:
@@ -283,9 +300,9 @@ class BulkReader:
         return f"{self._id}(n)", code, key
 
     def _id_limit(self, query: str) -> int | None:
-        """Return a number above all internal ids; None if ids are not available or too sparse to step through.
+        """Return a number above all internal ids; None if internal ids are not available or most of them are unused.
 
-        The query returns the highest id and the number of ids in use.
+        `query` must return the highest id and the number of ids in use.
         """
         if not self._internal:
             return None
@@ -299,7 +316,7 @@ class BulkReader:
         return self._records(query, **parameters)[0]
 
     def _records(self, query: str, **parameters: Any) -> list[tuple[Any, ...]]:
-        """Return a query's rows as tuples, with retries. Unlike `Connection.rows`, this leaves lists unchanged."""
+        """Run a query with retries; return its rows as tuples. Unlike `Connection.rows`, leave lists as they are."""
 
         def work(transaction: neo4j.ManagedTransaction) -> list[tuple[Any, ...]]:
             return [tuple(record.values()) for record in transaction.run(cast("Any", query), parameters)]
@@ -314,7 +331,7 @@ class BulkReader:
                 yield tuple(record.values())
 
     def _as_nodes(self, rows: Sequence[Sequence[Sequence[Any]]]) -> Nodes:
-        """Join the results of several queries; each has the columns ids, codes, keys and, if requested, texts."""
+        """Join the results of several queries. Each result has lists of ids, codes, keys and, if requested, texts."""
         columns = list(zip(*rows, strict=True)) or [(), (), ()]
         ids, codes, keys, *others = ([value for part in column for value in part] for column in columns)
         return Nodes(
@@ -353,9 +370,9 @@ def _alternatives(types: Iterable[str]) -> str:
 
 
 def _of_types(types: dict[str, int], wanted: Wanted) -> str:
-    """Return the condition that a relationship has one of many types.
+    """Return the Cypher condition that a relationship `r` has one of `types`, a part of the types to read in `wanted`.
 
-    If few other types exist, the condition excludes those instead; "" if there are no others.
+    If the rest of `wanted` has few types, the condition excludes these instead. It is "" if there is no rest.
     """
     others = [name for name in (*wanted.types, *wanted.others) if name not in types]
     if len(others) > MOST_NAMES:

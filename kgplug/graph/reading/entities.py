@@ -16,9 +16,9 @@ from kgplug.graph.reading.node_keys import checked_keys
 from kgplug.graph.schema import GraphSchema
 from kgplug.plain_text import counted
 
-_NO_KEY = -1  # code of a node none of whose labels has a key; other codes are positions in a list of labels
+_NO_KEY = -1  # code of a node if none of its labels has a key; any other code is the index of a label in a list
 _SAMPLED_NODES = 10_000
-# Like _code and _key, for many labels: a query that lists many labels would take long to plan.
+# The same as `_code` and `_key`, but for many labels, because a query that lists many labels takes long to plan.
 _ANY_CODE = "reduce(c = $none, l IN labels(n) | CASE WHEN $codes[l] < c THEN $codes[l] ELSE c END)"
 _ANY_KEY = "CASE WHEN code < $none THEN coalesce(n[$names[code]], []) ELSE [] END"
 
@@ -28,8 +28,8 @@ class Entities:
     """The entities of a graph.
 
     Attributes:
-        ids: int64 (n,), internal node ids.
-        keys: object (n,), `int` or `str`.
+        ids: int64 (n,), internal node ids, as in `Edges`.
+        keys: object (n,), keys of the nodes, each an `int` or `str`.
         labels: object (n,), for each entity the label whose key property identifies it.
     """
 
@@ -80,15 +80,18 @@ def _full(label: str, ids: np.ndarray) -> np.ndarray:
 
 
 def _code(labels: list[str]) -> str:
-    """Return the Cypher expression for n's code: the position of the first of `labels` that n has, or `_NO_KEY`."""
+    """Return the Cypher expression for the code of node n.
+
+    The code is the index of the first of `labels` that n has, or -1 (`_NO_KEY`) if n has none of them.
+    """
     cases = " ".join(f"WHEN n:{quote(label)} THEN {code}" for code, label in enumerate(labels))
     return f"CASE {cases} ELSE {_NO_KEY} END"
 
 
 def _key(keys: dict[str, str]) -> str:
-    """Return the Cypher expression for n's key; it gives `[]` if n has no key.
+    """Return the Cypher expression for node n's key; it gives `[]` if n has no key.
 
-    `keys` is label → key property. The expression uses n's `code`, the position of a label in `keys`.
+    `keys` is label → key property. The expression uses the Cypher variable `code`, the index of n's label in `keys`.
     """
     codes: dict[str, list[int]] = {}
     for code, key in enumerate(keys.values()):

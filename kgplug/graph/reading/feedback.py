@@ -36,15 +36,15 @@ class Feedback:
     """Feedback relationships as read.
 
     Attributes:
-        users, items: int64 (n,), internal ids of the user and the item of each relationship.
-        ratings: float32 (n,); None without a rating property.
-        times: the n timestamps; None without a timestamp property, or if a value is unusable.
+        users, items: int64 (n,), internal ids of the user node and the item node of each relationship.
+        ratings: float32 (n,), NaN where unusable; None if the schema names no rating property.
+        times: timestamps of the n relationships; None if the schema names no timestamp property or a value is unusable.
         own: number of relationships of the feedback's type that are left out because kgplug wrote them.
         kinds: how many timestamps are dates or numbers, and in which unit, such as "1,000 numbers of seconds".
         numbers: whether some timestamps are numbers.
         elsewhere: a sentence on relationships of the feedback's type that do not lead from users to items; "" if there
             are none.
-        problems: one error for each property with unusable values. Unusable ratings are NaN in `ratings`.
+        problems: one error for each property with unusable values.
     """
 
     users: np.ndarray
@@ -59,7 +59,7 @@ class Feedback:
 
 
 def feedback_pattern(schema: GraphSchema) -> str:
-    """Return the pattern of a schema's feedback: (a:User)-[r:TYPE]->(b:Item), or <-[r:TYPE]-; a is the user."""
+    """Return the Cypher pattern of a schema's feedback: (a:User)-[r:TYPE]->(b:Item) or (a:User)<-[r:TYPE]-(b:Item)."""
     return f"(a:{quote(schema.user.label)}){feedback_arrow(schema, 'r')}(b:{quote(schema.item.label)})"
 
 
@@ -75,7 +75,7 @@ def read_feedback(
 
     Args:
         connection: connection to the database.
-        schema: the meaning of its labels and types.
+        schema: schema of the graph.
         contents: contents of the database.
         bulk: reader for the database.
         advance: called with the number of relationships read, for a progress bar.
@@ -145,12 +145,15 @@ def scan_feedback(
 
 
 def like_threshold(connection: Connection, schema: GraphSchema, ratings: np.ndarray | None) -> float | None:
-    """Return the lowest rating that counts as a like: the schema's, or 1 for booleans. None: all feedback is a like.
+    """Return the lowest rating that counts as a like; None if all feedback counts as a like.
+
+    It is the `like_threshold` of the schema. If the schema has none, it is 1 for boolean ratings. Without ratings, the
+    threshold is used only if the number of relationships counts as the rating (`repeated = "count"`).
 
     Args:
         connection: connection to the database.
-        schema: the meaning of its labels and types.
-        ratings: float32 (n,), as read; None without a rating property.
+        schema: schema of the graph.
+        ratings: float32 (n,), as read; None if the schema names no rating property.
     """
     part = schema.feedback
     if ratings is None:
@@ -161,7 +164,7 @@ def like_threshold(connection: Connection, schema: GraphSchema, ratings: np.ndar
 
 
 def unused_settings(schema: GraphSchema, feedback: Feedback) -> tuple[str, ...]:
-    """Return sentences on settings of the feedback that have no effect, and on relationships that are not read."""
+    """Return sentences on settings under [feedback] that have no effect, and on relationships that are not read."""
     part, unused = schema.feedback, [feedback.elsewhere] if feedback.elsewhere else []
     if part.like_threshold is not None and part.rating is None and part.repeated != "count":
         unused.append(
@@ -203,7 +206,7 @@ def _wanted(
 ) -> tuple[Wanted, int]:
     """Return what to read, and how many relationships of the feedback's type kgplug wrote.
 
-    The condition tests the label of heads only if some relationships of the type have other heads; likewise for tails.
+    `values` are the Cypher expressions to read for each relationship (`Wanted.values`).
     """
     name, total = schema.feedback.type, contents.types[schema.feedback.type]
     head, tail = quote(schema.user.label), quote(schema.item.label)
@@ -222,14 +225,17 @@ def _wanted(
 
 
 def _elsewhere(connection: Connection, schema: GraphSchema, n: int) -> str:
-    """Return a sentence on the n relationships of the feedback's type that are not read; "" if n is not positive."""
+    """Return a sentence on the n relationships of the feedback's type that do not lead from users to items.
+
+    Return "" if n is not positive.
+    """
     if n <= 0:
         return ""
     direction = "user_to_item" if schema.feedback.direction == "item_to_user" else "item_to_user"
     other = schema.model_copy(update={"feedback": schema.feedback.model_copy(update={"direction": direction})})
     turned = 0
     if schema.user.label != schema.item.label:
-        # A relationship between two nodes that are both user and item matches either way, so it has been read.
+        # A relationship between two nodes that both have both labels matches in both directions, so it has been read.
         both = f"NOT (b:{quote(schema.user.label)} AND a:{quote(schema.item.label)})"
         pattern = f"{feedback_pattern(other).replace('[r:', '[n:', 1)} WHERE {both}"
         turned = count_patterns(connection, {"turned": pattern})["turned"]
@@ -256,7 +262,8 @@ def _no_feedback(connection: Connection, schema: GraphSchema) -> DataError:
 def _advice(schema: GraphSchema, rows: list[dict[str, Any]]) -> str:
     """Return advice for a graph in which no feedback was found.
 
-    If the type joins users and items the other way round: reverse `direction`. Otherwise: change labels and type.
+    If the type connects users and items in the other direction, the advice is to change `direction` in the schema.
+    Otherwise, it is to change the labels and the type.
     """
     user, item, direction = schema.user.label, schema.item.label, schema.feedback.direction
     ends = ("heads", "tails") if direction == "item_to_user" else ("tails", "heads")
@@ -269,13 +276,18 @@ def _advice(schema: GraphSchema, rows: list[dict[str, Any]]) -> str:
 def _problems(
     connection: Connection, schema: GraphSchema, setting: str, name: str, values: np.ndarray, *, mixed: bool = False
 ) -> list[DataError]:
-    """Return a list with the error on a property's unusable values; an empty list if all are usable.
+    """Return a list with one error about a property's unusable values; an empty list if all values are usable.
 
-    The error has the number of unusable values, examples with their nodes, and a query that finds all. If the property
-    does not exist, the error lists the properties that do.
+    The message has the number of unusable values, some examples with their nodes, and a query that finds all of them.
+    If no relationship has the property, the message lists the properties that exist.
 
-    `setting` is "rating" or "timestamp", `name` the property. `values`, float64 (n,), are NaN where unusable. `mixed`
-    says that ratings are both numbers and booleans.
+    Args:
+        connection: connection to the database.
+        schema: schema of the graph.
+        setting: "rating" or "timestamp".
+        name: name of the property.
+        values: float64 (n,), NaN where a value is unusable.
+        mixed: whether the ratings are partly numbers and partly booleans.
     """
     bad = int(np.isnan(values).sum())
     if bad == 0:
@@ -317,7 +329,7 @@ def _problems(
 
 
 def _shown(value: object) -> str:
-    """Return a value of a property for a message."""
+    """Return a value of a property as text for a message, shortened if it is long."""
     if value is None:
         return "no value"
     if isinstance(value, float) and not np.isfinite(value):

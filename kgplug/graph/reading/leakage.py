@@ -1,12 +1,12 @@
-"""Find data that repeats the feedback. If models learnt it as knowledge, they would know the test set.
+"""Find data that repeats the feedback. A model that learnt from this data would know the test set.
 
-There are three kinds:
+A node belongs to a user if any relationship other than feedback connects the two. There are three kinds of such data:
 
-- Nodes that belong to one user each and lead to items, such as orders, sessions, reviews and carts; also nodes that
-  belong to these, such as the lines of an order.
-- Nodes that belong to a few users each, such as gifts or the orders of a household; or to one user or none, such as
-  orders in a shop that also sells to guests. Such labels count only if their nodes lead to items on which the nodes'
-  users have feedback.
+- Nodes that belong to one user each and that are connected to items, such as orders, sessions, reviews and carts. Nodes
+  that belong to such nodes, such as the lines of an order, also count.
+- Nodes that belong to a few users each, such as gifts or the orders of a household. Also nodes that belong to one user
+  or none, such as the orders of a shop that sells to guests. The label of such nodes counts only if they are connected
+  to items on which their users have feedback.
 - Relationship types between users and items that mostly repeat the feedback.
 """
 
@@ -24,29 +24,33 @@ from kgplug.graph.ownership import own_runs
 from kgplug.graph.queries import quote
 from kgplug.graph.schema import GraphSchema
 
-_SINGLE = 0.95  # share of the owned nodes that must have exactly one owner
+_SINGLE = 0.95  # share of the owned nodes of a label that must have exactly one owner
 _OWNED = 0.5  # share of a label's nodes that must have an owner
-_LEAST_OWNERS = 3
+_LEAST_OWNERS = 3  # minimum number of owners of a label's nodes
 _LEAST_SHARED = 5  # minimum number of pairs that also have feedback; fewer may be chance
-_FEW = 3  # maximum number of users of a node, such as the buyer and the recipient of a gift
-_COVERED = 0.1  # minimum share of the feedback's pairs that a label's nodes reveal; a smaller one does no harm
+_FEW = 3  # maximum number of users of a node that belongs to a few users, such as buyer and recipient of a gift
+_COVERED = 0.1  # such nodes count only if they reveal at least this share of the pairs with feedback
 REPEATED = 0.5
-"""A type repeats the feedback if at least this share of the user-item pairs that it joins also have feedback, or if it
-joins at least this share of the pairs that have feedback. Pairs expected by chance are not counted."""
+"""Minimum share for a relationship type to repeat the feedback.
+
+A type repeats the feedback if at least this share of the user-item pairs that it connects also have feedback. It also
+does if it connects at least this share of the pairs that have feedback. Pairs expected by chance are subtracted.
+"""
 
 
 @dataclass(frozen=True)
 class OwnedLabel:
-    """A label whose nodes belong to one user each, directly or through other owned nodes, and lead to items.
+    """A label whose nodes repeat the feedback, because each node connects its owner to items.
 
-    It may also be a label whose nodes have few users and lead to items on which these users have feedback.
+    There are two kinds. In the first, each node belongs to one user, directly or through another owned node (an order
+    line through its order). In the second, each node belongs to at most a few users, and the nodes are connected to
+    items on which these users have feedback.
 
     Attributes:
         label: the label.
         n: number of nodes.
         owner: label of the owners, which are users or other owned nodes.
-        links: if the nodes have few users, number of (node, item) pairs with a path from the node to the item;
-            otherwise 0.
+        links: number of (node, item) pairs that a path connects, for a label of the second kind; 0 for the first kind.
         repeated: number of these pairs in which one of the node's users has feedback on the item.
     """
 
@@ -63,9 +67,9 @@ class RepeatingType:
 
     Attributes:
         type: name of the type.
-        pairs: number of user-item pairs that it joins.
-        shared: number of these pairs that the feedback also joins.
-        feedback: number of pairs that the feedback joins.
+        pairs: number of user-item pairs that it connects.
+        shared: number of these pairs that the feedback also connects.
+        feedback: number of pairs that the feedback connects.
     """
 
     type: str
@@ -75,10 +79,11 @@ class RepeatingType:
 
 
 def find_owned(connection: Connection, schema: GraphSchema, contents: Contents) -> list[OwnedLabel]:
-    """Return the labels that `OwnedLabel` describes; those nearest to the users come first.
+    """Return the labels whose nodes repeat the feedback; those nearest to the users come first.
 
-    If users are also the items, a label counts only if its nodes are linked to their owner by one type, and to items by
-    another type or in the other direction. The (owner, item) pairs must also repeat the feedback (`REPEATED`).
+    If users are also the items, a label counts only if its nodes have two kinds of relationships that differ in type or
+    direction: one to their owners, one to items. The (owner, item) pairs must also repeat the feedback (see the
+    constant `REPEATED` for the rule).
     """
     user, item = schema.user.label, schema.item.label
     if not {user, item} <= contents.labels.keys():
@@ -115,7 +120,10 @@ def find_owned(connection: Connection, schema: GraphSchema, contents: Contents) 
 def find_repeating(
     connection: Connection, schema: GraphSchema, contents: Contents, types: Iterable[str]
 ) -> list[RepeatingType]:
-    """Return those of the given types that mostly join the same users and items as the feedback."""
+    """Return those of the given relationship types that repeat the feedback.
+
+    See the constant `REPEATED` for the rule.
+    """
     user, item, feedback = schema.user.label, schema.item.label, schema.feedback.type
     if not {user, item} <= contents.labels.keys() or feedback not in contents.types:
         return []
@@ -145,10 +153,15 @@ def find_repeating(
 
 
 def _repeats(pairs: int, shared: int, chance: float, taken: int) -> bool:
-    """Return whether the shared pairs beyond chance are a large share of either the pairs or the feedback.
+    """Return whether a type or label repeats the feedback.
 
-    `pairs` is the number of pairs that a type or label joins, `taken` the number that have feedback, `shared` the
-    number in both, and `chance` the number expected in both by chance.
+    See the constant `REPEATED` for the rule.
+
+    Args:
+        pairs: number of pairs that the type or label connects.
+        shared: number of these pairs that also have feedback.
+        chance: number of these pairs that would have feedback by chance.
+        taken: number of all pairs that have feedback.
     """
     if shared < _LEAST_SHARED:
         return False
@@ -157,7 +170,7 @@ def _repeats(pairs: int, shared: int, chance: float, taken: int) -> bool:
 
 
 def _feedback_pairs(connection: Connection, schema: GraphSchema) -> int:
-    """Return how many pairs the feedback joins. If users are items, each pair counts twice, once from each end."""
+    """Return how many pairs the feedback connects. If users are items, each pair counts twice, once from each end."""
     u, i, f = quote(schema.user.label), quote(schema.item.label), quote(schema.feedback.type)
     (row,) = connection.rows(
         f"MATCH (u:{u}) RETURN sum(COUNT {{ MATCH (u)-[:{f}]-(i:{i}) WHERE u <> i RETURN DISTINCT i }}) AS n"
@@ -166,7 +179,7 @@ def _feedback_pairs(connection: Connection, schema: GraphSchema) -> int:
 
 
 def _next_to(owners: set[str], schema: GraphSchema, contents: Contents) -> set[str]:
-    """Return the labels whose nodes may be joined to nodes of the `owners` labels by a type other than the feedback."""
+    """Return the labels whose nodes may be connected to nodes of the `owners` labels by a type other than feedback."""
     others = contents.labels.keys() - {schema.user.label, schema.item.label} - owners
     if contents.ends is None:
         return set(others)
@@ -191,9 +204,10 @@ def _count_owners(
 ) -> list[dict[str, Any]]:
     """Count the owners of the nodes of each candidate label.
 
-    Returns one dict per label. Its `owned`, `single` and `few` are the numbers of nodes with at least one owner, with
-    exactly one, and with one to three; `linked` is the number of nodes with a link to an item. `owners` is the number
-    of owners, and `owner` is their label.
+    Returns:
+        One dict per label. The values of `owned`, `single` and `few` are the numbers of nodes with at least one owner,
+        with exactly one, and with one to three. `linked` is the number of nodes with a relationship to an item,
+        `owners` the number of owners, and `owner` their label.
     """
     owned_by = "|".join(quote(label) for label in sorted(owners))
     own = {"labels": sorted(candidates), "feedback": schema.feedback.type, "owners": sorted(owners)}
@@ -218,10 +232,10 @@ def _repeated_links(
 ) -> dict[str, tuple[int, int]]:
     """Return label → (links, repeated), as in `OwnedLabel`, for the labels that repeat the feedback.
 
-    A node leads to an item directly or through a node of its own, such as the line of an order.
+    A path leads from a node to an item directly, or through one node that belongs to it, such as the line of an order.
 
     Args:
-        rows: rows of `_count_owners` for labels whose nodes have few users.
+        rows: rows of `_count_owners` for labels whose nodes belong to at most a few users each.
     """
     labels = [row["label"] for row in rows]
     if not labels or schema.feedback.type not in contents.types:
@@ -265,11 +279,7 @@ def _is_owned(row: dict[str, Any], contents: Contents) -> bool:
 
 
 def _owned_by_items(connection: Connection, schema: GraphSchema, contents: Contents) -> list[OwnedLabel]:
-    """Return the owned labels of a graph in which users are also the items.
-
-    One type links an owned node to its owner. Another type, or the same type in the other direction, links the node to
-    items that the owner has feedback on.
-    """
+    """Return what `find_owned` returns, for a graph in which users are also the items."""
     person, feedback = quote(schema.user.label), quote(schema.feedback.type)
     candidates = _next_to({schema.user.label}, schema, contents)
     if not candidates or schema.feedback.type not in contents.types:
@@ -308,7 +318,10 @@ def _owned_by_items(connection: Connection, schema: GraphSchema, contents: Conte
 
 
 def _leads_on(row: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Return whether `other`, a row of the same query, has the label of `row`, but another type or direction."""
+    """Return whether two rows have the same label, but differ in relationship type or direction.
+
+    Both are rows of the query in `_owned_by_items`.
+    """
     return row["label"] == other["label"] and (row["name"], row["leaves"]) != (other["name"], other["leaves"])
 
 
@@ -318,6 +331,9 @@ def _may_join(contents: Contents, name: str, user: str, item: str) -> bool:
 
 
 def _listed(names: Iterable[str]) -> str:
-    """Return :`A`|`B` for a few names; "" for many, because the query also tests the names in its WHERE clause."""
+    """Return names as part of a Cypher pattern, such as :`A`|`B`; "" if there are many.
+
+    A query with many names would take long to plan. It may omit them here, because its WHERE clause also tests them.
+    """
     names = sorted(names)
     return ":" + "|".join(quote(name) for name in names) if len(names) <= MOST_NAMES else ""

@@ -1,4 +1,4 @@
-"""Translate the internal ids of nodes into numbers, and into row numbers of arrays, within one read."""
+"""Translate internal node ids, within one read: element ids to integers, and ids to the row numbers of an array."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 
 
 class ElementIds:
-    """Gives each element id a number, in order of first appearance. Several threads may use it."""
+    """A map from element ids, which are texts, to integers: 0, 1, … in order of first use. It is thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -17,7 +17,7 @@ class ElementIds:
         self._texts: list[str] = []
 
     def encode(self, texts: np.ndarray) -> np.ndarray:
-        """Return the number of each element id, int64 (n,); an id without a number gets the next one."""
+        """Return the integer of each element id, int64 (n,). An id that has none yet gets the next integer."""
         codes, unique = pd.factorize(texts)
         with self._lock:
             for text in unique:
@@ -28,16 +28,16 @@ class ElementIds:
         return numbers[codes] if len(codes) else np.empty(0, dtype=np.int64)
 
     def decode(self, numbers: np.ndarray) -> list[str]:
-        """Return the element id to which each number was given."""
+        """Return the element id for each integer that `encode` returned."""
         return [self._texts[number] for number in numbers.tolist()]
 
 
 class NodeRows:
-    """Maps the internal ids of nodes to their rows in an array, such as the array of all users' keys.
+    """A map from internal node ids to row numbers in an array, such as the array of all users' keys.
 
     Args:
-        ids: int64 (n,), unique.
-        rows: int64 (n,), the row number of each id; by default its position in `ids`.
+        ids: int64 (n,), unique node ids.
+        rows: int64 (n,), the row number of each id; by default its index in `ids`.
     """
 
     def __init__(self, ids: np.ndarray, rows: np.ndarray | None = None) -> None:

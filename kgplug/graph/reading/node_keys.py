@@ -1,4 +1,4 @@
-"""Check the keys of nodes: every node must have a unique key, which is an integer or text."""
+"""Check the keys of nodes: every node must have a unique key that is an integer or text."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def checked_keys(connection: Connection, label: str, key: str, values: np.ndarra
         label: label of the nodes.
         key: their key property.
         values: object (n,), as read; the value `[]` marks a node without a key.
-        setting: place of the key in the schema, e.g. "[item] key".
+        setting: schema entry that names the key property, for the message, e.g. "[item] key".
 
     Raises:
         DataError: a key is missing, repeated, or not an integer or text; the message has examples.
@@ -61,7 +61,7 @@ def checked_keys(connection: Connection, label: str, key: str, values: np.ndarra
 def key_problem(
     connection: Connection, bulk: BulkReader, label: str, key: str, n: int, *, setting: str
 ) -> DataError | None:
-    """Read the keys of a label's nodes; return the error that `checked_keys` raises for them, None if it raises none.
+    """Read and check the keys of a label's nodes; return the error of `checked_keys`, or None if the keys are valid.
 
     Args:
         connection: connection to the database, to look up examples.
@@ -69,7 +69,7 @@ def key_problem(
         label: label of the nodes.
         key: their key property.
         n: approximate number of nodes.
-        setting: place of the key in the schema.
+        setting: schema entry that names the key property, for the message.
     """
     try:
         checked_keys(connection, label, key, bulk.label(label, key, n).keys, setting=setting)
@@ -79,12 +79,14 @@ def key_problem(
 
 
 def labels_with_problems(connection: Connection, key_of: dict[str, str], contents: Contents) -> list[str]:
-    """Return, sorted, the labels whose nodes may have missing, repeated or wrongly typed keys. Runs one query.
+    """Return the sorted labels for which some keys are missing, repeated or perhaps of the wrong type.
+
+    One query checks all labels. The result may include labels whose keys are whole floats, which are valid.
 
     Args:
         connection: connection to the database.
         key_of: label → key property.
-        contents: contents of the database. Keys with a uniqueness constraint are not tested for repetitions.
+        contents: contents of the database. Keys with a uniqueness constraint are not tested for repeated values.
     """
     unsure = [label for label, key in key_of.items() if key not in contents.unique.get(label, [])]
     labels = sorted(key_of)

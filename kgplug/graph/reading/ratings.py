@@ -6,20 +6,25 @@ import numpy as np
 
 _NOT_A_NUMBER = "0.0 / 0.0"
 _LARGEST = float(np.finfo(np.float32).max)
-_FALSE, _TRUE = 1e300, 2e300  # stand for booleans while ratings are read; no rating is so large
+_FALSE, _TRUE = 1e300, 2e300  # codes for booleans while ratings are read; no usable rating is that large
 
 
 def rating_of(value: str) -> str:
     """Return the Cypher expression that reads a rating: the number, 1 for true, 0 for false, otherwise NaN.
 
-    Numbers and booleans written as text are accepted. Numbers that float32 cannot hold are NaN.
+    `value` is the Cypher expression of the stored value. Numbers and booleans written as text are accepted. Numbers
+    that float32 cannot hold become NaN.
     """
     number = f"coalesce(toFloatOrNull({value}), toFloatOrNull(toIntegerOrNull(toBooleanOrNull({value}))))"
     return f"CASE WHEN abs({number}) <= {_LARGEST!r} THEN {number} ELSE {_NOT_A_NUMBER} END"
 
 
 def marked_rating_of(value: str) -> str:
-    """Return the Cypher expression that reads a rating; for booleans it gives codes, which `read_ratings` decodes."""
+    """Return the Cypher expression that reads a rating so that `read_ratings` can tell booleans from numbers.
+
+    It gives a number unchanged, a special number for true and another for false, and NaN for anything else. `value` is
+    the Cypher expression of the stored value.
+    """
     number = f"toFloatOrNull({value})"
     boolean = f"CASE toBooleanOrNull({value}) WHEN true THEN {_TRUE!r} WHEN false THEN {_FALSE!r} END"
     return (
@@ -45,7 +50,7 @@ def read_ratings(values: np.ndarray) -> tuple[np.ndarray, bool]:
 
 
 def is_rating(value: str, *, mixed: bool = False) -> str:
-    """Return the Cypher condition that tests for a usable rating. It is null if the value is missing.
+    """Return the Cypher condition that a value is a usable rating. The condition is null if the value is missing.
 
     Args:
         value: Cypher expression of the value.

@@ -1,6 +1,6 @@
 """Read feedback and triples from a graph into numpy arrays.
 
-Data that cannot be used for training is refused here. The error says what was found and what to set.
+Data that cannot be used for training raises an error, which says what was found and what to change in the schema.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ReadReport:
-    """What was kept and left out when reading.
+    """A report on what was kept and what was left out in a read.
 
     Attributes:
         kept: number of user-item pairs or triples kept.
         own: number of relationships left out because kgplug wrote them.
         repeated: number of relationships with the same type, head and tail as an earlier one. For feedback, `repeated`
             under [feedback] in the schema says how such relationships become one row of the interactions.
-        vanished: number of relationships left out because an end was added or deleted while they were read.
+        vanished: number of relationships left out because their head or tail was added or deleted during the read.
         itself: number of feedback relationships left out because they lead from a node to itself.
         unused: sentences on settings of the schema that have no effect, and on data that cannot be used.
         left_out: a sentence for each label and type that is left out because it repeats the feedback.
-        written: `own` by type, not counting relationships of kgplug's own nodes (`KgplugModel`, `KgplugRun`,
-            `KgplugRelation`).
+        written: type → number of relationships that are left out because kgplug wrote them. Relationships of kgplug's
+            own nodes (`KgplugModel`, `KgplugRun`, `KgplugRelation`) count in `own`, but not here.
     """
 
     kept: int
@@ -68,7 +68,10 @@ class ReadReport:
     __repr__ = __str__  # shown in notebooks
 
     def logged(self, what: str) -> Self:
-        """Log this report on `what`, such as "feedback", and return it; sentences in `unused` are warnings."""
+        """Log this report and return it. Sentences in `unused` are logged as warnings.
+
+        `what` names the data that was read, such as "feedback".
+        """
         for line in (str(self), *self.left_out):
             _log.info("%s: %s", what, line)
         for line in self.unused:
@@ -81,12 +84,12 @@ def read_interactions(connection: Connection, schema: GraphSchema, *, progress: 
 
     Args:
         connection: connection to the database.
-        schema: the meaning of its labels and types.
-        progress: show a bar. None: only on a terminal.
+        schema: schema of the graph.
+        progress: Whether to show a progress bar. None: only on a terminal.
 
     Returns:
         Interactions sorted by user and item. Several relationships between two nodes become one row, as `repeated` in
-        the schema says. If the schema names a title, `item_texts` has the titles of the items.
+        the schema says. If the schema names a title property, `item_texts` has the titles of the items.
 
     Raises:
         DataError: an unknown label, type or property, a missing or repeated key or one of the wrong type, an unusable
@@ -100,13 +103,13 @@ def read_interactions(connection: Connection, schema: GraphSchema, *, progress: 
 def read_knowledge(connection: Connection, schema: GraphSchema, *, progress: bool | None = None) -> KnowledgeGraph:
     """Read all triples of the chosen types, except the feedback and what repeats it (`kgplug.graph.reading.leakage`).
 
-    Entities are all items and the ends of the triples, including users. A node with several labels is identified as
-    `kgplug.graph.contents.label_keys` describes.
+    The entities are all items and all heads and tails of the triples, including users. For a node with several labels,
+    `kgplug.graph.contents.label_keys` says which label and key identify it.
 
     Args:
         connection: connection to the database.
-        schema: the meaning of its labels and types.
-        progress: show a bar. None: only on a terminal.
+        schema: schema of the graph.
+        progress: Whether to show a progress bar. None: only on a terminal.
 
     Raises:
         DataError: an unknown label, type or property, a missing or repeated key or one of the wrong type, a node whose
@@ -120,7 +123,7 @@ def read_knowledge(connection: Connection, schema: GraphSchema, *, progress: boo
 def pull_interactions(
     connection: Connection, schema: GraphSchema, *, progress: bool | None = None, bulk: BulkReader | None = None
 ) -> tuple[Interactions, ReadReport]:
-    """Read as `read_interactions` does; also return what was left out. `bulk` is the reader, by default a new one."""
+    """Read as `read_interactions` does, and also return the report. `bulk` is the reader, by default a new one."""
     if schema.user.label == schema.item.label and schema.user.key != schema.item.key:
         raise DataError(
             f":{schema.user.label} nodes are both users and items, but with two keys: [user] key is "
@@ -140,9 +143,9 @@ class KeyedNodes:
 
     Attributes:
         nodes: the nodes as read, in any order.
-        rows: internal id → row number in `keys`.
+        rows: map from internal node ids to row numbers in `keys`.
         keys: object (n,), sorted: integers first, then strings, each ascending.
-        texts: object (n,) of str, the titles of items; None if the schema has no title.
+        texts: object (n,) of str, the titles of items; None if the schema names no title property.
     """
 
     nodes: Nodes
@@ -176,7 +179,7 @@ def read_items(connection: Connection, schema: GraphSchema, contents: Contents, 
 
 
 def titled(connection: Connection, schema: GraphSchema, items: KeyedNodes) -> KeyedNodes:
-    """Return items with their titles; unchanged if the schema has no title.
+    """Return items with their titles; unchanged if the schema names no title property.
 
     Raises:
         DataError: no item has the title property.
@@ -189,7 +192,7 @@ def titled(connection: Connection, schema: GraphSchema, items: KeyedNodes) -> Ke
 def assemble(
     connection: Connection, schema: GraphSchema, feedback: Feedback, all_users: KeyedNodes, all_items: KeyedNodes
 ) -> tuple[Interactions, ReadReport]:
-    """Join feedback, users and items into interactions to train on, and report what was left out."""
+    """Combine feedback, users and items into interactions to train on; return them and the report on the read."""
     user, item = schema.user, schema.item
     user_rows, user_keys, item_rows, item_keys = all_users.rows, all_users.keys, all_items.rows, all_items.keys
     users, items = user_rows.of(feedback.users), item_rows.of(feedback.items)
@@ -231,7 +234,7 @@ def assemble(
 def pull_knowledge(
     connection: Connection, schema: GraphSchema, *, progress: bool | None = None, bulk: BulkReader | None = None
 ) -> tuple[KnowledgeGraph, ReadReport]:
-    """Read as `read_knowledge` does; also return what was left out. `bulk` is the reader, by default a new one."""
+    """Read as `read_knowledge` does, and also return the report. `bulk` is the reader, by default a new one."""
     contents, bulk = read_contents(connection), bulk or BulkReader(connection)
     plan = plan_triples(connection, schema, contents)
     with reading_bar("Reading triples", plan.wanted.n, progress) as advance:
@@ -265,7 +268,10 @@ def pull_knowledge(
 def _without_triples(
     schema: GraphSchema, contents: Contents, plan: TriplePlan, types: list[str], entities: Entities
 ) -> Iterator[str]:
-    """Yield a sentence for each type in [knowledge] without triples, and each label there that identifies no entity."""
+    """Yield a sentence for each type or label under [knowledge] that has no effect on the triples that were read.
+
+    These are types that have no triples, and labels by which no entity is identified.
+    """
     for name in sorted({*schema.knowledge.relationships} & plan.wanted.types.keys() - {*types}):
         yield f"[knowledge] relationships has {name}, but all of it is left out."
     known = {*entities.labels.tolist(), *(one.label for one in plan.owned)}
@@ -275,13 +281,13 @@ def _without_triples(
 
 
 def _as_rows(connection: Connection, nodes: Nodes, label: str, key: str, setting: str) -> tuple[NodeRows, np.ndarray]:
-    """Check a label's keys; return the map from internal node ids to rows, and the keys in these rows, sorted."""
+    """Check a label's keys; return a map from internal node ids to row numbers, and the sorted keys in these rows."""
     rows, unique = factorize(checked_keys(connection, label, key, nodes.keys, setting=setting))
     return NodeRows(nodes.ids, rows), unique
 
 
 @contextmanager
 def reading_bar(description: str, total: int, progress: bool | None) -> Generator[Callable[[int], object]]:
-    """Show how many of `total` relationships were read. Yields a function that adds to this number."""
+    """Show a progress bar while `total` relationships are read. Yield a function that adds to the count."""
     with progress_bar(total, what=description, unit="rel", progress=progress) as bar:
         yield bar.update

@@ -14,18 +14,19 @@ if TYPE_CHECKING:
     from kgplug.graph.bolt.connection import Connection
 
 _NOT_A_NUMBER = "0.0 / 0.0"
-_LATEST = 2.0**62  # limit of a number since 1970, in any unit
+_LATEST = 2.0**62  # limit for timestamps that are numbers, in any unit
 _BILLION = 10**9
 _EXACT = 2**53  # whole numbers up to here are exact as floats
 _FAR_YEAR = 200_000_000  # Neo4j cannot count the milliseconds of years beyond about 292 million
-_YEAR_S = 31_556_952  # average of the Gregorian calendar
-_PLAIN = -1  # second part of a number since 1970 whose first part alone is exact
+_YEAR_S = 31_556_952  # average length of a year in the Gregorian calendar, in seconds
+_PLAIN = -1  # second part of a timestamp that is a number and is exact in its first part alone
 
 
 def timestamp_of(value: str) -> str:
-    """Return the Cypher expression that reads a timestamp.
+    """Return the Cypher expression that reads a timestamp; `value` is the Cypher expression of the stored value.
 
-    It gives a temporal value's seconds since 1970, rounded down; a number unchanged; and NaN for anything else.
+    For a temporal value, it gives the seconds since 1970, rounded down. It gives a number unchanged, and NaN for
+    anything else.
     """
     local = f"datetime({{datetime: {value}, timezone: 'Z'}})"
     day = f"datetime({{date: {value}, timezone: 'Z'}})"
@@ -38,28 +39,41 @@ def timestamp_of(value: str) -> str:
 
 
 def is_timestamp(value: str) -> str:
-    """Return the Cypher condition that tests whether `timestamp_of` can read a value; null if the value is missing."""
+    """Return the Cypher condition that `timestamp_of` can read a value. It is null if the value is missing."""
     kinds = " OR ".join(f"{value} IS :: {kind} NOT NULL" for kind in ("ZONED DATETIME", "LOCAL DATETIME", "DATE"))
     return f"{kinds} OR abs(toFloatOrNull({value})) < {_LATEST!r}"
 
 
 def _seconds(date: str) -> str:
-    """Return the expression for a date's seconds since 1970, rounded down: epochSeconds itself rounds towards 1970."""
+    """Return the Cypher expression for a date's seconds since 1970, rounded down.
+
+    Neo4j's `epochSeconds` rounds towards 1970. For earlier dates this is up, so 1 is subtracted there.
+    """
     before = f"{date}.nanosecond >= 1000000 AND {date} < datetime({{epochSeconds: 0}})"
     return _near(date, f"{date}.epochSeconds - CASE WHEN {before} THEN 1 ELSE 0 END")
 
 
 def _near(date: str, seconds: str) -> str:
-    """Return the expression `seconds`, but based on the date's year alone if Neo4j cannot count that far from 1970."""
+    """Return a Cypher expression for the seconds from 1970 to a date. It also works for years beyond ±200 million.
+
+    For those years, the seconds are estimated from the year, because Neo4j may fail to compute them.
+
+    Args:
+        date: Cypher expression of the date.
+        seconds: Cypher expression that computes the seconds for all other years.
+    """
     return f"CASE WHEN abs({date}.year) > {_FAR_YEAR} THEN ({date}.year - 1970) * {_YEAR_S} ELSE {seconds} END"
 
 
 def time_parts_of(value: str) -> tuple[str, str]:
-    """Return two Cypher expressions that together hold a timestamp exactly; `read_times` decodes their values.
+    """Return two Cypher expressions that give two numbers, from which `read_times` restores a timestamp exactly.
 
-    A temporal value becomes its seconds and nanoseconds, a number becomes itself and -1. A whole number that is too
-    large to be exact as a float becomes its quotient by a billion, and -2 minus the absolute value of the remainder.
+    `value` is the Cypher expression of the stored timestamp. One float would be too imprecise for nanoseconds and for
+    large whole numbers.
     """
+    # A temporal value becomes its seconds since 1970 and its nanoseconds. A number becomes itself and -1. A whole
+    # number that is too large to be exact as a float is divided by a billion: it becomes the quotient, and -2 minus the
+    # absolute value of the remainder.
     large = f"({value} IS :: INTEGER AND ({value} >= {_EXACT} OR {value} <= -{_EXACT}))"
     whole = f"toIntegerOrNull({value})"
     text = (
@@ -82,12 +96,12 @@ def read_times(first: np.ndarray, second: np.ndarray, *, name: str, unit: TimeUn
     """Decode timestamps, each from the two numbers that were read for it.
 
     Args:
-        first, second: float64 (n,), finite values of the expressions of `time_parts_of`.
-        name: name of the property.
-        unit: unit of numbers. None: guessed from their magnitude.
+        first, second: float64 (n,), finite values of the two expressions from `time_parts_of`.
+        name: name of the property, for the message.
+        unit: unit of timestamps that are numbers. None: guess it from their magnitude.
 
     Raises:
-        DataError: the numbers have several units.
+        DataError: the numbers seem to have different units.
     """
     temporal = second >= 0
     seconds, nanoseconds = first.astype(np.int64), np.where(temporal, second, 0).astype(np.int64)
@@ -98,7 +112,7 @@ def read_times(first: np.ndarray, second: np.ndarray, *, name: str, unit: TimeUn
 
 
 def _numbers(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Decode the timestamps that are numbers, (n,): int64 if all are whole, otherwise float64."""
+    """Decode timestamps that are numbers. Return them as int64 (n,) if all are whole, otherwise as float64 (n,)."""
     if (np.floor(first) != first).any():
         return np.where(second == _PLAIN, first, first * _BILLION)
     whole = first.astype(np.int64)
@@ -119,7 +133,7 @@ def kinds_of(first: np.ndarray, second: np.ndarray, *, unit: TimeUnit | None) ->
 
 @dataclass(frozen=True)
 class FoundTimes:
-    """Unit and range of the timestamps of relationships, in words.
+    """The unit and range of the timestamps of relationships, as text.
 
     Attributes:
         unit: how many timestamps are dates or numbers, and in which unit, such as "1,000 numbers of seconds".
@@ -136,14 +150,16 @@ class FoundTimes:
 
 
 def find_times(connection: Connection, match: str, value: str, *, name: str, unit: TimeUnit | None) -> FoundTimes:
-    """Return the unit and range of the timestamps in the database, by the rules of `read_times`.
+    """Return the unit and range of the timestamps in the database. One query computes them on the server.
+
+    The rules are those of `read_times`.
 
     Args:
         connection: connection to the database.
         match: pattern of the relationships, followed by its WHERE clause if there is one.
-        value: Cypher expression of the property.
-        name: name of the property.
-        unit: unit of numbers. None: guessed from their magnitude.
+        value: Cypher expression of the property, such as r.`timestamp`.
+        name: name of the property, for the message.
+        unit: unit of timestamps that are numbers. None: guess it from their magnitude.
     """
     first, second = time_parts_of(value)
     size = f"abs(first) * CASE WHEN second < {_PLAIN} THEN {_BILLION}.0 ELSE 1.0 END"

@@ -18,10 +18,10 @@ def read_titles(connection: Connection, schema: GraphSchema, items: Nodes, rows:
     """Return the titles of all items, object (n_items,) of str; "" for an item without a title.
 
     Args:
-        connection: connection to the database, to find out whether the property is missing or all titles are empty.
+        connection: connection to the database, to find out why all titles are empty.
         schema: a schema that names the title property.
-        items: the items as read, with this property in `texts`.
-        rows: internal id → row number in the result.
+        items: the items as read, with their titles in `texts`.
+        rows: map from internal node ids to row numbers in the result.
 
     Raises:
         DataError: no item has the property.

@@ -17,7 +17,7 @@ from kgplug.graph.reading.leakage import OwnedLabel, RepeatingType, find_owned, 
 from kgplug.graph.schema import GraphSchema
 from kgplug.plain_text import counted
 
-_PAIRS = (("n", "o"), ("o", "n"))  # Cypher variables of (head, tail): node n is the head, or the tail
+_PAIRS = (("n", "o"), ("o", "n"))  # Cypher variables of (head, tail): first with node n as the head, then as the tail
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,11 @@ class Rule:
     """A reason to leave relationships out.
 
     Attributes:
-        touched: types that may lose relationships.
-        emptied: types among them that are left out completely.
-        condition: function from the Cypher variables of head and tail to a condition on the relationship r, which is
-            true if r is kept.
-        why: the reason, as the end of a sentence about an emptied type, such as "was written by kgplug".
+        touched: types of which some or all relationships may be left out.
+        emptied: types of which all relationships are left out.
+        condition: function that takes the Cypher variables of head and tail, and returns a Cypher condition that is
+            true if the relationship r between them is kept.
+        why: the reason, to complete a sentence about a type, such as "was written by kgplug".
     """
 
     touched: list[str]
@@ -40,7 +40,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class TriplePlan:
-    """What to read as triples.
+    """A plan that says which relationships to read as triples, and which are left out.
 
     Attributes:
         wanted: the relationships to read.
@@ -48,9 +48,9 @@ class TriplePlan:
         own: number of relationships of the chosen types that are left out because kgplug wrote them.
         owned: labels whose nodes repeat the feedback. These nodes and their relationships are left out.
         repeating: types that are left out because they repeat the feedback.
-        unused: a sentence for each name in the schema's settings that has no effect.
-        written: `own` by type, not counting relationships of kgplug's own nodes (`KgplugModel`, `KgplugRun`,
-            `KgplugRelation`).
+        unused: a sentence for each label or type that the schema names without effect.
+        written: type → number of relationships that are left out because kgplug wrote them. Relationships of kgplug's
+            own nodes (`KgplugModel`, `KgplugRun`, `KgplugRelation`) count in `own`, but not here.
     """
 
     wanted: Wanted
@@ -119,7 +119,7 @@ def plan_triples(connection: Connection, schema: GraphSchema, contents: Contents
         ),
         *_user_rules(schema, contents, names),
     ]
-    left = dict.fromkeys(names, "")  # type → why all of it is left out, "" if some is kept
+    left = dict.fromkeys(names, "")  # type → why all its relationships are left out; "" if some may be kept
     for rule in rules:
         left |= {name: rule.why for name in rule.emptied if not left[name]}
     wanted = {name: contents.types[name] for name in names if not left[name]}
@@ -133,7 +133,10 @@ def plan_triples(connection: Connection, schema: GraphSchema, contents: Contents
 
 
 def count_triples(connection: Connection, plan: TriplePlan) -> dict[str, int]:
-    """Return type → number of triples. Triples are counted one by one if a rule may leave out some of their type."""
+    """Return type → number of triples.
+
+    The plan has the number for most types. A query counts only types of which some relationships may be left out.
+    """
     counts = dict(plan.wanted.types)
     partly = [name for name in counts if any(name in rule.touched for rule in plan.rules)]
     if partly:
@@ -148,7 +151,10 @@ def count_triples(connection: Connection, plan: TriplePlan) -> dict[str, int]:
 
 
 def touched_nodes(connection: Connection, plan: TriplePlan) -> dict[tuple[str, ...], int]:
-    """Return sorted tuple of labels → number of nodes that are in triples and have exactly these labels."""
+    """Count the nodes in triples by their labels.
+
+    Return combination of labels → number of nodes with exactly these labels. A combination is a sorted tuple.
+    """
     names = sorted(plan.wanted.types)
     kinds = f":{_any(names)}" if len(names) <= MOST_NAMES else ""
     ends = [" AND ".join(["type(r) IN $names", *(rule.condition(*pair) for rule in plan.rules)]) for pair in _PAIRS]
@@ -165,7 +171,7 @@ def touched_nodes(connection: Connection, plan: TriplePlan) -> dict[tuple[str, .
 
 
 def empty_projection(schema: GraphSchema, contents: Contents, plan: TriplePlan) -> DataError:
-    """Return the error for a graph without triples, which says what was left out."""
+    """Return the error for a graph in which no triples are left to read. Its message says what was left out."""
     where, named = f'in database "{contents.database}"', schema.knowledge.relationships
     chosen = listed(named or contents.types) or "there are none"
     left_out = " ".join([*(text for text in plan.unused if "relationships has" in text), *plan.left_out(schema)])
@@ -183,7 +189,7 @@ def empty_projection(schema: GraphSchema, contents: Contents, plan: TriplePlan) 
 
 
 def _own_rules(connection: Connection, contents: Contents, written: dict[str, int]) -> Iterator[Rule]:
-    """Yield one rule that leaves out the relationships that kgplug wrote; none if there are no such relationships.
+    """Yield one rule that leaves out the relationships that kgplug wrote; yield nothing if it wrote none.
 
     Args:
         written: type → number of relationships that kgplug wrote.
@@ -196,7 +202,11 @@ def _own_rules(connection: Connection, contents: Contents, written: dict[str, in
 
 
 def _end_rules(contents: Contents, names: list[str], labels: list[str], why: str) -> Iterator[Rule]:
-    """Yield one rule that leaves out all relationships with an end in one of the labels; none if there are none."""
+    """Yield one rule that leaves out relationships whose head or tail has one of the labels.
+
+    `names` are relationship types. If no relationship of these types has such a head or tail, yield nothing. `why` is
+    the reason, as in `Rule`.
+    """
     touched, emptied = [], []
     for name in names:
         at = [contents.at(name, label) for label in labels]
@@ -209,7 +219,10 @@ def _end_rules(contents: Contents, names: list[str], labels: list[str], why: str
 
 
 def _user_rules(schema: GraphSchema, contents: Contents, names: list[str]) -> Iterator[Rule]:
-    """Yield a rule that leaves out relationships of users, if the schema says users = false and users are not items."""
+    """Yield a rule that leaves out relationships of users, if the schema says users = false and users are not items.
+
+    `names` are the relationship types to read.
+    """
     if not schema.knowledge.users and schema.user.label != schema.item.label and schema.user.label in contents.labels:
         yield from _end_rules(contents, names, [schema.user.label], "touches users (users = false)")
 
@@ -217,7 +230,10 @@ def _user_rules(schema: GraphSchema, contents: Contents, names: list[str]) -> It
 def _pair_rules(
     connection: Connection, schema: GraphSchema, contents: Contents, names: list[str], repeating: list[str]
 ) -> Iterator[Rule]:
-    """Yield rules that leave out the feedback and the `repeating` types between users and items, in both directions."""
+    """Yield rules that leave out the feedback and the `repeating` types between users and items, in both directions.
+
+    `names` are the relationship types to read.
+    """
     user, item = schema.user.label, schema.item.label
     if user not in contents.labels:
         return
@@ -270,7 +286,8 @@ def _unused_names(schema: GraphSchema, contents: Contents, telling: set[str]) ->
     """Return sentences on names in the schema that the database does not have, or that have no effect.
 
     Args:
-        telling: the labels and types that repeat the feedback; only these have an effect in `include`.
+        telling: the labels and types that repeat the feedback. The setting `include` makes kgplug read such a label or
+            type all the same; on any other name it has no effect.
     """
     known, item = contents.labels.keys() | contents.types.keys(), schema.item.label
     unused = [] if item in known else [f"[item] label is {item}, but no node has this label: no entity is an item."]

@@ -1,4 +1,4 @@
-"""Files and command line of the managed local Neo4j: settings, memory, password."""
+"""The configuration files, password and command line of the local Neo4j that kgplug manages."""
 
 from __future__ import annotations
 
@@ -41,12 +41,18 @@ _JVM_OPTIONS = (
 
 
 def heap_bytes() -> int:
-    """Return the maximum heap of the server, in bytes: an eighth of the memory, clipped to [512 MB, 2 GB]."""
+    """Return the maximum heap size of the server in bytes: an eighth of the memory, clipped to [512 MB, 2 GB]."""
     return min(max(_memory_bytes() // 8, 512 * _MB), 2048 * _MB)
 
 
 def write_config(home: Path, port: int, further: Mapping[str, str] | None = None) -> None:
-    """Write neo4j.conf: loopback only, login required, no usage reports. Settings in `further` take precedence."""
+    """Write neo4j.conf: listen on loopback only, require a login, send no usage reports.
+
+    Args:
+        home: home folder of the server.
+        port: port for Bolt, Neo4j's protocol.
+        further: further settings, name → value; they take precedence.
+    """
     page_cache = min(max(_memory_bytes() // 32, 64 * _MB), 512 * _MB)
     settings = {
         "server.default_listen_address": "127.0.0.1",
@@ -74,7 +80,13 @@ def write_config(home: Path, port: int, further: Mapping[str, str] | None = None
 
 
 def command_line(home: Path, java: Java, jars: list[Path]) -> list[str]:
-    """Return the command that starts the server. Write its long arguments to a file, from which java reads them."""
+    """Return the command that starts the server. Write Java's options to a file, from which Java reads them.
+
+    Args:
+        home: home folder of the server.
+        java: Java runtime to use.
+        jars: paths of the server's jars, in class path order.
+    """
     heap = heap_bytes() // _MB
     options = [
         *_JVM_OPTIONS,
@@ -97,9 +109,9 @@ def command_line(home: Path, java: Java, jars: list[Path]) -> list[str]:
 
 
 def arguments_file(home: Path) -> Path:
-    """Return the path of the file with java's arguments.
+    """Return the path of the file with Java's options.
 
-    This home's server is the process with the argument "@" + this path.
+    kgplug recognizes the server of this home folder by the argument "@" + this path in its command line.
     """
     return home / "conf" / "java.arguments"
 
@@ -137,7 +149,7 @@ def _write_private(path: Path, text: str) -> None:
 
 
 def _argument(text: str) -> str:
-    """Quote an argument for java's argument file."""
+    """Return an argument in quotes, for Java's argument file."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 

@@ -1,7 +1,7 @@
-"""The state of the managed local Neo4j: whether it is installed, whether it runs, and its address.
+"""The state of the local Neo4j that kgplug manages: whether it is installed, whether it runs, and its address.
 
-A process counts as the server only if its command line names the home folder. The pid file only says which process to
-look at first, so another program that later gets the same pid is not mistaken for the server.
+A process counts as the server only if its command line names a file in the home folder. The pid file only says which
+process to check first, so another program that later gets the same pid is not mistaken for the server.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ START_TIMEOUT_S = 300  # a start takes 20 s of CPU time, which can be minutes on
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Address and login of a running local server."""
+    """The address and login of a running local server."""
 
     uri: str
     username: str
     password: SecretStr
-    import_dir: Path  # file:/// in LOAD CSV means this folder
+    import_dir: Path  # folder that file:/// means in LOAD CSV
 
 
 @dataclass(frozen=True)
@@ -49,10 +49,10 @@ class LocalStatus:
 
 
 class LocalHome:
-    """Read-only view of the local Neo4j.
+    """A view of the local Neo4j that reads its state, but cannot start or stop it.
 
     Args:
-        home: folder of configuration, data, logs and the password file.
+        home: home folder of the server, with its configuration, data, logs and password file.
         jars: folder of the server's jars. Default: `home`/jars.
     """
 
@@ -91,7 +91,7 @@ class LocalHome:
         return self._endpoint()
 
     def address(self) -> str:
-        """Return host:port of the server, also if it is stopped; "" before its first start."""
+        """Return host:port of the server, even if it is stopped; "" before its first start."""
         port = self._port()
         return "" if port is None else f"127.0.0.1:{port}"
 
@@ -103,7 +103,10 @@ class LocalHome:
         return "starting" if age_s(process) < START_TIMEOUT_S else "unhealthy"
 
     def _process(self) -> psutil.Process | None:
-        """Return this home's server process, None if there is none. If the pid file is wrong, search all processes."""
+        """Return the server process of this home folder; None if there is none.
+
+        If the pid file does not name it, search all processes.
+        """
         mark = f"@{arguments_file(self.home)}"
         try:
             recorded = psutil.Process(int(self._pid_file.read_text()))
@@ -130,7 +133,7 @@ class LocalHome:
         return f"bolt://127.0.0.1:{self._port()}"
 
     def _port(self) -> int | None:
-        """Return the port in the server's configuration; None before its first start."""
+        """Return the port in the server's configuration; None before the server's first start."""
         try:
             config = (self.home / "conf" / "neo4j.conf").read_text(encoding="utf-8")
         except FileNotFoundError:

@@ -1,8 +1,9 @@
-"""The jars of the managed local Neo4j: pinned, downloaded once, verified at every start.
+"""The jars of the local Neo4j that kgplug manages: pinned, downloaded once, verified at every start.
 
-The coordinates, sizes and sha256 of all jars ship with kgplug, so no dependencies are resolved at run time. A missing
-jar is copied from Maven's local repository if it is there unaltered, and otherwise downloaded by the package jgo. A jar
-is moved into the folder only if its hash is right, so an interrupted download continues with the missing jars.
+The Maven coordinates, sizes and sha256 of all jars are part of kgplug, so no dependencies are resolved at run time. A
+missing jar is copied from Maven's local repository if an unaltered copy is there; otherwise, the package jgo downloads
+it. A jar is moved into the folder only if its hash is right, so an interrupted download continues with the missing
+jars.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _SPARE_BYTES = 300_000_000  # kept free for the database, on the same disk as th
 
 @dataclass(frozen=True)
 class Jar:
-    """One jar of the server. Its version and hash are fixed in kgplug."""
+    """One jar of the server: its Maven coordinates, its sha256 as hex digits, and its size."""
 
     group: str
     artifact: str
@@ -41,7 +42,7 @@ class Jar:
 
     @property
     def file_name(self) -> str:
-        """Return the file name, as in a Maven repository."""
+        """The jar's file name in a Maven repository."""
         classifier = f"-{self.classifier}" if self.classifier else ""
         return f"{self.artifact}-{self.version}{classifier}.jar"
 
@@ -76,11 +77,11 @@ def installed(folder: Path) -> bool:
 
 
 def install(folder: Path, *, progress: bool | None = None) -> list[Path]:
-    """Ensure that every pinned jar is in a folder, unaltered.
+    """Make sure that every pinned jar is in a folder and unaltered; copy or download the others.
 
     Args:
         folder: folder for the jars; created if missing.
-        progress: show a bar while downloading. None: only on a terminal or in a notebook.
+        progress: Whether to show a progress bar while downloading. None: only on a terminal or in a notebook.
 
     Returns:
         The paths of the jars in class path order.
@@ -100,7 +101,7 @@ def install(folder: Path, *, progress: bool | None = None) -> list[Path]:
 
 
 def disk_error(folder: Path, error: OSError) -> LocalServerError:
-    """Return the error that says why files cannot be written to a folder."""
+    """Return the error to raise when files cannot be written to a folder. Its message explains why."""
     if error.errno == errno.ENOSPC:
         return LocalServerError(f"The disk of {folder} is full. Free some space, or set KGPLUG_HOME to another disk.")
     return LocalServerError(
@@ -117,7 +118,7 @@ def _missing(jars: list[Jar], folder: Path) -> list[Jar]:
 
 
 def _check_space(folder: Path, download_bytes: int) -> None:
-    """Raise LocalServerError if a download would fill the disk."""
+    """Raise LocalServerError if too little disk space is free for a download of `download_bytes` bytes."""
     free, needed = shutil.disk_usage(folder).free, download_bytes + _SPARE_BYTES
     if free < needed:
         raise LocalServerError(
@@ -127,7 +128,7 @@ def _check_space(folder: Path, download_bytes: int) -> None:
 
 
 def _download_all(jars: list[Jar], folder: Path, progress: bool | None) -> None:
-    """Fetch jars in parallel into a folder that the caller has locked."""
+    """Copy or download jars, in parallel, into a folder that the caller has locked."""
     for left_by_a_killed_download in folder.glob(".download-*"):
         shutil.rmtree(left_by_a_killed_download, ignore_errors=True)
     _check_space(folder, sum(jar.size for jar in jars))
@@ -151,7 +152,7 @@ def _obtain(jar: Jar, folder: Path, staging: Path) -> int:
 
 
 def _from_maven_repository(jar: Jar, staging: Path) -> Path | None:
-    """Copy a jar from Maven's local repository to `staging` and return the copy; None if it is missing or altered."""
+    """Copy a jar from Maven's local repository to `staging`; return the copy, or None if there is no unaltered one."""
     from jgo.constants import default_maven_repo
 
     path = default_maven_repo().joinpath(*jar.group.split("."), jar.artifact, jar.version, jar.file_name)

@@ -18,7 +18,7 @@ _VERSION_TIMEOUT_S = 20
 
 @dataclass(frozen=True)
 class Java:
-    """A Java runtime: path of its program `java`, and its major version."""
+    """A Java runtime: the path of its program `java`, and its major version."""
 
     path: Path
     version: int

@@ -1,7 +1,7 @@
-"""The managed local Neo4j: install, start and stop kgplug's own server.
+"""The local Neo4j that kgplug manages: install, start and stop it.
 
-There is one server per home folder. It listens on loopback, on a port that no other Neo4j uses, and keeps running after
-the command that started it.
+There is one server per home folder. It listens on loopback only, on a free port from 17000 to 26999. It keeps running
+after the command that started it has ended.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from kgplug.progress import bar as progress_bar
 from kgplug.settings import child_environment
 
 _log = logging.getLogger(__name__)
-_PORTS = range(17_000, 27_000)  # below the ports that the system chooses for outgoing connections
+_PORTS = range(17_000, 27_000)  # below the ports that the operating system chooses for outgoing connections
 _PORT_ATTEMPTS = 50
 _LAUNCH_ATTEMPTS = 3
 _STOP_TIMEOUT_S = 60
@@ -39,12 +39,12 @@ _PORT_TAKEN = "Address already in use"
 
 
 class LocalNeo4j(LocalHome):
-    """The Neo4j of one home folder; it can be started and stopped.
+    """The local Neo4j of one home folder, which can be started and stopped.
 
     Args:
-        home: folder of configuration, data, logs and the password file.
-        jars: folder of the server's jars. Default: `home`/jars. Several homes may share one.
-        config: further settings of neo4j.conf, used from the next start. They must not disable bolt://.
+        home: home folder of the server, with its configuration, data, logs and password file.
+        jars: folder of the server's jars. Default: `home`/jars. Several home folders may share one.
+        config: further settings for neo4j.conf, name → value, used from the next start. They must not disable bolt://.
     """
 
     def __init__(self, home: Path, *, jars: Path | None = None, config: Mapping[str, str] | None = None) -> None:
@@ -64,7 +64,7 @@ class LocalNeo4j(LocalHome):
             Address and login of the server, which already answers queries.
 
         Raises:
-            LocalServerError: a problem with network, disk, permissions or Java; or the server ended or did not answer.
+            LocalServerError: a problem with network, disk, permissions or Java; or the server ended or does not answer.
         """
         try:
             self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -191,7 +191,7 @@ class LocalNeo4j(LocalHome):
         return "it was killed, perhaps for lack of memory." if killed else last_telling_line(self.log)
 
     def _has_ended(self) -> bool:
-        """Return whether the child process that was launched has ended; also true if none was launched.
+        """Return whether the process that this object launched has ended; also true if it launched none.
 
         `_process` cannot answer this: right after the launch, the child process does not yet have the command line by
         which `_process` finds a server.
@@ -199,13 +199,13 @@ class LocalNeo4j(LocalHome):
         return self._child is None or self._child.poll() is not None
 
     def _log_in(self) -> None:
-        """Log in and run one query, with retries, because the database may be ready a little later than the port."""
+        """Log in and run one query, with retries, because the database may be ready a little after the port."""
         endpoint = self._endpoint()
         with Connection.open(endpoint.uri, username=endpoint.username, password=endpoint.password) as connection:
             connection.rows("RETURN 1")
 
     def _choose_port(self, *, retry: bool) -> int:
-        """Return the last start's port if it is free, otherwise another one; with `retry`, always another one."""
+        """Return the port of the last start if it is free, otherwise another one. With `retry`, always another one."""
         last = self._port()
         if last is not None and not retry and _is_free(last):
             return last

@@ -14,12 +14,12 @@ from kgplug.errors import LocalServerError
 
 @contextmanager
 def locked(path: Path) -> Generator[None]:
-    """Hold an exclusive lock on a file. Wait if another process holds it.
+    """Hold an exclusive lock on a file inside a `with` block. Wait while another process holds it.
 
     The kernel releases the lock when its holder ends for any reason.
 
     Raises:
-        LocalServerError: this machine runs Windows.
+        LocalServerError: this machine runs Windows, where kgplug does not manage a local Neo4j.
     """
     if sys.platform == "win32":
         raise LocalServerError(

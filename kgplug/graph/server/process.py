@@ -1,4 +1,4 @@
-"""Facts about processes: whether one is a given local Neo4j, whether it serves a port, and why it ended."""
+"""Information on processes: whether one is a given local Neo4j, whether it serves a port, and why it ended."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _PR_SET_PDEATHSIG = 1
 
 
 def dying_with_parent() -> Callable[[], None] | None:
-    """Return a `preexec_fn` for Popen that has the child killed when its parent ends; None except on Linux."""
+    """Return a `preexec_fn` for Popen, so that Linux kills the child when its parent ends; None on other systems."""
     if sys.platform != "linux":
         return None
-    libc = ctypes.CDLL(None)  # loaded before the fork, because after it no memory may be allocated
+    libc = ctypes.CDLL(None)  # loaded before the fork, because no memory may be allocated after the fork
 
     def ask_for_the_signal() -> None:
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -30,7 +30,7 @@ def dying_with_parent() -> Callable[[], None] | None:
 
 
 def carries(process: psutil.Process, mark: str) -> bool:
-    """Return whether a process is alive and `mark` is one of its command-line arguments."""
+    """Return whether a process is alive and has the text `mark` as one of its command-line arguments."""
     try:
         return mark in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
@@ -38,7 +38,10 @@ def carries(process: psutil.Process, mark: str) -> bool:
 
 
 def serves(process: psutil.Process, port: int | None) -> bool:
-    """Return whether this process, not another program, accepts connections on a loopback port."""
+    """Return whether `process` itself, not another program, accepts connections on a loopback port.
+
+    If `port` is None, the port is unknown, and the result is False.
+    """
     if port is None:
         return False
     try:
@@ -68,7 +71,7 @@ def age_s(process: psutil.Process) -> float:
 
 
 def last_telling_line(log: Path) -> str:
-    """Return the line of a server's log that best explains why it ended: the innermost cause or the last error."""
+    """Return the line of a log that best explains why the server ended: the innermost cause or the last error."""
     try:
         lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
     except OSError:

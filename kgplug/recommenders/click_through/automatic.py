@@ -15,10 +15,10 @@ from kgplug.training.config import TrainedConfig
 
 @contextmanager
 def trial_files(data: TrainingData) -> Generator[Callable[[TrainedConfig], Path]]:
-    """Yield a function that returns the checkpoint file of the trial with given settings.
+    """Yield a function from a trial's settings to the path of its checkpoint file.
 
-    The files are next to `data.checkpoint`. If that is None, they are temporary. Each is about four times as large as
-    the model.
+    The files are next to `data.checkpoint`. If that is None, they are temporary. Each file is about four times as large
+    as the model.
     """
     sets = fingerprint(*data.fingerprints, str(data.seed))
     with nullcontext() if data.checkpoint else tempfile.TemporaryDirectory(prefix="kgplug-") as folder:
@@ -32,7 +32,7 @@ def trial_files(data: TrainingData) -> Generator[Callable[[TrainedConfig], Path]
 
 
 def remove_trial_files(checkpoint: Path | None) -> None:
-    """Remove all trials' checkpoint files next to the checkpoint of the training."""
+    """Remove the checkpoint files of all trials next to `checkpoint`, the checkpoint file of the training."""
     if checkpoint is not None:
         for path in checkpoint.parent.glob(f"{glob.escape(checkpoint.stem)}*-trial-*{checkpoint.suffix}"):
             path.unlink(missing_ok=True)

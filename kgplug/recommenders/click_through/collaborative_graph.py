@@ -16,21 +16,26 @@ from kgplug.recommenders.training_data import TrainingData
 
 @dataclass(frozen=True, eq=False)
 class HiddenBatch:
-    """Some of an epoch's hidden likes, with negatives (`pairs`); and the graph without any hidden likes (`graph`)."""
+    """A batch of likes that are hidden from this epoch's graph, and that the model learns to predict from the graph.
+
+    Attributes:
+        pairs: The hidden likes of the batch, with their negatives.
+        graph: The graph of the epoch, without any of the epoch's hidden likes.
+    """
 
     pairs: Pairs
     graph: Propagation
 
 
 class CollaborativeGraph:
-    """The edges between users, items and entities. Likes can be left out.
+    """The edges between users, items and entities. `without` leaves out chosen likes.
 
     Nodes are the users, then the entities (including items).
 
     Args:
         likes: Training likes.
-        item_entities: Entity of each item, int64 (n_items,).
-        triples: Head, relation and tail, int64 (n, 3). Two entities have one edge, even with several relations.
+        item_entities: Entity index of each item, int64 (n_items,).
+        triples: Head, relation and tail, int64 (n, 3). Two entities with several relations still have one edge.
         n_entities: Number of entities.
         knowledge_weight: Weight of an edge between entities; a like has weight 1.
         device: Device for propagation.
@@ -74,12 +79,12 @@ class CollaborativeGraph:
     def epoch(
         self, data: ClickThroughData, share: float, batch_size: int, rng: np.random.Generator
     ) -> Iterator[HiddenBatch]:
-        """Hide a random share of the likes, and yield these likes with new negatives.
+        """Hide a random share of the likes from the graph, and yield batches of these likes with new negatives.
 
         Args:
             data: Training likes and the sampler of negatives.
             share: Share of the likes to hide, 0 to 1.
-            batch_size: Twice the maximum number of likes per batch.
+            batch_size: Twice the maximum number of likes per batch, because a like and its negative count as two pairs.
             rng: Random generator.
         """
         hidden = rng.random(len(data.likes)) < share
@@ -90,13 +95,13 @@ class CollaborativeGraph:
 
 @dataclass(frozen=True, eq=False)
 class CollaborativeTriples:
-    """The collaborative knowledge graph as triples: each like is a triple of one more relation, the last.
+    """The collaborative knowledge graph as triples. Likes are triples of an additional relation with the last index.
 
     Nodes are the users, then the items, then all other entities.
 
     Attributes:
         likes: Likes as triples of a user, the relation `n_relations` - 1 and an item, int64 (n, 3).
-        knowledge: Triples between items and other entities, int64 (m, 3).
+        knowledge: Triples of the knowledge graph, int64 (m, 3).
         n_users, n_items, n_nodes: Numbers of users, items and all nodes.
         n_relations: Number of relations.
     """
@@ -110,7 +115,7 @@ class CollaborativeTriples:
 
     @classmethod
     def build(cls, data: TrainingData) -> CollaborativeTriples:
-        """Return the graph of the training likes and all triples. Items without an entity have only their likes."""
+        """Return the graph of the training likes and all triples. An item that is not an entity is only in likes."""
         likes, graph = data.interactions.likes(), data.graph
         n_entities, item_entities = own_rows(data.linked, graph.n_entities)
         first_item, n_items = likes.n_users, likes.n_items
@@ -130,5 +135,5 @@ class CollaborativeTriples:
 
     @property
     def triples(self) -> np.ndarray:
-        """All triples, likes first, int64 (n + m, 3)."""
+        """All triples, first the likes and then those of the knowledge graph, int64 (n_triples, 3)."""
         return np.concatenate([self.likes, self.knowledge])

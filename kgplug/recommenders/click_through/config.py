@@ -1,4 +1,4 @@
-"""Settings that click-through models share, and their defaults by size of the data."""
+"""Settings that click-through models share, and how their defaults depend on the size of the data."""
 
 from __future__ import annotations
 
@@ -14,9 +14,13 @@ PATIENCE_OF_FEW = 20  # epochs of patience if likes are very few
 
 
 class ClickThroughConfig(TrainedConfig):
-    """Settings of a model that learns to separate likes from negatives, which are redrawn each epoch."""
+    """Settings of a model that learns to separate likes from negatives.
 
-    removed: ClassVar[frozenset[str]] = frozenset({"weight_l2"})  # in old runs of models without dense layers
+    Negatives are random items. New ones are drawn in each epoch.
+    """
+
+    # Settings that old runs of models without dense layers still contain.
+    removed: ClassVar[frozenset[str]] = frozenset({"weight_l2"})
 
     batch_size: int = Field(2048, ge=1, description="twice the number of likes per step")
     init_scale: float = Field(0.1, gt=0, description="standard deviation of the initial vectors")
@@ -30,11 +34,12 @@ class ClickThroughConfig(TrainedConfig):
         0.0,
         ge=0,
         le=2,
-        description="power p: an item is a negative with a chance proportional to (1 + likes)^p",
+        description="negatives are drawn with a chance proportional to (1 + likes of the item)^this; 0: uniformly",
     )
-    exclude_low_rated: bool = Field(True, description="whether to exclude items that the user rated low from negatives")
+    exclude_low_rated: bool = Field(True, description="whether items that the user rated low are never negatives")
     side: bool = Field(
-        False, description="whether to add the side term, a score from counts of likes and shared facts (not in papers)"
+        False,
+        description="whether to add the side term, a score from counts of likes and shared KG features (not in papers)",
     )
     side_learning_rate: float = Field(
         1e-2, gt=0, description="learning rate of the side term; 3e-2 in models with a graph if likes are few"
@@ -42,7 +47,10 @@ class ClickThroughConfig(TrainedConfig):
 
     @classmethod
     def of_saved(cls, settings: dict[str, Any]) -> dict[str, Any]:
-        """Return saved settings in today's form. Early runs had one uniform negative per like, and chose by AUC."""
+        """Return saved settings, with values for settings that early runs lack.
+
+        Early runs had one negative per like, drawn uniformly, and chose the best epoch by AUC.
+        """
         early = {"goal": "clicks", "negatives_per_like": 1, "negative_popularity": 0.0}
         return super().of_saved({name: early[name] for name in early if name in cls.model_fields} | settings)
 
@@ -59,35 +67,40 @@ class ClickThroughConfig(TrainedConfig):
     def patience_suited_to(cls, size: DataSize) -> dict[str, float]:
         """Return a higher `patience` if likes are very few, because the validation metric then fluctuates by chance.
 
-        With 3,100 likes of 100 users of MovieLens-100K, patience 5 and 20 gave a validation AUC of .851 and .873 (MF),
-        .868 and .875 (BPR), .881 and .882 (KGCN; mean of two draws).
+        On 3,100 likes of 100 users of MovieLens-100K, a patience of 20 instead of 5 raised the validation AUC from .851
+        to .873 (MF), from .868 to .875 (BPR) and from .881 to .882 (KGCN).
         """
         usual = int(cls.model_fields["patience"].default)
         return {"patience": max(usual, PATIENCE_OF_FEW)} if size.has_very_few_likes else {}
 
 
 class WeightConfig(TrainedConfig):
-    """The setting that all models with dense layers have."""
+    """The setting that all models with dense layers share."""
 
     weight_l2: float = Field(1e-5, ge=0, description="weight of the squared norms of the dense layers' weights")
 
 
 class KnowledgeConfig(ClickThroughConfig):
-    """Settings of a click-through model with a knowledge graph. The side term is on if users have few likes.
+    """Settings of a click-through model with a knowledge graph.
 
-    The AUCs below are of version 0.1.0. On one split of Book-Crossing (2 likes per user), the side term raised
-    MKR's AUC from .769 to .804 and KGCN's from .777 to .815. On MovieLens-100K thinned to 14 likes per user, it raised
-    MKR's AUC from .857 to .869 and KGCN's from .8766 to .8773. On MovieLens-100K (35 likes per user), it changed each
-    AUC by at most .002.
+    The side term is a score from counts of likes and shared knowledge-graph features, added to the model's own score.
+    By default, it is on if users have fewer than 20 likes on average.
+
+    The AUCs below were measured with version 0.1.0. On one split of Book-Crossing (2 likes per user), the side term
+    raised MKR's AUC from .769 to .804 and KGCN's from .777 to .815. On MovieLens-100K thinned to 14 likes per user, it
+    raised MKR's AUC from .857 to .869 and KGCN's from .8766 to .8773. On MovieLens-100K (35 likes per user), it changed
+    each AUC by at most .002.
 
     If likes are few, an epoch has few steps, and the vectors overfit before the side term has learnt. So the side
-    term's learning rate is then three times as high. The table shows the validation AUC with the normal → the tripled
-    rate, on two random samples of users of Book-Crossing per size:
+    term's learning rate is then three times as high. The table shows the validation AUC with the default rate and with
+    three times that rate. Each row is one random sample of users of Book-Crossing:
 
-    | users | KGCN                     | MKR                      |
-    |-------|--------------------------|--------------------------|
-    | 2,000 | .718 → .725, .728 → .743 | .743 → .747, .749 → .752 |
-    | 6,000 | .762 → .771, .761 → .766 | .776 → .778, .770 → .770 |
+    | users | KGCN, default | KGCN, triple | MKR, default | MKR, triple |
+    |-------|---------------|--------------|--------------|-------------|
+    | 2,000 | .718          | .725         | .743         | .747        |
+    | 2,000 | .728          | .743         | .749         | .752        |
+    | 6,000 | .762          | .771         | .776         | .778        |
+    | 6,000 | .761          | .766         | .770         | .770        |
     """
 
     grid: ClassVar[Grid] = {"side": (True, False), **ClickThroughConfig.grid}
@@ -101,11 +114,12 @@ class KnowledgeConfig(ClickThroughConfig):
 
     @classmethod
     def batches_suited_to(cls, size: DataSize) -> dict[str, float]:
-        """Return smaller batches if likes are very few. The models that gained from them use this method.
+        """Return smaller batch sizes if likes are very few, otherwise {}.
 
-        Gain of validation AUC on seven subsets of Book-Crossing and MovieLens-100K with 1,000 to 8,000 likes
-        (`benchmarks/small_data.py`): MKR .001 to .019, KGCN .001 to .012, CKE .001 to .020, RippleNet -.001 to .012.
-        With 10,000 likes and more there was no gain.
+        Models whose AUC improves with smaller batches call this method in their `suited_to`. On seven subsets of
+        Book-Crossing and MovieLens-100K with 1,000 to 8,000 likes (`benchmarks/small_data.py`), smaller batches raised
+        the validation AUC of MKR by .001 to .019, of KGCN by .001 to .012, and of CKE by .001 to .020. RippleNet's
+        AUC changed by -.001 to +.012. With 10,000 likes or more there was no gain.
         """
         if not size.has_very_few_likes:
             return {}
@@ -118,7 +132,7 @@ class LayeredConfig(KnowledgeConfig, WeightConfig):
 
 
 class SlowLayersConfig(LayeredConfig):
-    """Settings of a model whose vectors all pass through dense layers, which must then learn slowly."""
+    """Settings of a model whose vectors all pass through dense layers. Such layers need a low learning rate."""
 
     grid: ClassVar[Grid] = {"side": (True, False), "vector_l2": 3.0}
 
@@ -136,8 +150,8 @@ class SlowLayersConfig(LayeredConfig):
     def suited_to(cls, size: DataSize) -> dict[str, float]:
         """Return settings whose `vector_l2` is higher if users have fewer likes.
 
-        AUC of MKR with each `vector_l2` (patience 20), and of MF, on MovieLens-100K thinned to 12, 16 and 24 likes per
-        user:
+        The table shows the AUC of MKR with each value of `vector_l2` (patience 20), and for comparison that of MF, on
+        MovieLens-100K thinned to 12, 16 and 24 likes per user:
 
         | likes per user | 0.01  | 0.02  | 0.03  | 0.05  | MF    |
         |----------------|-------|-------|-------|-------|-------|

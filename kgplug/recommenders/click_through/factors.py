@@ -39,7 +39,7 @@ class Factors:
 
     @classmethod
     def without_bias(cls, users: np.ndarray, items: np.ndarray) -> Factors:
-        """Return factors with zero biases. `users` (n_users, d) and `items` (n_items, d) are their vectors."""
+        """Return factors with zero biases, from user vectors (n_users, d) and item vectors (n_items, d)."""
         users, items = (np.ascontiguousarray(x, dtype=np.float32) for x in (users, items))
         return cls(users, items, np.zeros(len(users), dtype=np.float32), np.zeros(len(items), dtype=np.float32))
 
@@ -56,7 +56,10 @@ class Factors:
 
     @cached_property
     def by_item(self) -> np.ndarray:
-        """Return [v, 1, b] of each item as a column: float32 (d + 2, n_items). It is computed when first needed."""
+        """Return a matrix whose columns are [item vector, 1, item bias], float32 (d + 2, n_items).
+
+        The score of a pair is the dot product of [user vector, user bias, 1] and the item's column.
+        """
         return np.vstack([self.items.T, np.ones(len(self.items), dtype=np.float32), self.item_bias])
 
     @cached_property
@@ -66,7 +69,10 @@ class Factors:
         return float(longest), float(np.abs(self.item_bias).max(initial=0))
 
     def sizes(self, users: np.ndarray) -> np.ndarray:
-        """Return ‖u‖ max ‖v_i‖ + |b_u| + max |b_i| of each user, for `_score_sizes`: float32 (b,).
+        """Return an upper bound on the absolute scores of each user: ‖u‖ max ‖v_i‖ + |b_u| + max |b_i|, float32 (b,).
+
+        Here u is the user's vector, v_i an item's vector, and b_u and b_i are their biases. The bound decides which
+        scores differ only by rounding errors, and so count as tied.
 
         Args:
             users: Indices, int64 (b,).
@@ -76,7 +82,12 @@ class Factors:
         return (lengths * np.float32(longest) + np.abs(self.user_bias[users]) + np.float32(bias)).astype(np.float32)
 
     def products(self, users: np.ndarray, bias: np.ndarray) -> np.ndarray:
-        """Return the scores of all items for user vectors (b, d) and biases (b,): a new array, float32 (b, n_items)."""
+        """Return the scores of all items for given users: a new array, float32 (b, n_items).
+
+        Args:
+            users: Vectors of the users, float32 (b, d).
+            bias: Biases of the users, float32 (b,).
+        """
         by_user, by_item = np.ascontiguousarray(users), self.by_item[: users.shape[1]]  # (b, d), (d, n_items)
         if self.item_bias.any() or bias.any():
             # As two more dimensions, biases cost almost nothing; adding them to the scores would read all scores again.
@@ -84,17 +95,22 @@ class Factors:
             by_item = self.by_item
         if torch.get_num_threads() > 1:
             return by_user @ by_item
-        # In several threads, numpy's products would wait for each other, so torch computes this one. It writes into
-        # numpy's memory, because torch's is 10 % slower with several threads.
+        # This call may be one of several in parallel threads, where numpy's products would wait for each other. So
+        # torch computes the product. It writes into an array allocated by numpy, because allocation by torch is 10 %
+        # slower with several threads.
         scores = np.empty((len(by_user), by_item.shape[1]), dtype=np.float32)
         torch.mm(tensor_of(by_user), tensor_of(by_item), out=tensor_of(scores))
         return scores
 
 
 class FactorRecommender(LogitRecommender):
-    """A recommender that scores by `factors`, the result of its training."""
+    """A recommender whose score is a product of two vectors plus biases.
 
-    # 8 MB per thread, so that lists are made from scores that are still in the cache, in memory that is reused.
+    Attributes:
+        factors: The vectors and biases, which are the result of the training.
+    """
+
+    # A block of scores has 8 MB per thread. So it is still in the cache when lists are made, and its memory is reused.
     score_block_cells = SCORE_BLOCK_CELLS // 8
 
     factors: Factors
@@ -104,11 +120,11 @@ class FactorRecommender(LogitRecommender):
         return True
 
     def _fill_blocks(self, fill: Callable[[slice], None], n_users: int) -> None:
-        threads = torch.get_num_threads()  # each thread has whole blocks, so none waits within a block
+        threads = torch.get_num_threads()  # one thread computes a whole block, so threads do not wait for others
         share(fill, self._blocks(n_users, threads), threads=threads, within=one_thread)
 
     def logits(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-        """Return u · v_i + b_u + b_i of pairs: int64 (n,), int64 (n,) → float32 (n,)."""
+        """Return the product of both vectors plus both biases for each pair: int64 (n,), int64 (n,) → float32 (n,)."""
         f, scores = self.factors, np.empty(len(users), dtype=np.float32)
         for start in range(0, len(users), _SCORED_PAIRS):
             u, i = users[start : start + _SCORED_PAIRS], items[start : start + _SCORED_PAIRS]
@@ -117,7 +133,14 @@ class FactorRecommender(LogitRecommender):
         return scores
 
     def logits_of_all(self, users: np.ndarray) -> np.ndarray:
-        """Return u · v_i + b_u + b_i of some users and every item: int64 (b,) → a new array, float32 (b, n_items)."""
+        """Return the product of both vectors plus both biases, for some users with every item.
+
+        Args:
+            users: Indices, int64 (b,).
+
+        Returns:
+            A new array, float32 (b, n_items).
+        """
         return self.factors.products(self.factors.users[users], self.factors.user_bias[users])
 
     def _score_sizes(self, users: np.ndarray | None, scores: np.ndarray) -> np.ndarray:

@@ -17,23 +17,27 @@ from kgplug.training.tensors import tensor_of
 
 
 class PretrainedConfig(LayeredConfig):
-    """Settings of a model over x = [one-hot u; one-hot i; pretrained(i); mean pretrained(likes of u)]."""
+    """Settings of a model with pre-trained item vectors as inputs.
 
-    embedding: str = Field("TransR", description="PyKEEN model to train on the triples, or a run of an embedding")
+    The input of a user-item pair is the concatenation of the user's and the item's one-hot codes, the item's
+    pre-trained vector, and the mean pre-trained vector of the items that the user likes.
+    """
+
+    embedding: str = Field("TransR", description="PyKEEN model to train on the triples, or an embedding's run folder")
     embedding_settings: dict[str, JsonValue] = Field({}, description="settings of that PyKEEN model")
 
 
 class ItemFeatures(nn.Module):
-    """Fixed vectors of items, and their means over users' likes.
+    """Fixed vectors of items, and the means of these vectors over each user's likes.
 
     Args:
-        vectors: Item vectors, float32 (n_items, m).
+        vectors: Item vectors of length m, float32 (n_items, m).
         likes: Training likes.
 
     Attributes:
         items: Item vectors, (n_items, m).
         sums: Sum of the vectors of each user's likes, (n_users, m).
-        counts: Number of each user's likes, (n_users,).
+        counts: Each user's number of likes, (n_users,).
     """
 
     items: torch.Tensor
@@ -52,11 +56,11 @@ class ItemFeatures(nn.Module):
         return self.items.shape[1]
 
     def histories(self, users: torch.Tensor, left_out: torch.Tensor | None = None) -> torch.Tensor:
-        """Return the mean vector of each user's likes: (n,) → (n, m), zeros without likes.
+        """Return the mean vector of the items that each user likes, float32 (n, m); zeros for a user without likes.
 
         Args:
             users: Indices, int64 (n,).
-            left_out: One liked item per user to leave out, int64 (n,).
+            left_out: One liked item per user to leave out of the mean, int64 (n,). None leaves out no item.
         """
         sums, counts = self.sums[users], self.counts[users]
         if left_out is not None:
@@ -66,7 +70,11 @@ class ItemFeatures(nn.Module):
 
 
 def pretrained_features(config: PretrainedConfig, data: TrainingData) -> ItemFeatures:
-    """Return pre-trained vectors of items, scaled so that the mean squared norm of linked items is one."""
+    """Return pre-trained vectors of items. An item that is not an entity of the embedding has a zero vector.
+
+    All vectors are scaled by the same factor, so that the mean squared norm is 1. Items without an entity are left out
+    of this mean.
+    """
     settings = dict(config.embedding_settings) or None
     found = item_entities(config.embedding, data, settings=settings, progress=False)
     size = float(np.sqrt(np.square(found.vectors[found.linked]).sum(axis=1).mean()))
@@ -74,10 +82,10 @@ def pretrained_features(config: PretrainedConfig, data: TrainingData) -> ItemFea
 
 
 class HistoryTask(LayeredTask):
-    """Trains a network whose input includes the user's likes (the history); the target like is hidden.
+    """Training task of a network whose input includes the user's history (the items that the user likes).
 
-    A history that includes the target like would leak the label. If only the negative's history included that like, the
-    length of the history would leak the label. So a like and its negative have the same history, without the like.
+    A like and its negatives get the same history: all likes of the user except that like. Otherwise the history would
+    leak the label.
     """
 
     def logits(self, batch: Pairs) -> tuple[torch.Tensor, torch.Tensor]:
@@ -85,7 +93,10 @@ class HistoryTask(LayeredTask):
 
 
 def own_likes(batch: Pairs) -> np.ndarray:
-    """Return the liked item of each pair, int64 (n,). For a negative, it is the item of the like it was drawn for."""
+    """Return the liked item of each pair, int64 (n,).
+
+    For a like, this is the pair's own item. For a negative, it is the item of the like that the negative was drawn for.
+    """
     likes, negatives = batch.matched()
     items = batch.items.copy()
     items[negatives] = batch.items[likes]

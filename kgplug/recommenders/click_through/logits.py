@@ -1,4 +1,4 @@
-"""Recommenders that score by a logit: they share the sigmoid and the side term."""
+"""Base class of recommenders that score by a logit, to which a side term and a sigmoid can be added."""
 
 from __future__ import annotations
 
@@ -19,30 +19,36 @@ from kgplug.training.device import choose_device
 _SIDE = "side."
 SIDE_ITEMS = ItemArrays(columns=(f"{_SIDE}likes",), matrices=(f"{_SIDE}features",))
 SIDE_ARRAYS = UserArrays(matrices=(f"{_SIDE}likes",), items=SIDE_ITEMS)
-"""The side term's part of `user_arrays`; a model adds its own arrays with `dataclasses.replace`."""
+"""What `user_arrays` returns for the side term's arrays. A model adds its own arrays with `dataclasses.replace`."""
 
 
 class LogitRecommender(Recommender):
     """A recommender that scores by logits, or by their sigmoids if scores are probabilities.
 
     Attributes:
-        side: The side term, which adds to each logit a number computed from counts of likes and shared facts; or None.
+        side: The side term, or None. It adds to each logit a number that a small network computes from counts of likes
+            and from the knowledge-graph features that the item shares with the user's likes.
     """
 
     side: SideTerm | None = None
 
     @property
     def makes_lists_quickly(self) -> bool:
-        """Whether all items can be scored by products of vectors, so that lists can be made after each epoch."""
+        """Whether all items are scored by products of vectors, which is fast enough to make lists after each epoch."""
         return False
 
     @abstractmethod
     def logits(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-        """Return the logits of pairs without the side term: int64 (n,), int64 (n,) → float32 (n,)."""
+        """Return the logits of pairs: int64 (n,), int64 (n,) → float32 (n,).
+
+        The side term (a score from counts of likes and shared knowledge-graph features) is not included.
+        """
 
     @abstractmethod
     def logits_of_all(self, users: np.ndarray) -> np.ndarray:
-        """Return the logits of some users and every item, without the side term.
+        """Return the logits of some users and every item.
+
+        The side term (a score from counts of likes and shared knowledge-graph features) is not included.
 
         Args:
             users: Indices, int64 (b,).
@@ -53,7 +59,9 @@ class LogitRecommender(Recommender):
 
     @abstractmethod
     def logits_of_new_users(self, likes: sparse.csr_matrix) -> np.ndarray:
-        """Return the logits of new users and every item, without the side term.
+        """Return the logits of new users and every item.
+
+        The side term (a score from counts of likes and shared knowledge-graph features) is not included.
 
         Args:
             likes: Likes of each user, CSR (b, n_items), binary; a row may be empty.

@@ -1,4 +1,7 @@
-"""Training pairs of click-through models: likes and new negatives; and the metric that selects the best epoch."""
+"""Training pairs of click-through models (likes and negatives), the losses on them, and the validation AUC.
+
+A negative is a random item that the user does not like. Each epoch draws new negatives.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +23,14 @@ _VALIDATION_STREAM = 0x7A11D  # makes the validation negatives independent of th
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """Users and items with labels.
+    """Pairs of a user and an item, with labels.
 
     Attributes:
         users, items: Indices, int64 (n,).
         labels: 1 for a like, 0 for a negative, float32 (n,).
         per_like: Number of negatives of each like.
-        log_chances: Log of each item's chance to be a negative, minus that of a uniform draw, float32 (n,); None if
-            negatives are drawn uniformly.
+        log_chances: log(p / q) of each pair's item, float32 (n,). p is the probability that a negative is this item,
+            and q is 1 / (number of items). None if all items are equally probable.
     """
 
     users: np.ndarray
@@ -40,10 +43,13 @@ class Pairs:
         return len(self.users)
 
     def matched(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return (likes, negatives): the position of each negative's like, and of the negative, int64 (m,) each.
+        """Match each negative with the like that it was drawn for.
 
         The likes must come first, as in the batches of `ClickThroughData`. Likes of a user who likes all items have no
         negative, so they are left out.
+
+        Returns:
+            (likes, negatives): positions of m likes, and of the negative that was drawn for each, int64 (m,) each.
         """
         n = int(self.labels.sum())
         negatives, likes = np.arange(n, len(self)), np.arange(n)
@@ -54,7 +60,13 @@ class Pairs:
 
 @dataclass(frozen=True, eq=False)
 class Comparisons:
-    """Users, with an item that they like and an item that they do not like: int64 (n,) each."""
+    """Users, each with an item that the user likes and an item that the user does not like.
+
+    Attributes:
+        users: Indices of users, int64 (n,).
+        liked: For each user, an item that the user likes, int64 (n,).
+        others: For each user, an item that the user does not like, int64 (n,).
+    """
 
     users: np.ndarray
     liked: np.ndarray
@@ -64,7 +76,7 @@ class Comparisons:
         return len(self.users)
 
     def pairs(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the compared pairs of a user and an item, first all liked ones, int64 (2n,) each."""
+        """Return (users, items), int64 (2n,) each: first the pairs with the liked items, then those with the others."""
         return np.tile(self.users, 2), np.concatenate([self.liked, self.others])
 
 
@@ -79,9 +91,11 @@ class ClickThroughData:
         valid: Validation set, or None.
         seed: Seed of the validation negatives.
         exclude_low_rated: Whether items that the user rated low in the training set are never training negatives.
-        side: Side term, which is trained with the model and added to every logit; or None.
+        side: Side term (a score from counts of likes and shared knowledge-graph features), which is trained with the
+            model and added to every logit; or None.
         per_like: Number of training negatives per like.
-        popularity: Training negatives are drawn with a chance proportional to (1 + the item's likes) ** popularity.
+        popularity: Exponent. An item is drawn as a training negative with a probability proportional to
+            (1 + number of its likes) ** popularity.
     """
 
     def __init__(
@@ -121,7 +135,8 @@ class ClickThroughData:
             rows: Indices of likes, int64; None for all.
 
         Returns:
-            (users (n,), items (n,), negatives (per_like, n)), all int64; a negative is -1 if its user likes all items.
+            (users, items, negatives): int64 (n,), (n,) and (number of negatives per like, n). A negative is -1 if the
+            user likes all items.
         """
         order = rng.permutation(len(self.likes) if rows is None else rows)
         users, items = self.likes.users[order], self.likes.items[order]
@@ -132,7 +147,7 @@ class ClickThroughData:
 
         Args:
             rng: Random generator.
-            batch_size: Twice the maximum number of likes.
+            batch_size: Twice the maximum number of likes, because a like and its negative count as two pairs.
             rows: Indices of the likes to use, int64; None for all.
         """
         users, items, negatives = self.drawn(rng, rows)
@@ -143,7 +158,9 @@ class ClickThroughData:
             yield pairs if self._log_chances is None else replace(pairs, log_chances=self._log_chances[pairs.items])
 
     def comparisons(self, rng: np.random.Generator, batch_size: int) -> Iterator[Comparisons]:
-        """Yield batches of the likes, each with a new negative of its user; likes without a negative are left out.
+        """Yield batches of the likes, each like with a new negative for its user.
+
+        Likes of a user who likes all items have no negative, so they are left out.
 
         Args:
             rng: Random generator.
@@ -158,31 +175,46 @@ class ClickThroughData:
             yield Comparisons(users[chosen], items[chosen], negatives[chosen])
 
     def comparison_loss(self, logits: torch.Tensor, batch: Comparisons) -> torch.Tensor:
-        """Return the mean of −log σ(s_ui − s_uj) over comparisons, with the side term: a scalar (BPR).
+        """Return the BPR loss, a scalar: the mean of −log σ(s_ui − s_uj) over comparisons.
+
+        u is the user, i the liked item, and j the other item. If there is a side term (a score from counts of likes and
+        shared knowledge-graph features), it is added to the model's logits; the sums are the scores s.
 
         Args:
-            logits: The model's logits of `batch.pairs()` without the side term, (2n,).
+            logits: The model's own logits of `batch.pairs()`, (2n,).
             batch: The comparisons.
         """
         liked, others = self.with_side(logits, *batch.pairs()).chunk(2)
         return functional.softplus(others - liked).mean()
 
     def with_side(self, logits: torch.Tensor, users: np.ndarray, items: np.ndarray) -> torch.Tensor:
-        """Return the model's logits of training pairs (n,) plus those of the side term, if there is one."""
+        """Return the logits of training pairs plus the side term, if there is one.
+
+        The side term is a score from counts of likes and shared knowledge-graph features.
+
+        Args:
+            logits: The model's own logits of the pairs, (n,).
+            users, items: Indices, int64 (n,).
+
+        Returns:
+            (n,).
+        """
         return logits if self.side is None else logits + self.side.of_training(users, items)
 
     def log_loss(self, own: torch.Tensor, pairs: Pairs, *, own_weight: float = 0.0) -> torch.Tensor:
-        """Return the mean log loss of training pairs with the side term, a scalar.
+        """Return the mean log loss of training pairs, a scalar.
 
-        All negatives of a like together count as much as the like. If popular items are drawn more often, the loss
-        subtracts the logs of their chances from the logits. So the logits themselves learn the log odds that they would
-        learn from uniform draws, as in noise-contrastive estimation (M. Gutmann, A. Hyvärinen, AISTATS 2010).
+        If there is a side term (a score from counts of likes and shared knowledge-graph features), it is added to the
+        model's logits first. All negatives of a like together have the same weight as the like.
+
+        If popular items are drawn more often as negatives, the loss is corrected for this with `Pairs.log_chances`
+        (noise-contrastive estimation, M. Gutmann, A. Hyvärinen, AISTATS 2010).
 
         Args:
-            own: The model's logits without the side term, (n,).
+            own: The model's own logits, without the side term, (n,).
             pairs: Likes and negatives.
-            own_weight: Weight w of the log loss of `own`. If w > 0 and there is a side term, the result is the weighted
-                mean of the log losses with the side term (weight 1) and without it (weight w).
+            own_weight: Weight w of a second log loss, that of `own` alone. The result is then (first loss + w · second
+                loss) / (1 + w). Without a side term, w has no effect.
         """
         loss = _log_loss(self.with_side(own, pairs.users, pairs.items), pairs)
         if self.side is None or not own_weight:
@@ -190,10 +222,11 @@ class ClickThroughData:
         return (loss + own_weight * _log_loss(own, pairs)) / (1 + own_weight)
 
     def validation_auc(self, logits: np.ndarray) -> float | None:
-        """Return the AUC of the validation pairs, None if there are no likes or no negatives.
+        """Return the AUC of the validation pairs; None if they contain no like or no negative.
 
         Args:
-            logits: Logits of the validation pairs without the side term, float (n,). The side term is added here.
+            logits: The model's own logits of the validation pairs, float (n,). If there is a side term (a score from
+                counts of likes and shared knowledge-graph features), it is added to them.
         """
         if self.valid is None or self.valid.labels.all():
             return None
@@ -202,7 +235,12 @@ class ClickThroughData:
 
 
 def _with_negatives(users: np.ndarray, items: np.ndarray, negatives: np.ndarray) -> Pairs:
-    """Concatenate n likes and their negatives (per_like, n); negatives of -1 are left out."""
+    """Return pairs: first the likes, then their negatives.
+
+    Args:
+        users, items: The likes, int64 (n,).
+        negatives: Items, int64 (number of negatives per like, n). A value of -1 means that there is no negative.
+    """
     per_like, drawn = len(negatives), negatives.ravel() >= 0
     labels = np.zeros(len(users) + int(drawn.sum()), dtype=np.float32)
     labels[: len(users)] = 1.0
@@ -215,7 +253,7 @@ def _with_negatives(users: np.ndarray, items: np.ndarray, negatives: np.ndarray)
 
 
 def _log_loss(logits: torch.Tensor, pairs: Pairs) -> torch.Tensor:
-    """Return the mean log loss of pairs, a scalar; a negative has the weight 1 / `per_like`."""
+    """Return the mean log loss of pairs, a scalar. With k negatives per like, a negative has weight 1 / k."""
     labels = tensor_of(pairs.labels).to(logits.device)
     if pairs.log_chances is not None:
         logits = logits - tensor_of(pairs.log_chances).to(logits.device)
@@ -227,10 +265,12 @@ def _log_loss(logits: torch.Tensor, pairs: Pairs) -> torch.Tensor:
 
 
 def own_rows(linked: np.ndarray, n_entities: int) -> tuple[int, np.ndarray]:
-    """Assign a row of the entity table to each item. Items without an entity get new rows after the graph's entities.
+    """Assign a row of the entity table to each item.
+
+    Items that are not entities of the graph get new rows after those of the entities.
 
     Args:
-        linked: Entity of each item, int64 (n_items,), -1 where missing.
+        linked: Entity index of each item, int64 (n_items,), -1 for items that are not entities.
         n_entities: Number of entities in the graph.
 
     Returns:

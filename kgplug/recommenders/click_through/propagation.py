@@ -15,7 +15,9 @@ from kgplug.recommenders.parts.sparse_product import SparseProduct
 
 
 class Propagation:
-    """Multiplies by D^-½ A D^-½. A is the weighted adjacency matrix of an undirected graph, and D holds its row sums.
+    """Multiplication by D^-½ A D^-½, the normalised adjacency matrix of an undirected graph.
+
+    A is the weighted adjacency matrix, and D is the diagonal matrix of A's row sums.
 
     Args:
         left, right: Nodes at the ends of each edge, int64 (m,); an edge given twice counts twice.
@@ -42,7 +44,12 @@ class Propagation:
         return self._product.matrix
 
     def mean_of_layers(self, x: torch.Tensor, n_layers: int) -> torch.Tensor:
-        """Return the mean of x and its first `n_layers` propagations (LightGCN eqs. 3–4, 6): (n_nodes, d)."""
+        """Return the mean of x and of x propagated 1 to `n_layers` times (LightGCN eqs. 3–4, 6).
+
+        Args:
+            x: Vectors of the nodes, (n_nodes, d). The result has the same shape.
+            n_layers: Number of propagation steps.
+        """
         total = x
         for _ in range(n_layers):
             x = self._product.multiply(x)

@@ -5,11 +5,11 @@ trained for n / 2 epochs each. If a change is the best so far, it is tried with 
 and with other changes added to it. Only the best of all changed models is trained further, even if it is behind the
 defaults, because it may learn slowly and still win. All changed models together may take 2 n epochs. If the best of
 them is then ahead of the defaults, it is trained to its end. So the race takes at most three times as many epochs as
-the defaults or the winner, whichever is longer.
+the training of the defaults or of the winner, whichever is longer.
 
 This is successive halving (K. Jamieson, A. Talwalkar, "Non-stochastic Best Arm Identification and Hyperparameter
-Optimization", AISTATS 2016) with two rounds. Two things are ours: the defaults are trained first, so that their length
-n sets that of the other trainings; and the grid is extended if a value at its edge is the best.
+Optimization", AISTATS 2016) with two rounds. We changed two things. The defaults are trained first, and their number of
+epochs n determines the length of the other trainings. The grid is extended if a value at its edge is the best.
 """
 
 from __future__ import annotations
@@ -22,18 +22,19 @@ from typing import Any
 from kgplug.recommenders.parts.grid import steps_away
 from kgplug.training.config import Grid
 
-FIRST_PART = 2  # compare first after n / 2 epochs: after n / 4, MKR without side term was behind, but it won in the end
+# Trials are first compared after n / 2 epochs. After n / 4 epochs, MKR without side term was behind but won in the end.
+FIRST_PART = 2
 MOST_EPOCHS = 2  # maximum number of epochs of all changed models together, as a multiple of the defaults' epochs
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One choice of settings, and the result of its training so far.
+    """One choice of settings, and the result of the training with these settings so far.
 
     Attributes:
         changes: Settings that differ from the defaults.
         curve: Validation metric of each epoch.
-        ended: Whether more epochs are impossible or useless.
+        ended: Whether the training failed, stopped early, or reached the maximum number of epochs.
         failure: Why the training failed, "" if it did not.
     """
 
@@ -52,11 +53,14 @@ class Trial:
 
 
 class Race:
-    """The plan of a race. Train as each of `turns` says, and pass the trial to `note` before you take the next turn.
+    """The plan of a race.
+
+    Iterate over `turns`. Each turn names the settings of a trial, and for how many epochs to train it. Do so, and pass
+    the trial to `note` before taking the next turn.
 
     Args:
         defaults: Default of each setting in the grid.
-        grid: The settings to change, each with its choices or the factor between neighbouring values.
+        grid: The settings to change, each with its possible values, or with the factor between neighbouring values.
 
     Attributes:
         trials: All trials, the defaults first. At the end of the race, the best trial is trained to its end.
@@ -69,14 +73,14 @@ class Race:
         self.spent = 0
 
     def turns(self) -> Iterator[tuple[dict[str, Any], int | None]]:
-        """Yield the changes of a trial, and the number of epochs to train it for in all (None: to its end).
+        """Yield the changed settings of a trial, and its total number of epochs (None: train it to its end).
 
-        The same changes may come again with more epochs: then continue that trial.
+        If the same changes are yielded again with more epochs, continue that trial.
         """
         yield {}, None
         first = self.trials[0]
         n = len(first.curve)
-        if not n:  # the validation set holds nothing to compare
+        if not n:  # the validation set has nothing to compare
             return
         part, most = max(1, n // FIRST_PART), MOST_EPOCHS * n
         waiting = self._neighbours({})
@@ -100,15 +104,15 @@ class Race:
         return next((trial for trial in self.trials if trial.changes == changes), Trial(changes, [], ended=False))
 
     def note(self, trial: Trial) -> None:
-        """Add a trial, or replace its earlier state."""
+        """Record a trial, replacing its earlier state if there is one."""
         if trial.changes:
             self.spent += len(trial.curve) - len(self.of(trial.changes).curve)
         self.trials = [each for each in self.trials if each.changes != trial.changes] + [trial]
 
     def _neighbours(self, changes: dict[str, Any]) -> list[dict[str, Any]]:
-        """Return all changes that differ from these by one step of one setting.
+        """Return all sets of changes that differ from the given one by one step of one setting.
 
-        Higher values come first, because trainings with more L2 end earlier.
+        Higher values come first, because trainings with a stronger L2 penalty end earlier.
         """
         found: list[dict[str, Any]] = []
         for name, steps in self._grid.items():

@@ -42,8 +42,8 @@ def auc_by_chance(n: int) -> float:
 class TrainedRecommender(LogitRecommender):
     """A recommender whose network is trained by `kgplug.training.loop.train`.
 
-    A subclass implements `_task` (build the untrained network and its training task), `_settle` (compute the arrays
-    for scoring) and, if it needs more data in training than for scoring, `_release`.
+    A subclass implements `_task` (build the untrained network and its training task) and `_settle` (compute the arrays
+    for scoring). It also implements `_release` (delete what only training needs) if there is anything to delete.
     """
 
     config: ClickThroughConfig
@@ -63,7 +63,7 @@ class TrainedRecommender(LogitRecommender):
         return self._rows_to_compare(interactions) >= least
 
     def _rows_to_compare(self, interactions: Interactions) -> int:
-        """Return the number of likes. A model that learns from dislikes returns their number if it is smaller."""
+        """Return the number of likes, or of dislikes if the model learns from dislikes and there are fewer of them."""
         return int(interactions.is_like.sum())
 
     def _chosen_on_a_part(self, data: TrainingData) -> dict[str, Any]:
@@ -75,7 +75,10 @@ class TrainedRecommender(LogitRecommender):
         return {**changes, "epochs": self.history["best_epoch"] + 1}
 
     def _train_chosen(self, data: TrainingData, *, title: str = "") -> dict[str, Any]:
-        """Train, with settings chosen on the validation set if possible. Return those that differ from the defaults."""
+        """Choose settings on the validation set, and train with them. Return the settings that were changed.
+
+        If no setting is to be chosen, or the validation set is too small, train with `config` and return {}.
+        """
         grid = searched(self._given)
         if not grid or data.valid is None or not self._enough(data.valid, LIKES_TO_CHOOSE_ON):
             self._train(data, title=title)
@@ -83,10 +86,15 @@ class TrainedRecommender(LogitRecommender):
         return self._race(data, grid, title or self.name)
 
     def _race(self, data: TrainingData, grid: Grid, title: str) -> dict[str, Any]:
-        """Try the settings of a grid in a race of trials. Keep the weights of the best one, and return its changes.
+        """Try the settings of a grid in a race of trials, and keep the weights of the best trial.
 
-        Each trial has a checkpoint of its own, from which it continues. If memory runs out in a trial, this trial and
-        all later ones have smaller batches.
+        If the best model shows signs of collapse (`model_findings`), the model with the defaults is kept.
+
+        Each trial has its own checkpoint, from which it continues. If memory runs out in a trial, this trial and all
+        later ones have smaller batches.
+
+        Returns:
+            The settings in which the kept model differs from the defaults.
         """
         start, configs = self.config, dict[str, ClickThroughConfig]()
         race = Race({name: getattr(start, name) for name in grid}, grid)
@@ -127,9 +135,15 @@ class TrainedRecommender(LogitRecommender):
         return chosen.changes
 
     def _trial(self, data: TrainingData, changes: dict[str, Any], until: int | None, title: str) -> Trial:
-        """Train with `config` for `until` epochs in all (None: to its end), and return the trial.
+        """Train with the settings in `self.config`, and return the trial.
 
-        If the training fails, the trial records the failure. For the defaults (no `changes`), the error is raised.
+        If the training fails, the trial records the failure. If it fails with the defaults, the error is raised.
+
+        Args:
+            data: Training data.
+            changes: Settings that were changed in `self.config`; {} for the trial of the defaults.
+            until: Total number of epochs; None trains until early stopping or the maximum number of epochs.
+            title: Title of the progress report.
         """
         epochs = self.config.epochs if until is None else until
         shown = "".join(f", {name}={value}" for name, value in changes.items())
@@ -178,9 +192,9 @@ class TrainedRecommender(LogitRecommender):
         )
 
     def _list_quality(self, data: TrainingData) -> Callable[[], float] | None:
-        """Return a function that measures the validation users' lists, made by the network as it is at the call.
+        """Return a function that makes the validation users' lists with the current weights, and returns their NDCG.
 
-        None: lists do not choose the best epoch.
+        Return None if the best epoch is not chosen by the quality of lists.
         """
         valid = data.valid
         if self.config.goal != "lists" or not self.makes_lists_quickly or valid is None or not valid.is_like.any():
@@ -194,7 +208,11 @@ class TrainedRecommender(LogitRecommender):
         return quality
 
     def _whole_task(self, data: TrainingData) -> TrainingTask:
-        """Build the task of the untrained network, with the side term if the setting `side` is on."""
+        """Build the untrained network and its training task.
+
+        If the setting `side` is on, the task also trains a side term (a score from counts of likes and shared
+        knowledge-graph features).
+        """
         self.side = None
         if self.config.side:
             device = choose_device(self.config.device)
@@ -203,7 +221,7 @@ class TrainedRecommender(LogitRecommender):
         return task if self.side is None else WithSide(task, self.side, self.config.side_learning_rate)
 
     def _click_through(self, data: TrainingData) -> ClickThroughData:
-        """Return the likes to train on, with their sampler of negatives, and the validation pairs."""
+        """Return the likes to train on, the sampler of negatives, and the validation pairs, as one object."""
         config = self.config
         return ClickThroughData(
             data.interactions,
@@ -220,7 +238,7 @@ class TrainedRecommender(LogitRecommender):
         """Build the untrained network and its training task."""
 
     def _settle(self) -> None:
-        """Compute the arrays for scoring from the network as it is."""
+        """Compute the arrays for scoring from the current weights of the network."""
 
     def _release(self) -> None:
         """Delete what only training needs."""

@@ -1,6 +1,8 @@
-"""Features of a pair from counts: numbers of likes of user and item, and similarity of the item to the user's likes.
+"""Inputs of the side term, a score of a user-item pair that is added to the model's own score.
 
-During training the target pair is removed from all counts, so that training and prediction see the same features.
+The inputs are the numbers of likes of the user and of the item, and the similarity of the item to the user's likes. The
+similarity compares features in the knowledge graph (KG features), such as (directed by, Hitchcock). During training,
+the like to predict is removed from the inputs, so that they do not leak the label.
 """
 
 from __future__ import annotations
@@ -20,16 +22,17 @@ _KEPT_CELLS = 32_000_000  # maximum number of user × item products to keep: 128
 
 @dataclass(frozen=True, eq=False)
 class PairFacts:
-    """Features of n pairs, float32.
+    """Features of n user-item pairs, float32. They are computed from likes and from knowledge-graph (KG) features.
 
-    The profile never counts the pair's own like. In training, the other features do not count it either.
+    A KG feature of an item is a (relation, entity) pair, such as (directed by, Hitchcock). If the user likes the item
+    of a pair, `profile` leaves out this like. In training, the counts in `users` and in column 0 of `items` also leave
+    out the like to predict.
 
     Attributes:
         users: log1p of the user's number of likes, (n, 1).
-        items: (n, 3): log1p of the item's number of likes; log1p of the number of likes of other items that share KG
-            features with it, counted once per shared feature; and 1 if the item has no like, otherwise 0. (An item
-            without training likes may be in the data only because of a held-out like. It is then more likely to be
-            liked than an item with one training like.)
+        items: Three columns, (n, 3). Column 0 is log1p of the item's number of likes. Column 1 is log1p of the number
+            of likes of other items that share KG features with this item; a like counts once per shared feature.
+            Column 2 is 1 if the number in column 0 is zero, otherwise 0.
         profile: log1p(10 · cosine of the item's KG features with those of the user's likes), (n,).
     """
 
@@ -39,9 +42,10 @@ class PairFacts:
 
 
 class SideFeatures:
-    """Counts over the training likes and, if there is a graph, over KG features.
+    """Computes features of user-item pairs: numbers of likes, and the similarity of the item to the user's likes.
 
-    A KG feature is a (relation, entity) pair that at least two items have. Rare features have a higher weight (idf).
+    The similarity compares KG features. A KG feature is a (relation, entity) pair that at least two items have in the
+    knowledge graph, such as (directed by, Hitchcock). Rare features have a higher weight (inverse document frequency).
 
     Args:
         likes: Training likes, binary CSR float32 (n_users, n_items).
@@ -63,12 +67,13 @@ class SideFeatures:
         self._products = (self.profiles @ self.features.T).toarray() if small else None  # (n_users, n_items)
 
     def of_pairs(self, users: np.ndarray, items: np.ndarray, *, training: bool = False) -> PairFacts:
-        """Return the features of pairs; the profile never includes the pair's own like.
+        """Return the features of pairs. If the user likes the item of a pair, `profile` leaves out this like.
 
         Args:
             users, items: Indices, int64 (n,).
-            training: Whether the pairs are training likes and their negatives. Then the target like is also removed
-                from the counts, both for a like and for its negative; otherwise the count would leak the label.
+            training: Whether the pairs are training likes and their negatives. If so, one like is subtracted from the
+                user's count in every pair, and from the item's count in the pairs that are likes. Otherwise the counts
+                would leak the label.
         """
         liked = np.asarray(self.likes[users, items]).ravel()  # 1 where the pair is a training like
         fewer = np.minimum(self.user_degrees[users], 1) if training else 0
@@ -98,14 +103,14 @@ class SideFeatures:
         return _item_facts(self.item_degrees, self.neighbour_degrees)
 
     def of_likes(self, likes: sparse.csr_matrix) -> tuple[np.ndarray, np.ndarray]:
-        """Return the features of some users with every item. The users are given by their likes.
+        """Return the features of b users with every item. The users are given by their likes.
 
         Args:
             likes: Likes of each user, CSR float32 (b, n_items), binary.
 
         Returns:
-            (users, profile), as in `PairFacts`: float32 (b, 1) and (b, n_items). A user's like of the item itself is
-            left out of `profile`, but counted in `users`.
+            (users, profile), as in `PairFacts`: float32 (b, 1) and (b, n_items). If a user likes an item, this like is
+            left out of their `profile`, but counted in `users`.
         """
         profiles = sparse.csr_matrix(likes @ self.features)  # (b, n_features)
         products = (profiles @ self.features.T).toarray()  # (b, n_items)
@@ -129,9 +134,11 @@ def _scaled_cosine(products: np.ndarray, left: np.ndarray, right: np.ndarray) ->
 
 
 def kg_features(likes: Interactions, knowledge: KnowledgeGraph | None) -> sparse.csr_matrix:
-    """Return the idf-weighted KG features of each item, CSR float32 (n_items, n_features).
+    """Return the weights of each item's features in the knowledge graph, CSR float32 (n_items, n_features).
 
-    The idf of a feature that n of N linked items have is log(N / n) + 0.01. Without features there is one zero column.
+    A feature is a (relation, entity) pair that at least two items have, such as (directed by, Hitchcock). Its weight is
+    log(N / n) + 0.01, where N is the number of items that are entities, and n is the number of items with the feature.
+    If there are no features, the matrix has a single zero column.
     """
     none = sparse.csr_matrix(np.zeros((likes.n_items, 1), dtype=np.float32))
     if knowledge is None:
@@ -141,7 +148,7 @@ def kg_features(likes: Interactions, knowledge: KnowledgeGraph | None) -> sparse
     item_of[linked[linked >= 0]] = np.flatnonzero(linked >= 0)
     head, relation, tail = knowledge.triples.T
     item = np.concatenate([item_of[head], item_of[tail]])
-    # A relation in the opposite direction is a different relation.
+    # A relation counts as two different ones: with the item as the head of the triple, and with the item as the tail.
     code = np.concatenate(
         [relation * knowledge.n_entities + tail, (relation + knowledge.n_relations) * knowledge.n_entities + head]
     )

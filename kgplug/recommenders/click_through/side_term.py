@@ -1,7 +1,4 @@
-"""The side term: a logit from counts of likes and the KG profile, added to a model's logit of a pair.
-
-The KG profile is the similarity of the item's KG features to those of the user's likes (`side_features.py`).
-"""
+"""The side term: a logit from counts of likes and shared knowledge-graph features, added to a model's own logit."""
 
 from __future__ import annotations
 
@@ -20,13 +17,15 @@ from kgplug.recommenders.parts.csr_arrays import csr_arrays, csr_of
 from kgplug.recommenders.parts.layers import LEAK, xavier_linear
 from kgplug.training.tensors import tensor_of
 
-DIM, WIDTH = 4, 16  # length of g and h, and width of hidden layers; other sizes changed no metric
+DIM, WIDTH = 4, 16  # length of g and h, and width of hidden layers; other sizes did not change any metric
 
 
 class SideTowers(nn.Module):
     """Two small networks on counts, and a weight for the profile: logit = g(user) · h(item) + a + b + w · profile.
 
-    One network returns the vector g and the number b of a user, the other the vector h and the number a of an item.
+    The first network computes a user's vector g and bias b from the user's number of likes. The second computes an
+    item's vector h and bias a from counts of likes. The profile is a number per pair: how similar the item's
+    knowledge-graph features are to those of the user's likes. Its weight w is also trained.
 
     Args:
         generator: Random generator of the initial weights.
@@ -43,28 +42,36 @@ class SideTowers(nn.Module):
         return self.profile_weight.device
 
     def users(self, facts: np.ndarray) -> torch.Tensor:
-        """Return [g, b] of users from `PairFacts.users`: float32 (n, 1) → (n, DIM + 1)."""
+        """Return the vector and the bias of each user, (n, DIM + 1), where DIM is the length of the vector.
+
+        Args:
+            facts: `PairFacts.users`, float32 (n, 1).
+        """
         x = tensor_of(facts).to(self.device)
         return self.user_out(functional.leaky_relu(self.user_hidden(x), LEAK))
 
     def items(self, facts: np.ndarray) -> torch.Tensor:
-        """Return [h, a] of items from `PairFacts.items`: float32 (n, 3) → (n, DIM + 1)."""
+        """Return the vector and the bias of each item, (n, DIM + 1), where DIM is the length of the vector.
+
+        Args:
+            facts: `PairFacts.items`, float32 (n, 3).
+        """
         x = tensor_of(facts).to(self.device)
         return self.item_out(functional.leaky_relu(self.item_hidden(x), LEAK))
 
     def forward(self, facts: PairFacts) -> torch.Tensor:
-        """Return the logits of pairs: (n,)."""
+        """Return the logits of the pairs whose features are given: (n,)."""
         g, h = self.users(facts.users), self.items(facts.items)
         profile = tensor_of(facts.profile).to(self.device)
         return (g[:, :-1] * h[:, :-1]).sum(1) + g[:, -1] + h[:, -1] + self.profile_weight * profile
 
 
 class SideTerm:
-    """Counts of the training likes, the KG profile, and the networks that turn them into logits.
+    """The side term: computes a logit for a pair from counts of likes and shared knowledge-graph features.
 
     Args:
-        facts: Counts and KG features.
-        towers: Networks over the counts.
+        facts: Computes the counts of likes, and the similarity of an item's features to those of the user's likes.
+        towers: The networks that compute logits from them.
     """
 
     def __init__(self, facts: SideFeatures, towers: SideTowers) -> None:
@@ -78,7 +85,7 @@ class SideTerm:
 
         Args:
             likes: Training likes.
-            knowledge: Triples; without them all profiles are zero.
+            knowledge: Triples, from which the items' features are made. If None, items have no features.
             seed: Seed of the initial weights.
             device: Device of the networks.
         """
@@ -86,7 +93,10 @@ class SideTerm:
         return cls(SideFeatures(likes.matrix(), kg_features(likes, knowledge)), towers.to(device))
 
     def of_training(self, users: np.ndarray, items: np.ndarray) -> torch.Tensor:
-        """Return the logits of training likes and negatives, with gradient: int64 (n,), int64 (n,) → (n,)."""
+        """Return the logits of training likes and negatives, with gradients: int64 (n,), int64 (n,) → (n,).
+
+        The counts leave out the like to predict, so that they do not leak the label.
+        """
         return self.towers(self.facts.of_pairs(users, items, training=True))
 
     @torch.no_grad()
@@ -100,7 +110,14 @@ class SideTerm:
 
     @torch.no_grad()
     def logits_of_likes(self, likes: sparse.csr_matrix) -> np.ndarray:
-        """Return the logits of all items for users with these likes: CSR (b, n_items) → float32 (b, n_items)."""
+        """Return the logits of some users with every item, given the users' likes.
+
+        Args:
+            likes: Likes of each user, CSR float32 (b, n_items), binary.
+
+        Returns:
+            float32 (b, n_items).
+        """
         degrees, profile = self.facts.of_likes(likes)
         g, h = self.towers.users(degrees), self.towers.items(self.facts.of_items())
         counts = g[:, :-1] @ h[:, :-1].T + g[:, -1:] + h[:, -1]  # (b, n_items)

@@ -23,9 +23,10 @@ SCORED_PAIRS = 65_536  # pairs scored at a time
 
 
 class WithSide:
-    """A model's task, trained together with the side term: a logit from counts of likes and knowledge-graph features.
+    """A model's training task, extended by the training of the side term.
 
-    The task adds this logit to the model's before it computes the loss. This class adds the side term's optimiser step.
+    The side term is a logit from counts of likes and knowledge-graph features. The model's task adds it to the model's
+    logit before it computes the loss. This class adds the side term's optimiser step.
 
     Args:
         task: The model's task.
@@ -47,7 +48,7 @@ class WithSide:
         return self._task.batches(epoch, rng)
 
     def step(self, batch: Any) -> torch.Tensor:
-        """Do a step of the task; a batch without pairs does not change the side term."""
+        """Do one training step of the model and of the side term. A batch of triples does not change the side term."""
         self._towers.zero_grad()
         loss = self._task.step(batch)
         self._optimizer.step()
@@ -61,7 +62,8 @@ class PairNetwork(nn.Module, ABC):
     """A network that scores pairs of a user and an item.
 
     Attributes:
-        global_bias: Bias added to every score, initially zero. Its device is `device`.
+        global_bias: Bias added to every score, initially zero.
+        device: Device of the parameters.
     """
 
     def __init__(self) -> None:
@@ -74,7 +76,7 @@ class PairNetwork(nn.Module, ABC):
 
     @abstractmethod
     def tables(self) -> list[nn.Parameter]:
-        """Return the tables whose gradients are sparse (read through `layers.lookup`)."""
+        """Return the embedding tables, whose rows are read with `parts.layers.lookup` and have sparse gradients."""
 
     def layers(self) -> list[nn.Parameter]:
         """Return the weights of the dense layers, which `weight_l2` penalises; biases may be included."""
@@ -82,13 +84,14 @@ class PairNetwork(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, users: np.ndarray, items: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        """Score pairs.
+        """Return the logits of pairs, and the mean squared norm of their table rows for the L2 penalty.
 
         Args:
             users, items: Indices, int64 (B,).
 
         Returns:
-            (logits (B,), a scalar: the sum of ‖row‖² over the rows that a pair looks up, averaged over the pairs).
+            (logits, norm): logits (B,), and a scalar: the sum of ‖row‖² over the table rows that a pair looks up,
+            averaged over the pairs.
         """
 
 
@@ -108,7 +111,7 @@ class GradientTask(ABC):
         """Return the loss of a batch, a scalar."""
 
     def step(self, batch: Any) -> torch.Tensor:
-        """Do one step of Adam."""
+        """Do one optimiser step on a batch, and return the loss, a scalar."""
         loss = self.loss(batch)
         self.module.zero_grad()
         backward(loss)
@@ -118,7 +121,9 @@ class GradientTask(ABC):
 
 
 class ClickThroughTask(GradientTask):
-    """Trains a `PairNetwork` by BCE over likes and new negatives, with L2. Its validation metric is the AUC.
+    """Training task of a `PairNetwork`: binary cross-entropy (BCE) over likes and new negatives, with an L2 penalty.
+
+    The validation metric is the AUC.
 
     Args:
         network: Network to train.
@@ -149,11 +154,11 @@ class ClickThroughTask(GradientTask):
         return self.data.epoch(rng, self.config.batch_size)
 
     def logits(self, batch: Pairs) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the result of `PairNetwork.forward` for a batch."""
+        """Return what `PairNetwork.forward` returns for a batch."""
         return self.module(batch.users, batch.items)
 
     def loss(self, batch: Pairs) -> torch.Tensor:
-        """Return mean BCE + l2 · mean ‖rows‖², a scalar."""
+        """Return mean BCE + l2 · mean ‖rows‖², a scalar. `rows` are the table rows that a pair looks up."""
         logits, rows = self.logits(batch)
         return self.data.log_loss(logits, batch) + self.config.l2 * rows
 
@@ -169,14 +174,14 @@ class LayeredTask(ClickThroughTask):
     config: LayeredConfig
 
     def loss(self, batch: Pairs) -> torch.Tensor:
-        """Return mean BCE + l2 · mean ‖rows‖² + weight_l2 · ‖W‖², a scalar."""
+        """Return the loss of `ClickThroughTask` + weight_l2 · ‖W‖², a scalar. W are the weights of dense layers."""
         loss = super().loss(batch)
         return loss + self.config.weight_l2 * squared_norm(self._layers) if self._layers else loss
 
 
 @torch.no_grad()
 def pair_logits(network: PairNetwork, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-    """Score pairs in blocks: int64 (n,), int64 (n,) → float32 (n,)."""
+    """Return the logits of pairs, computed in blocks: int64 (n,), int64 (n,) → float32 (n,)."""
     logits = np.empty(len(users), dtype=np.float32)
     for start in range(0, len(users), SCORED_PAIRS):
         chosen = slice(start, start + SCORED_PAIRS)

@@ -28,7 +28,7 @@ _SHARED = (  # attributes that a restored member takes from the blend
 
 
 def listed(members: str) -> list[str]:
-    """Split a comma-separated text into its members; raise UsageError if there are none."""
+    """Split a comma-separated list of members. Raise UsageError if the list is empty."""
     names = [name.strip() for name in members.split(",") if name.strip()]
     if not names:
         raise UsageError("Blend: members: expected names of recommenders such as CEASE,MKR; found none.")
@@ -36,13 +36,17 @@ def listed(members: str) -> list[str]:
 
 
 def run_of(member: str) -> Path | None:
-    """Return the folder of the run that a member names; None if it names a model."""
+    """Return `member` as a path if it is a run's folder, not the name of a model; otherwise return None."""
     known = {name.lower() for name in RECOMMENDERS}
     return Path(member) if member.lower() not in known and Path(member).is_dir() else None
 
 
 def class_of(member: str) -> type[Recommender]:
-    """Return the class of a member, given the name of a model or the folder of a run."""
+    """Return the recommender class of a member.
+
+    Args:
+        member: Name of a model, or path of a run's folder.
+    """
     run_dir = run_of(member)
     if run_dir is not None:
         member = str(peek_content(run_dir).get("model"))
@@ -53,7 +57,14 @@ def class_of(member: str) -> type[Recommender]:
 
 
 def restored(name: str, settings: dict[str, Any], arrays: dict[str, np.ndarray], blend: Recommender) -> Recommender:
-    """Return a member with the settings and arrays of a file, and with the users, items and likes of its blend."""
+    """Return a trained member, rebuilt from saved settings and arrays. Users, items and likes come from the blend.
+
+    Args:
+        name: Name of the member's model.
+        settings: Saved settings.
+        arrays: Saved arrays, under the names that the member itself uses.
+        blend: The blend that the member belongs to.
+    """
     kind = class_of(name)
     settings = kind.config_class.of_saved(settings)
     if "device" in settings:
@@ -69,12 +80,14 @@ def restored(name: str, settings: dict[str, Any], arrays: dict[str, np.ndarray],
 
 
 def keep(path: Path, member: Recommender, fingerprint: str) -> None:
-    """Write a member that is trained to a file, so that a blend that is interrupted later need not train it again.
+    """Write a trained member to a file.
+
+    If the training of the blend is interrupted later, its next start loads this member instead of training it again.
 
     Args:
         path: The file.
         member: The trained member.
-        fingerprint: Fingerprint of data and settings.
+        fingerprint: Fingerprint of the member's training data and settings.
     """
     arrays = {name: np.ascontiguousarray(array) for name, array in member._state().items()}
     facts = {
@@ -83,13 +96,23 @@ def keep(path: Path, member: Recommender, fingerprint: str) -> None:
     }  # fmt: skip
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f"{path.stem}-{os.getpid()}{path.suffix}")  # a name that a finished blend removes
+        temporary = path.with_name(f"{path.stem}-{os.getpid()}{path.suffix}")  # deleted when the blend has finished
         save_file(arrays, temporary, {"kgplug": dumps(facts)})
         temporary.replace(path)
 
 
 def kept(path: Path, name: str, fingerprint: str, blend: Recommender) -> Recommender | None:
-    """Return the member that `keep` wrote; None if the file is missing, damaged, or of other data or settings."""
+    """Return the member that `keep` wrote to a file.
+
+    Args:
+        path: The file.
+        name: Name of the member's model.
+        fingerprint: Fingerprint of the current training data and settings.
+        blend: The blend that the member belongs to.
+
+    Returns:
+        The trained member; None if the file is missing, damaged, or has another fingerprint.
+    """
     try:
         with safe_open(path, framework="numpy") as file:
             facts = loads((file.metadata() or {})["kgplug"])
@@ -110,7 +133,7 @@ def _digest(arrays: dict[str, np.ndarray]) -> str:
 
 
 class UsersOfMembers(UserArrays):
-    """The user data in the arrays of a blend. `without` erases a user from the arrays of each member."""
+    """The user data in the arrays of a saved blend. `without` erases a user from the arrays of each member."""
 
     def without(self, arrays: dict[str, np.ndarray], user: int) -> dict[str, np.ndarray]:
         kept = dict(arrays)
@@ -120,7 +143,7 @@ class UsersOfMembers(UserArrays):
 
 
 class ItemsOfMembers(ItemArrays):
-    """The item data in the arrays of a blend. `without` erases an item from the arrays of each member."""
+    """The item data in the arrays of a saved blend. `without` erases an item from the arrays of each member."""
 
     def without(self, arrays: dict[str, np.ndarray], item: int) -> dict[str, np.ndarray]:
         kept = dict(arrays)
@@ -132,9 +155,10 @@ class ItemsOfMembers(ItemArrays):
 
 
 def by_member(arrays: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
-    """Group a saved blend's arrays by member: mark → the member's arrays, under the names that the member itself uses.
+    """Group the arrays of a saved blend by member.
 
-    A mark is the prefix of a member's arrays in a saved blend: the member's number and model, such as "0.CEASE.".
+    In a saved blend, the names of a member's arrays have a prefix: the member's number and model, such as "0.CEASE.".
+    The result maps each prefix to the member's arrays, under their names without the prefix.
     """
     found: dict[str, dict[str, np.ndarray]] = {}
     for name, array in arrays.items():
@@ -150,7 +174,11 @@ def _marked(mark: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _removal(mark: str) -> UserArrays:
-    """Return the `UserArrays` of the model that a mark names: those of CEASE for the mark "0.CEASE."."""
+    """Return the names of the arrays of a member's model that contain user data.
+
+    Args:
+        mark: Prefix of the member's arrays in a saved blend, such as "0.CEASE.".
+    """
     removal = class_of(mark.split(".")[1]).user_arrays()
     assert removal is not None  # every recommender of kgplug declares them
     return removal

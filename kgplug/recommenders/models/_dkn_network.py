@@ -1,4 +1,4 @@
-"""The parts of DKN: a convolution over title words and entities, and attention over the history."""
+"""The network of DKN: a convolution over title words and entities, and attention over a user's likes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kgplug.recommenders.models._dkn_titles import Titles
 from kgplug.recommenders.parts.compiled_steps import pair_dots
 from kgplug.recommenders.parts.layers import distinct, normal_table, xavier_linear
 
-_FAR = -1e9  # attention logit of the padding in a history
+_FAR = -1e9  # attention logit of a history's padding, so that its weight is zero
 
 
 class DKNShape(Protocol):
@@ -37,11 +37,12 @@ class DKNShape(Protocol):
 
 
 class Match(nn.Module):
-    """Scores candidates for a user, by attention over the user's likes (eqs. 11–13).
+    """Scores candidate items for a user, by attention of each candidate over the user's likes (eqs. 11–13).
 
     Args:
         dim: Length D of an item vector.
-        attention, head: How attention and score are computed: "dot" (dot product), or "dnn" (one hidden layer).
+        attention: How a like is compared with a candidate: "dot" (dot product), or "dnn" (one hidden layer).
+        head: How the score is computed from the vectors of the user and the candidate: "dot" or "dnn", as above.
         hidden_dim: Width of the hidden layers.
         generator: Random generator of the weights.
     """
@@ -58,9 +59,9 @@ class Match(nn.Module):
         """Return the logits of m candidates for each of b users, (b, m).
 
         Args:
-            history: Vectors of each user's K likes, (b, K, D).
-            held: 1 for a like, 0 for padding, (b, K).
-            candidates: Item vectors, (b, m, D), or (1, m, D) if they are the same for all users.
+            history: Item vectors of up to K likes per user, (b, K, D), padded if a user has fewer likes.
+            held: Mask of `history`: 1 for a like, 0 for padding, (b, K).
+            candidates: Vectors of the candidates, (b, m, D), or (1, m, D) if they are the same for all users.
         """
         products = history @ candidates.transpose(1, 2)  # (b, K, m)
         near = products
@@ -77,12 +78,12 @@ class Match(nn.Module):
     def of_pairs(
         self, vectors: torch.Tensor, liked_of: torch.Tensor, held: torch.Tensor, item_of: torch.Tensor
     ) -> torch.Tensor:
-        """Return logits (b,) of one candidate per user.
+        """Return the logit of one candidate per user, (b,) for b users.
 
         Args:
-            vectors: Item vectors, (n, D).
-            liked_of: Row of each liked item in `vectors`, int64 (b, K).
-            held: 1 for a like, 0 for padding, (b, K).
+            vectors: Item vectors of length D, (n, D).
+            liked_of: Rows in `vectors` of up to K likes per user, int64 (b, K); any row as padding.
+            held: Mask of `liked_of`: 1 for a like, 0 for padding, (b, K).
             item_of: Row of each user's candidate in `vectors`, int64 (b,).
         """
         if self.attention_layer is None and self.head_layer is None:  # only dot products are needed
@@ -94,26 +95,34 @@ class Match(nn.Module):
 
 
 def _attention(near: torch.Tensor, held: torch.Tensor) -> torch.Tensor:
-    """Return attention weights, (b, K, m): the softmax of the logits `near` over the K likes; 0 where `held` is 0."""
+    """Return the softmax of attention logits over a user's likes, (b, K, m); padding gets the weight 0.
+
+    Args:
+        near: For each of b users, the logits between K likes and m candidates, (b, K, m).
+        held: Mask of the likes: 1 for a like, 0 for padding if a user has fewer than K likes, (b, K).
+    """
     held = held[:, :, None]
     return torch.softmax(near.masked_fill(held == 0, _FAR), dim=1) * held
 
 
 def _sides(layer: nn.Linear, first: torch.Tensor, second: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the two summands of `layer([first; second])`: one depends only on `first`, the other on `second`."""
+    """Apply a linear layer to the concatenation of two inputs, and return its output as two summands.
+
+    One summand depends only on `first`; the other, which includes the bias, depends only on `second`.
+    """
     dim = first.shape[-1]
     return first @ layer.weight[:, :dim].T, second @ layer.weight[:, dim:].T + layer.bias
 
 
 class DKNNetwork(PairNetwork):
-    """KCNN computes item vectors by convolution over words and entities; `Match` scores candidates for users.
+    """The network of DKN. KCNN, a convolution over words and entities, computes item vectors; `Match` scores pairs.
 
     Args:
         shape: Settings.
         titles: Title words of each item.
-        channels: Pre-trained vectors of the items' entities (C = 1), or these and the mean vectors of the entities'
-            neighbours, their context (C = 2), float32 (C, n_items, m).
-        histories: Liked items of each user, int64 (n_users, K), padded with -1.
+        channels: One or two (C) pre-trained vectors of length m per item, float32 (C, n_items, m). The first is the
+            vector of the item's entity. The second, if C = 2, is the mean vector of the entity's neighbours.
+        histories: Up to K liked items of each user, int64 (n_users, K), padded with -1.
         generator: Random generator of the weights.
     """
 
@@ -132,7 +141,7 @@ class DKNNetwork(PairNetwork):
             self.register_buffer(name, torch.from_numpy(array), persistent=False)
         self.word_vectors = normal_table(titles.n_words, dim, shape.init_scale, generator)
         with torch.no_grad():
-            self.word_vectors[0] = 0  # no word
+            self.word_vectors[0] = 0  # row 0 stands for "no word"
         self.turns = nn.ModuleList(xavier_linear(channels.shape[2], dim, generator) for _ in channels)
         self.convolutions = nn.ModuleList(
             xavier_linear(width * n_channels * dim, shape.filters, generator) for width in shape.widths
@@ -151,11 +160,16 @@ class DKNNetwork(PairNetwork):
         return [self.word_vectors, *(parameter for part in parts for parameter in part.parameters())]
 
     def item_vectors(self, rows: torch.Tensor) -> torch.Tensor:
-        """Return KCNN's vectors of items: int64 (n,) → (n, D).
+        """Return item vectors computed by KCNN, DKN's convolution over the words of a title.
 
-        A token has 1 + C channels: the vector of its word, and tanh(W e) for the item's vector e in each of `channels`,
-        which is the same for all tokens of a title. A filter is linear, so each distinct word and each item is
-        multiplied once per position in the filter, instead of once per token.
+        The input at each word is the word's vector, and tanh(W e) for each pre-trained vector e of the item, where W is
+        a trained matrix. So only the word's vector differs between the words of a title.
+
+        Args:
+            rows: Indices of items, int64 (n,).
+
+        Returns:
+            (n, D), where D is the total number of filters.
         """
         n_taps_of = [(convolution, width) for convolution, width in zip(self.convolutions, self.widths, strict=True)]
         words, held = self.words[rows], self.held[rows][:, :, None]  # (n, T), (n, T, 1)
@@ -187,8 +201,9 @@ class DKNNetwork(PairNetwork):
 
         Args:
             users, items: Indices, int64 (B,).
-            left_out: For each pair, a liked item to remove from the user's history, int64 (B,).
-            histories: Liked items to use instead of `self.histories`, int64 (n_users, K).
+            left_out: For each pair, a liked item to leave out of the user's history, int64 (B,). If omitted, the whole
+                history is used.
+            histories: Up to K liked items of each user, int64 (n_users, K), padded with -1. Default: `self.histories`.
         """
         liked = (self.histories if histories is None else histories)[users]  # (B, K)
         held = liked >= 0 if left_out is None else (liked >= 0) & (liked != left_out[:, None])

@@ -1,4 +1,4 @@
-"""The network of MKR: tables, cross & compress units and heads."""
+"""The network of MKR: tables of vectors, cross & compress units, and layers that compute the scores."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class MKRShape(Protocol):
 
 
 class MKRNetwork(nn.Module):
-    """Tables of users, items, entities and relations, and the layers on them.
+    """Tables of vectors of users, items, entities and relations, and the layers that read them.
 
     Tables, with sparse gradients: `users` (n_users, d), `items` (n_items, d), `entities` (n_entities, d), `relations`
     (n_relations, d), `user_bias` (n_users, 1), `item_bias` (n_items, 1). The other weights are small and dense. Two
@@ -113,17 +113,27 @@ class MKRNetwork(nn.Module):
         return [self.items, self.entities, self.relations], [p for layer in layers for p in layer.parameters()]
 
     def item_tower(self, item: torch.Tensor, entity: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return v_L of items and e_L of their entities, the outputs of L cross & compress units: (n, d) each."""
+        """Pass vectors of items and of their entities through L cross & compress units.
+
+        Return v_L and e_L, the outputs of the last unit for items and entities: (n, d), (n, d) → (n, d), (n, d).
+        """
         for unit in self.cross:
             item, entity = unit(item, entity)
         return item, entity
 
     def predicted_tails(self, heads: torch.Tensor, relations: torch.Tensor) -> torch.Tensor:
-        """Predict tail vectors t̂ from heads e_L and relations r_L, by dense layers: (n, d), (n, d) → (n, d)."""
+        """Predict the tails of n triples from their heads and relations, by dense layers: (n, d), (n, d) → (n, d)."""
         return self.tail_output(self.tail_layers(torch.cat([heads, relations], dim=1)))  # (n, 2d) → (n, d)
 
     def joined(self, users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
-        """Return the logits, without biases, of n pairs from both towers' outputs: (n, d), (n, d) → (n,)."""
+        """Return the logits of n pairs, without biases.
+
+        Args:
+            users, items: Outputs u_L and v_L of the user and item layers for each pair, (n, d).
+
+        Returns:
+            (n,).
+        """
         if self.head_output is None:
             return (users * items).sum(dim=1)
         return self.head_output(self.head_layers(torch.cat([users, items], dim=1))).squeeze(1)
@@ -134,7 +144,7 @@ class MKRNetwork(nn.Module):
         """Return the logits, without biases, of n pairs of m users and k items, float32 (n,).
 
         Args:
-            users, items: Tower outputs, (m, d) and (k, d).
+            users, items: Outputs u_L and v_L of the user and item layers, (m, d) and (k, d).
             user_of, item_of: Row of each pair in `users` and `items`, int64 (n,).
         """
         if self.head_output is None:
@@ -142,19 +152,30 @@ class MKRNetwork(nn.Module):
         return self.joined(functional.embedding(user_of, users), functional.embedding(item_of, items))
 
     def joined_with_all(self, users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
-        """Return the logits, without biases, of b users with each of m items: (b, d), (m, d) → (b, m)."""
+        """Return the logits, without biases, of b users with each of m items.
+
+        Args:
+            users, items: Outputs u_L and v_L of the user and item layers, (b, d) and (m, d).
+
+        Returns:
+            (b, m).
+        """
         if self.head_output is None:
             return users @ items.T
         return torch.stack([self.joined(user.expand_as(items), items) for user in users])
 
     def all_users(self) -> torch.Tensor:
-        """Return u_L of every user, the output of the L user layers: (n_users, d)."""
+        """Return u_L of every user, the output of the last of L user layers: (n_users, d)."""
         return self.user_layers(self.users)
 
     def all_items(self) -> torch.Tensor:
-        """Return v_L of every item: (n_items, d)."""
+        """Return v_L of every item, the output of the last of L cross & compress units: (n_items, d)."""
         return self.item_tower(self.items, self.entities[self.item_entities])[0]
 
     def all_biases(self, users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
-        """Return user bias + item bias + global bias of each pair. `users` and `items`: indices, to be broadcast."""
+        """Return user bias + item bias + global bias of each pair.
+
+        Args:
+            users, items: Indices, int64, of shapes that can be broadcast. The result has the broadcast shape.
+        """
         return self.user_bias[users].squeeze(-1) + self.item_bias[items].squeeze(-1) + self.global_bias

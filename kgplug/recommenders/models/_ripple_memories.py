@@ -1,4 +1,4 @@
-"""Sampled triples around each user's likes, step by step: RippleNet's memories and CKAN's triple sets."""
+"""Triples sampled around each user's likes, for each propagation step: RippleNet's memories and CKAN's triple sets."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from kgplug.data.values.keys import distinct
 
 
 def both_ways(triples: np.ndarray, n_relations: int) -> np.ndarray:
-    """Return the triples, then each triple reversed, with relation r + n_relations: int64 (n, 3) → (2n, 3)."""
+    """Return the triples, followed by all triples reversed: int64 (n, 3) → (2n, 3).
+
+    A reversed triple has the relation r + n_relations instead of r.
+    """
     head, relation, tail = triples.T
     return np.concatenate([triples, np.stack([tail, relation + n_relations, head], axis=1)])
 
@@ -23,11 +26,12 @@ def sample_memories(
     size: int,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Sample the ripple sets of all users (RippleNet, eqs. 1 and 2).
+    """Sample the ripple sets (memories) of all users (RippleNet, eqs. 1 and 2).
 
-    Step 1 holds triples whose head is a given entity of the user; step k holds triples whose head is a tail of step
-    k − 1. If a user has no such triples, step k repeats step k − 1. Otherwise, the user's triples are split into `size`
-    equal ranges, and one is drawn from each. So a triple is repeated only if there are fewer than `size`.
+    The candidates of step 1 are the triples whose head is one of the user's entities. The candidates of step k are the
+    triples whose head is the tail of a triple sampled in step k − 1. For each user, the candidates are split into
+    `size` equal ranges, and one triple is drawn from each range. So a triple is repeated only if there are fewer than
+    `size` candidates. If there are none, step k has the same triples as step k − 1.
 
     Args:
         users, entities: Users, and an entity of each, such as a liked item, int64 (m,). Pairs may be repeated.
@@ -86,15 +90,19 @@ def _draw(
     size: int,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Draw `size` triples per user, from those whose head is one of the user's seeds.
-
-    Return their rows in `triples` of `sample_memories`, int64 (n_users, size); -1 for a user without such triples.
+    """Draw `size` triples per user. The head of each triple is one of the user's seeds, the entities to start from.
 
     Args:
         counts: Number of seeds per user, int64 (n_users,).
-        seeds: Entities from which each user's step starts, sorted by user, int64.
-        starts, degrees: For each entity, the row of the first triple whose head it is, and the number of such triples,
-            int64 (n_entities,).
+        seeds: Seeds of all users, sorted by user, int64 (sum of `counts`,).
+        starts: Row of the first triple with each entity as head, int64 (n_entities,).
+        degrees: Number of triples with each entity as head, int64 (n_entities,).
+        size: Number of triples per user.
+        rng: Random generator.
+
+    Returns:
+        Row of each drawn triple among all triples, int64 (n_users, size). All are -1 for a user whose seeds are the
+        head of no triple.
     """
     if len(seeds) == 0:
         return np.full((len(counts), size), -1)
@@ -116,8 +124,8 @@ def grouped(
 
     Args:
         users: User of each pair, int64 (B,).
-        user_rows: The distinct users, ascending, int64.
-        counts: Number of pairs of each distinct user, int64.
+        user_rows: The distinct users, ascending, int64 (m,).
+        counts: Number of pairs of each distinct user, int64 (m,).
         size: Maximum number of pairs in a group.
 
     Returns:

@@ -52,22 +52,24 @@ class CKEConfig(KnowledgeConfig):
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:
-        # At 14 likes per user the side term cost .009 AUC. At 2 likes per user, with a lower learning rate, the
-        # validation AUC first falls for longer than any patience.
+        # At 14 likes per user, the side term lowered the AUC by .009. At 2 likes per user and a lower learning rate,
+        # the validation AUC falls at first, for more epochs than any reasonable patience.
         sparse = {"l2": 1e-1, "side": True, "learning_rate": 2e-2, "patience": 20}
         settings = cls.patience_suited_to(size) | cls.batches_suited_to(size)
         return settings | (sparse if size.is_sparse else {})
 
 
 class CKENetwork(PairNetwork):
-    """score = u · (v_i + e_i), and TransR over the same entity vectors.
+    """Vectors of users u, items v and entities e: score = u · (v_i + e_i).
+
+    TransR learns the triples with the same entity vectors e.
 
     Args:
         n_users, n_relations: Numbers of users and relations.
         item_entities: Row of each item in the entity table, int64 (n_items,).
-        n_entities: Number of rows of the entity table.
+        n_entities: Number of rows of the entity table. Items without an entity have a row, too.
         dim: Length of a vector.
-        scale: Standard deviation of the initial vectors; projections start as the identity.
+        scale: Standard deviation of the initial vectors. The projection matrices of TransR start as the identity.
         generator: Random generator of the vectors.
     """
 
@@ -105,11 +107,11 @@ class CKENetwork(PairNetwork):
         return pair_dots(u, user_of, v + e, item_of), penalty
 
     def margins(self, triples: Triples) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return d(h, r, t') − d(h, r, t), (n,), and the mean squared norm of a triple's vectors, a scalar.
+        """Return d(h, r, t') − d(h, r, t) of n triples, (n,), and the mean squared norm of their vectors, a scalar.
 
-        t' is the corrupt tail, and M_r the projection of relation r.
-        d(h, r, t) = ‖norm(h M_r) + norm(r) − norm(t M_r)‖², where norm(x) = x / ‖x‖. The terms have length one, so the
-        difference is 2 (norm(h M_r) + norm(r)) · (norm(t M_r) − norm(t' M_r)).
+        d(h, r, t) = ‖norm(h M_r) + norm(r) − norm(t M_r)‖² is the distance of a triple in TransR, where M_r is the
+        projection of relation r and norm(x) = x / ‖x‖. t' is the corrupt tail. All normalised vectors have length one,
+        so the difference is 2 (norm(h M_r) + norm(r)) · (norm(t M_r) − norm(t' M_r)).
         """
         ends = projected_ends(self.entities, self.relations, self.projections, triples, normalize=True)
         return 2 * ((ends.heads + ends.relations) * (ends.tails - ends.corrupt)).sum(1), ends.penalty
@@ -132,7 +134,10 @@ class CKETask(ClickThroughTask):
         self._corrupter = TailCorrupter(triples)
 
     def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[tuple[Pairs, Triples | None]]:
-        """Yield the likes of one epoch with new negatives; each batch also has triples, or None without a KG."""
+        """Yield the steps of one epoch: a batch of likes with new negatives, and a batch of triples.
+
+        The batch of triples is None if there are no triples, or if `kge_weight` is 0.
+        """
         likes, triples = super().batches(epoch, rng), self._endless_triples(np.random.default_rng(rng.integers(2**63)))
         if self.config.kge_weight == 0 or len(self._triples) == 0:
             return ((pairs, None) for pairs in likes)
@@ -143,9 +148,9 @@ class CKETask(ClickThroughTask):
             yield from triple_batches(self._triples, self._corrupter, self.config.kge_batch_size, rng)
 
     def loss(self, batch: tuple[Pairs, Triples | None]) -> torch.Tensor:  # type: ignore[override]
-        """Return the loss of likes + kge_weight · mean −log σ(d' − d) + l2 · mean ‖vectors‖², a scalar.
+        """Return the loss of the likes + kge_weight · mean −log σ(d' − d) + l2 · mean ‖vectors‖², a scalar.
 
-        d' and d are the distances of a corrupt and a true triple (`CKENetwork.margins`).
+        d is the distance of a triple (`CKENetwork.margins`), and d' that of the triple with a corrupt tail.
         """
         pairs, triples = batch
         loss = self._likes_loss(pairs)
@@ -168,9 +173,10 @@ class CKE(FactorRecommender, TrainedRecommender):
     """Collaborative filtering trained jointly with TransR: score = u · (v_i + e_i).
 
     Source: F. Zhang, N. J. Yuan, D. Lian, X. Xie, W.-Y. Ma, "Collaborative Knowledge Base Embedding for Recommender
-    Systems", KDD 2016, only the structural part (eqs. 1, 2 and 10). Likes are learnt by BPR, triples by
-    −log σ(d(h, r, t') − d(h, r, t)); a corrupt tail t' never forms a triple of the graph. An item without an entity
-    gets an entity vector of its own, without triples. BPR scores are not probabilities.
+    Systems", KDD 2016, only the structural part (eqs. 1, 2 and 10). Likes are learnt by BPR. Triples are learnt by
+    −log σ(d(h, r, t') − d(h, r, t)), where d is the distance of TransR, and t' a corrupt tail, which never forms a
+    triple of the graph. An item without an entity gets an entity vector of its own, without triples. Scores learnt by
+    BPR are not probabilities.
     """
 
     name = "CKE"

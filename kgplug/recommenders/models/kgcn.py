@@ -1,4 +1,4 @@
-"""KGCN: an item's vector for one user, aggregated from its neighbours in the knowledge graph."""
+"""KGCN: combines an item's vector with those of its neighbours in the knowledge graph, weighted for each user."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ class KGCNConfig(SlowLayersConfig):
     | Book-Crossing | 8          | 64            | 1        | 256        | 2e-5 | 2e-4          |
     | Last.FM       | 8          | 16            | 1        | 128        | 1e-4 | 5e-4          |
 
-    Label smoothness (KGNN-LS): `ls_weight` 1.0 on movies, 0.5 on books, 0.1 on music.
+    With label smoothness, the paper of KGNN-LS sets `ls_weight` to 1.0 on MovieLens-20M, 0.5 on Book-Crossing and 0.1
+    on Last.FM.
     """
 
     tuning: ClassVar[Space] = {
@@ -68,26 +69,29 @@ class KGCNConfig(SlowLayersConfig):
     vector_l2: float = Field(
         2e-2,
         ge=0,
-        description="weight of the squared norms of the two vectors whose product is scored; up to 0.05 for few likes",
+        description="weight of the squared norms of the two vectors whose product is the score; up to 0.05 if users "
+        "have few likes",
     )
     neighbours: int = Field(8, ge=1, description="number of sampled neighbours per entity (K)")
     n_layers: int = Field(1, ge=1, description="number of propagation steps (H): depth of the receptive field")
     aggregator: Literal["sum", "concat", "neighbor"] = Field(
-        "sum", description="how the vectors of an entity and of its neighbours are combined"
+        "sum",
+        description='how an entity and its neighbours are combined: "sum" or "concat" of both vectors, or the '
+        'neighbours alone ("neighbor")',
     )
     scaling: Literal["code", "paper"] = Field(
         "code",
-        description='scale of attention π and neighbour sum v_N: "code" has π = mean(u ∘ r), v_N = mean(a e); '
-        '"paper" has π = u · r, v_N = Σ a e',
+        description="scale of the attention logit π of user u and relation r, and of the sum v_N over neighbours e: "
+        '"code": π = u · r / embedding_dim, v_N = Σ a e / neighbours; "paper": π = u · r, v_N = Σ a e; a = softmax(π)',
     )
-    ls_weight: float = Field(0.0, ge=0, description="weight of label smoothness (KGNN-LS)")
+    ls_weight: float = Field(0.0, ge=0, description="weight of the label smoothness loss of KGNN-LS; 0: none")
     resample: bool = Field(True, description="whether to sample new neighbours each epoch; False: one sample for all")
     bias: bool = Field(True, description="whether to add user, item and global biases (not in the paper)")
     own_weight: float = Field(
         1.0,
         ge=0,
-        description="weight of a second log loss without the side term, so that vectors also learn what that term "
-        "explains",
+        description="weight of a second log loss, computed without the side term, so that the vectors also learn what "
+        "the side term explains",
     )
     backend: Literal["auto", "dgl", "torch"] = Field(
         "auto", description='library for sums over neighbours: "dgl", "torch", or "auto" for the faster one'
@@ -95,7 +99,7 @@ class KGCNConfig(SlowLayersConfig):
 
     @classmethod
     def of_saved(cls, settings: dict[str, Any]) -> dict[str, Any]:
-        """Return saved settings in today's form. Early runs, without a second log loss, get `own_weight` 0."""
+        """Return saved settings in today's form. Runs saved before `own_weight` existed get own_weight=0."""
         return super().of_saved({"own_weight": 0.0} | settings)
 
     @classmethod
@@ -122,8 +126,11 @@ class GraphBatch:
 class KGCN(TrainedRecommender):
     """KGCN (Wang et al., WWW 2019, "Knowledge Graph Convolutional Networks for Recommender Systems").
 
-    Label smoothness is that of KGNN-LS (Wang et al., KDD 2019). Training samples new neighbours
-    each epoch; scores use one sample, drawn by the seed and saved with the model.
+    An item's vector for a user combines the vector of the item's entity with a weighted sum over K sampled neighbours.
+    The weights are the user's attention to the relations. The score is the dot product of this vector and the user's,
+    plus biases. Label smoothness (setting `ls_weight`) is an additional loss, that of KGNN-LS (Wang et al., KDD 2019).
+    Training samples new neighbours in each epoch. Scores use one fixed sample, which depends on the seed and is saved
+    with the model.
     """
 
     name = "KGCN"
@@ -153,7 +160,15 @@ class KGCN(TrainedRecommender):
         n_relations: int,
         seed: int,
     ) -> None:
-        """Build the graph and an untrained network."""
+        """Build the graph and an untrained network.
+
+        Args:
+            triples: Head, relation and tail, int64 (n, 3).
+            likes: User and entity of each like, int64 (m,) each.
+            n_entities: Number of rows of the entity table.
+            n_relations: Number of relations of the graph.
+            seed: Seed of the initial weights.
+        """
         device = choose_device(self.config.device)
         sizes = {"n_users": len(self.user_keys), "n_entities": n_entities, "n_relations": n_relations}
         self.graph = open_graph(self.config.backend, device, triples, likes, **sizes)
@@ -185,7 +200,7 @@ class KGCN(TrainedRecommender):
         return self._score_vectors(folded[:, :-1].contiguous(), folded[:, -1:])
 
     def _score_vectors(self, users: torch.Tensor, bias: torch.Tensor) -> np.ndarray:
-        """Score all items for users with vectors (b, d) and biases (b, 1): float32 (b, n_items)."""
+        """Return the logits of all items, float32 (b, n_items), for users with vectors (b, d) and biases (b, 1)."""
         network, layers = self.network, self._layers
         rows = max(1, _BLOCK_CELLS // (layers.widest * (self.config.embedding_dim + self.config.neighbours)))
         scores = np.empty((len(users), len(self.item_keys)), dtype=np.float32)
@@ -199,7 +214,7 @@ class KGCN(TrainedRecommender):
         return scores
 
     def item_vectors(self) -> np.ndarray:
-        """Return the items' vectors for the average user: float32 (n_items, d)."""
+        """Return the items' vectors for a user whose vector is the mean of all user vectors: float32 (n_items, d)."""
         with torch.no_grad():
             average = self.network.users.mean(dim=0, keepdim=True)
             return represent_all(self.network, self.graph, self._layers, average)[0].cpu().numpy()
@@ -243,14 +258,18 @@ class KGCN(TrainedRecommender):
 class PairVectors:
     """One forward pass over B pairs: their vectors, attention and logits, and the penalties on the vectors.
 
+    H is the number of layers, and K the number of neighbours per entity.
+
     Attributes:
-        u: Vectors of the distinct users, (m, d); `user_of`: row in `u` of each pair's user, int64 (B,).
-        e: Vectors of the distinct entities, (n, d); `places`: rows in `e` of the entities of the receptive field, H + 1
-            tensors int64 (B, K^h).
-        rows_penalty: Mean over pairs of l2 · (a + b + c) + bias_l2 · squared biases, a scalar. Here a is the squared
-            norm of the user's vector, b the mean squared norm of a level's entities, summed over the levels of the
-            receptive field, and c the mean squared norm of all relations.
-        weights: Attention, H tensors (B, K^h, K), without the authors' division by K.
+        u: Vectors of the distinct users, (m, d).
+        user_of: Row in `u` of each pair's user, int64 (B,).
+        e: Vectors of the distinct entities, (n, d).
+        places: Rows in `e` of the entities h steps away from each pair's item, one int64 tensor (B, K^h) for each h
+            from 0 to H.
+        rows_penalty: L2 penalty of the vectors (weight `l2`) and biases (weight `bias_l2`) that the pairs look up, a
+            mean over pairs, a scalar.
+        weights: Attention to the neighbours of the entities h steps away, one tensor (B, K^h, K) for each h from 0 to
+            H − 1. The weights of one entity's K neighbours sum to 1.
         vectors: Vector v_u of each pair's item for the pair's user, (B, d).
         logits: Logit of each pair, (B,).
     """
@@ -290,13 +309,16 @@ class PairVectors:
             self.logits = self.logits + functional.embedding(places, bias).squeeze(1)
 
     def vectors_penalty(self) -> torch.Tensor:
-        """Return the mean over pairs of ‖u‖² + ‖v_u‖², a scalar. The logit contains u · v_u."""
+        """Return the mean over pairs of ‖u‖² + ‖v_u‖², a scalar.
+
+        u is the user's vector, and v_u the item's vector for this user. The logit is u · v_u plus biases.
+        """
         n = len(self.user_of)
         return row_penalty(self.u, self.user_of, n) + self.vectors.square().sum() / n
 
 
 class KGCNTask(GradientTask):
-    """Trains KGCN."""
+    """Trains KGCN by log loss and, with `ls_weight`, label smoothness."""
 
     def __init__(self, model: KGCN, data: ClickThroughData) -> None:
         self.model, self.module, self.data, self.config = model, model.network, data, model.config
@@ -312,7 +334,7 @@ class KGCNTask(GradientTask):
 
     @property
     def step_floats(self) -> int:
-        """Number of floats in the largest tensor of a step."""
+        """Number of floats in the largest tensor of a training step."""
         config = self.config
         return config.pairs_per_step * config.neighbours**config.n_layers * config.embedding_dim
 
@@ -361,10 +383,14 @@ class KGCNTask(GradientTask):
         return values[0].squeeze(1)
 
     def _labels(self, batch: GraphBatch, level: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the labels of the entities of one level, and a mask of the known ones: float32 and bool (B, K^h).
+        """Return the labels of entities, and a mask of the known labels: float32 and bool (B, K^h).
 
-        The pair's user gives an entity the label 1 if they like it, and 0 if it is one of the user's negatives in this
-        epoch. The pair's item and all other entities are unknown, with label ½.
+        An entity has the label 1 if the pair's user likes it, and 0 if it is one of this user's negatives in the epoch.
+        The pair's item and all other entities are unknown, with label ½.
+
+        Args:
+            batch: The pairs, and all negatives of the epoch.
+            level: Entities that h steps reach from each of B items, int64 (B, K^h).
         """
         users = np.repeat(batch.pairs.users, level.shape[1])
         entities = level.reshape(-1)
@@ -380,6 +406,6 @@ class KGCNTask(GradientTask):
         )
 
     def validate(self) -> float | None:
-        """Return the AUC of the validation pairs."""
+        """Return the AUC of the validation pairs; None if they contain no likes or no negatives."""
         pairs = self.data.valid
         return None if pairs is None else self.data.validation_auc(self.model.logits(pairs.users, pairs.items))

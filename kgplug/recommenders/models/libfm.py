@@ -34,11 +34,12 @@ class LibFMConfig(PretrainedConfig):
 
 
 class LibFMNetwork(PairNetwork):
-    """logit = w0 + w·x + ½ Σ_f [(Σ_k v_kf x_k)² − Σ_k v_kf² x_k²].
+    """A factorisation machine: logit = w0 + w·x + ½ Σ_f [(Σ_k v_kf x_k)² − Σ_k v_kf² x_k²].
 
-    The entries of x belong to the user (its id and the mean vector of its likes) or to the item (its id and its
-    vector). Let a be Σ_k v_k x_k over the user's entries, and b the same over the item's. Then ½ Σ_f […] is
-    a·b + ½(‖a‖² − Σ_k ‖v_k‖² x_k²) + ½(‖b‖² − Σ_k ‖v_k‖² x_k²): a product and two biases.
+    x is the input of a pair. Its entry x_k has a weight w_k and a factor v_k, a vector with entries v_kf. The entries
+    of x belong to the user (id, and mean pre-trained vector of the user's likes) or to the item (id, and pre-trained
+    vector). Let a be Σ_k v_k x_k over the user's entries, and b the same sum over the item's entries. Then the logit is
+    w0 + a·b, plus a term that depends only on the user, plus a term that depends only on the item.
 
     Args:
         n_users: Number of users.
@@ -71,25 +72,47 @@ class LibFMNetwork(PairNetwork):
     def user_side(
         self, factors: torch.Tensor, bias: torch.Tensor, histories: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return each user's vector a in the product a·b, and the sum of all terms that depend only on the user.
+        """Return the users' part of the logits.
 
-        Shapes: (n, d), (n, 1), (n, m) → (n, d), (n,).
+        The logit of a pair is a·b plus a term of the user and a term of the item, where a is a vector of the user and b
+        a vector of the item. This function returns a and the user's term.
+
+        Args:
+            factors, bias: Factors and biases of n users, (n, d) and (n, 1).
+            histories: Mean pre-trained vectors of the users' likes, (n, m).
+
+        Returns:
+            The vectors a, (n, d), and the users' terms, (n,).
         """
         return _side(factors, bias, histories, self.history_factors, self.history_weights)
 
     def item_side(
         self, factors: torch.Tensor, bias: torch.Tensor, vectors: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return each item's vector b in the product a·b, and the sum of all terms that depend only on the item.
+        """Return the items' part of the logits.
 
-        Shapes: (n, d), (n, 1), (n, m) → (n, d), (n,).
+        The logit of a pair is a·b plus a term of the user and a term of the item, where a is a vector of the user and b
+        a vector of the item. This function returns b and the item's term.
+
+        Args:
+            factors, bias: Factors and biases of n items, (n, d) and (n, 1).
+            vectors: Pre-trained vectors of the items, (n, m).
+
+        Returns:
+            The vectors b, (n, d), and the items' terms, (n,).
         """
         return _side(factors, bias, vectors, self.vector_factors, self.vector_weights)
 
     def forward(
         self, users: np.ndarray, items: np.ndarray, left_out: np.ndarray | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Score pairs, as in `PairNetwork`. `left_out`, int64 (B,): a liked item per pair to hide from the history."""
+        """Return (logits of pairs (B,), mean over pairs of the squared norms of their vectors and biases, a scalar).
+
+        Args:
+            users, items: Indices, int64 (B,).
+            left_out: For each pair, a liked item to leave out of the user's history, int64 (B,). If None, none
+                is left out.
+        """
         n = len(users)
         u_rows, (user_of,) = distinct(users, device=self.device)
         i_rows, (item_of,) = distinct(items, device=self.device)
@@ -111,9 +134,17 @@ class LibFMNetwork(PairNetwork):
 def _side(
     factors: torch.Tensor, bias: torch.Tensor, x: torch.Tensor, x_factors: torch.Tensor, x_weights: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return Σ_k v_k x_k and Σ_k w_k x_k + ½(‖Σ_k v_k x_k‖² − Σ_k ‖v_k‖² x_k²).
+    """Return Σ_k v_k x_k and Σ_k w_k x_k + ½(‖Σ_k v_k x_k‖² − Σ_k ‖v_k‖² x_k²) for n users or n items.
 
-    The sums are over a one-hot id, with v_k in `factors` and w_k in `bias`, and over the entries of `x`.
+    The inputs x_k are the one-hot id and the entries of `x`; v_k is the factor of an input, and w_k its weight.
+
+    Args:
+        factors, bias: Factor and weight of each id, (n, d) and (n, 1).
+        x: Pre-trained vector of each item, or mean pre-trained vector of each user's likes, (n, m).
+        x_factors, x_weights: Factor and weight of each entry of `x`, (m, d) and (m,).
+
+    Returns:
+        (n, d) and (n,).
     """
     total = factors + x @ x_factors  # (n, d)
     squares = factors.square().sum(1) + x.square() @ x_factors.square().sum(1)  # (n,)
@@ -124,8 +155,9 @@ class LibFM(FactorRecommender, TrainedRecommender):
     """A factorisation machine of order 2 over x = [one-hot u; one-hot i; pretrained(i); mean pretrained(likes of u)].
 
     Source: S. Rendle, "Factorization Machines with libFM", ACM TIST 3(3), 2012, eq. 1, with log loss. The
-    pre-trained vector of an item is the vector of its entity, or zero if it has no entity. The vectors come from TransR
-    by default, as in the papers of MKR and RippleNet, and are scaled to a mean squared norm of one.
+    pre-trained vector of an item is the vector of its entity in an embedding of the knowledge graph, or zero if it has
+    no entity. The embedding is TransR by default, as in the papers of MKR and RippleNet. Its vectors are scaled to a
+    mean squared norm of one.
     """
 
     name = "LibFM"

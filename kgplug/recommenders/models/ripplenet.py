@@ -1,4 +1,4 @@
-"""RippleNet: a user's likes propagate over the knowledge graph, and each step is compared with the item."""
+"""RippleNet: likes propagate over the knowledge graph, and items are scored by attention to the triples reached."""
 
 from __future__ import annotations
 
@@ -27,21 +27,23 @@ from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import DataSize, Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
 
-GROUP = 8  # maximum number of a user's pairs that share one copy of the user's memories in a step
+GROUP = 8  # maximum number of pairs of one user that share one copy of the user's memories in a training step
 BLOCK_FLOATS = 4_000_000  # floats in the largest tensor when ranking
-HIDDEN = -1e9  # logit of an ignored memory
+HIDDEN = -1e9  # attention logit of an ignored memory, so that its weight is zero
 
 
 class RippleNetConfig(LayeredConfig):
     """Settings of RippleNet.
 
-    The paper's settings (with `bias=False`, `hide_target=False`, batch_size 1024 and memory_size 32; the paper's L2 is
-    a sum over the batch, ours a mean over pairs):
+    The paper's settings (with `bias=False`, `hide_target=False`, `batch_size=1024` and `memory_size=32`):
 
-    | set           | embedding_dim | n_layers | kge_weight | l2   | learning_rate |
-    |---------------|---------------|----------|------------|------|---------------|
-    | MovieLens-1M  | 16            | 2        | 0.01       | 1e-7 | 2e-2          |
-    | Book-Crossing | 4             | 2        | 0.01       | 1e-5 | 1e-3          |
+    | set           | embedding_dim | n_layers | kge_weight | paper's λ of L2 | learning_rate |
+    |---------------|---------------|----------|------------|-----------------|---------------|
+    | MovieLens-1M  | 16            | 2        | 0.01       | 1e-7            | 2e-2          |
+    | Book-Crossing | 4             | 2        | 0.01       | 1e-5            | 1e-3          |
+
+    Do not use the paper's λ as the setting `l2`: the paper sums the L2 penalty over the batch, and this model takes its
+    mean over the pairs, so `l2` must be far larger.
     """
 
     tuning: ClassVar[Space] = {
@@ -53,18 +55,22 @@ class RippleNetConfig(LayeredConfig):
 
     old_names: ClassVar[Mapping[str, str]] = {"n_hops": "n_layers"}
 
-    learning_rate: float = Field(1e-2, gt=0, description="learning rate of Adam; 2e-3 on sparse and small data")
-    l2: float = Field(1e-2, ge=0, description="weight of the squared norms of the batch's vectors; high by design")
+    learning_rate: float = Field(1e-2, gt=0, description="learning rate of Adam; 2e-3 on sparse data with few likes")
+    l2: float = Field(
+        1e-2, ge=0, description="weight of the squared norms of the batch's vectors; far higher than in the paper"
+    )
     n_layers: int = Field(2, ge=1, description="number of propagation steps (H)")
-    memory_size: int = Field(32, ge=1, description="number of triples per user and step")
-    kge_weight: float = Field(1e-2, ge=0, description="weight of the KG loss on the memories' triples")
+    memory_size: int = Field(32, ge=1, description="number of sampled triples (memories) per user and step")
+    kge_weight: float = Field(1e-2, ge=0, description="weight of the KG loss, computed on the sampled triples")
     update: Literal["replace", "plus", "replace_transform", "plus_transform"] = Field(
-        "plus_transform", description="update of an item's vector after each step"
+        "plus_transform",
+        description='how a step with result o changes the item\'s vector v: "replace": v becomes o; "plus": v + o; '
+        '"…_transform": then multiplied by a learnt matrix',
     )
     all_hops: bool = Field(True, description="whether the user's vector sums all steps; False: only the last step")
     inverse: bool = Field(False, description="whether likes also propagate from tail to head (not in the paper)")
     hide_target: bool = Field(
-        True, description="whether scores ignore memories whose head or tail is the item (not in the paper)"
+        True, description="whether scores ignore sampled triples with the item as head or tail (not in the paper)"
     )
     bias: bool = Field(True, description="whether to add user, item and global biases (not in the paper)")
 
@@ -79,17 +85,19 @@ class RippleNetConfig(LayeredConfig):
 class Ripples:
     """The memories (sampled triples) of some users: M memories in each of H steps.
 
-    `rotated` has a row for each distinct (relation, head) pair of the memories, and `tails` for each distinct entity.
-    `pair_of`, `tail_of`, `head_ids` and `tail_ids` hold one index per memory, int64 (n_users, H, M).
+    A memory is a triple. h and t are the vectors of its head and tail, and R is the matrix of its relation.
 
     Attributes:
-        rotated: Products R_r h, (n_pairs, d).
-        tails: Entity vectors, (n_rows, d).
-        pair_of, tail_of: Row of the memory's pair in `rotated`, and of its tail in `tails`.
-        head_ids, tail_ids: Entity index of the memory's head, and of its tail.
+        rotated: Product R h for each distinct pair of a relation and a head, (n_pairs, d).
+        tails: Vector of each distinct entity, (n_rows, d).
+        pair_of: Row in `rotated` of each memory's relation and head, int64 (n_users, H, M).
+        tail_of: Row in `tails` of each memory's tail, int64 (n_users, H, M).
+        head_ids: Entity index of each memory's head, int64 (n_users, H, M).
+        tail_ids: Entity index of each memory's tail, int64 (n_users, H, M).
         known: False for a user without memories, bool (n_users, 1).
-        truth: Weighted sum over users of Σ_hop mean σ(hᵀ R t), a scalar.
-        penalty: Weighted sum over users of Σ_hop mean (‖h‖² + ‖t‖² + ‖R‖²), a scalar.
+        truth: Sum of the users' KG scores, weighted by the argument of `RippleNetwork.ripples`, a scalar. A user's KG
+            score is the mean of σ(hᵀ R t) over the memories of a step, summed over the steps.
+        penalty: The same sum, with ‖h‖² + ‖t‖² + ‖R‖² instead of σ(hᵀ R t), a scalar.
     """
 
     rotated: torch.Tensor
@@ -104,7 +112,7 @@ class Ripples:
 
 
 class RippleNetwork(PairNetwork):
-    """RippleNet's entity vectors (n_entities, d), relation matrices (n_relations, d · d), biases and W (d, d).
+    """RippleNet's entity vectors (n_entities, d), relation matrices (n_relations, d · d), biases, and matrix W (d, d).
 
     W transforms an item's vector after each step, if the setting `update` ends with "transform".
 
@@ -114,7 +122,8 @@ class RippleNetwork(PairNetwork):
         item_entities: Row of each item in the entity table, int64 (n_items,).
         n_entities, n_relations: Numbers of rows of the entity and relation tables.
         triples: Head, relation and tail, int64 (n, 3), sorted by head.
-        memories: Row of each memory in `triples`, int32 (n_users, H, M), -1 for none.
+        memories: Row in `triples` of each user's M memories (sampled triples) in each of H steps, int32
+            (n_users, H, M); -1 for none.
         generator: Random generator of the weights.
     """
 
@@ -152,8 +161,9 @@ class RippleNetwork(PairNetwork):
     def parts(self, users: np.ndarray, items: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return the logits of pairs, (B,), and the means over pairs of their penalty and of their KG score, scalars.
 
-        A pair's penalty is ‖v‖² of its item + squared biases + Σ_hop mean (‖h‖² + ‖t‖² + ‖R‖²) of its user's memories.
-        Its KG score is Σ_hop mean σ(hᵀ R t) of these memories.
+        A pair's penalty is ‖v‖² + squared biases + Σ_step mean (‖h‖² + ‖t‖² + ‖R‖²), and its KG score is
+        Σ_step mean σ(hᵀ R t). Here v is the item's vector. The means are over the user's memories (sampled triples) in
+        a step, with vectors h and t of head and tail, and the matrix R of the relation.
 
         Args:
             users, items: Indices, int64 (B,).
@@ -180,7 +190,9 @@ class RippleNetwork(PairNetwork):
         return logits, penalty, ripples.truth
 
     def ripples(self, users: np.ndarray, weights: np.ndarray) -> Ripples:
-        """Look up the memories of users, and compute their R h and hᵀ R t, which scoring and loss need.
+        """Return the memories of users, with the products R h that scoring needs and the sums that the loss needs.
+
+        h is the vector of a memory's head, and R the matrix of its relation.
 
         Args:
             users: Indices, int64 (n_users,), distinct.
@@ -216,12 +228,18 @@ class RippleNetwork(PairNetwork):
     def _rotated(
         self, e: torch.Tensor, r: torch.Tensor, head_of: np.ndarray, relation_of: np.ndarray
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return [R h, hᵀ R] for each distinct (relation, head) pair, and for each triple the index of its pair.
+        """Return the products R h and hᵀ R for each distinct pair of a relation matrix R and a head vector h.
 
-        Shapes: (P, 2d), int64 (T,). All heads of one relation are multiplied by its matrix R in one product.
+        All heads of one relation are multiplied by its matrix in one product.
 
         Args:
-            head_of, relation_of: Row of each triple's head in `e` and of its relation in `r`, int64 (T,).
+            e: Vectors of the distinct entities, (n, d).
+            r: Matrices of the distinct relations, (n_r, d · d).
+            head_of, relation_of: Row in `e` of each triple's head, and row in `r` of its relation, int64 (T,).
+
+        Returns:
+            R h and hᵀ R of each of the P distinct pairs, concatenated, (P, 2d); and for each triple the row of its
+            pair, int64 (T,).
         """
         codes, pair_of = np.unique(relation_of * np.int64(len(e)) + head_of, return_inverse=True)
         heads = functional.embedding(torch.from_numpy(codes % len(e)).to(e.device), e)  # (P, d)
@@ -232,11 +250,11 @@ class RippleNetwork(PairNetwork):
         return both, torch.from_numpy(pair_of.reshape(-1)).to(e.device)
 
     def meet(self, ripples: Ripples, users: torch.Tensor, v: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Return the logits of n items for each user, without biases.
+        """Return the logits of n items for each of g users, without biases.
 
         Args:
-            ripples: Memories.
-            users: Position in `ripples` of each of g users, int64 (g,).
+            ripples: Memories of users.
+            users: Row of each user in the arrays of `ripples`, int64 (g,).
             v: Item vectors, (g, n, d).
             targets: Entities of the items, int64 (g, n).
 
@@ -270,7 +288,11 @@ class RippleTask(LayeredTask):
     config: RippleNetConfig
 
     def loss(self, batch: Pairs) -> torch.Tensor:
-        """Return BCE − kge_weight · Σ_hop mean σ(hᵀ R t) + l2 · mean ‖vectors‖² + weight_l2 · ‖W‖², a scalar."""
+        """Return BCE − kge_weight · Σ_step mean σ(hᵀ R t) + l2 · mean ‖vectors‖² + weight_l2 · ‖W‖², a scalar.
+
+        The first mean is over the memories of a step, with vectors h and t of head and tail, and the relation's matrix
+        R. W is the matrix that transforms an item's vector after each step.
+        """
         logits, penalty, truth = self.module.parts(batch.users, batch.items)
         loss = self.data.log_loss(logits, batch) + self.config.l2 * penalty - self.config.kge_weight * truth
         return loss + self.config.weight_l2 * squared_norm(self._layers) if self._layers else loss
@@ -280,10 +302,10 @@ class RippleNet(TrainedRecommender):
     """RippleNet (Wang et al., CIKM 2018, "RippleNet: Propagating User Preferences on
     the Knowledge Graph for Recommender Systems").
 
-    A user has M memories (triples) per step (hop): first triples whose heads are the liked items, then triples whose
-    heads are the tails of the step before. At each step the item's vector v attends to the memories,
-    p = softmax(vᵀ R h), o = Σ p t, and is then changed as the setting `update` says. The score is v · Σ o, with v after
-    the last step. Users without memories are scored by biases alone.
+    A user has M memories (sampled triples) per step: first triples whose heads are the liked items, then triples whose
+    heads are the tails of the step before. In each step the item's vector v attends to the memories with the weights
+    p = softmax(vᵀ R h), which gives o = Σ p t. Then o changes v, as the setting `update` says. The score is v · Σ o,
+    with v after the last step. Users without memories are scored by biases alone.
     `RippleNetConfig` lists the differences from the paper.
     """
 
@@ -355,7 +377,13 @@ class RippleNet(TrainedRecommender):
 
     @torch.no_grad()
     def _met(self, network: RippleNetwork, users: np.ndarray, user_bias: np.ndarray) -> np.ndarray:
-        """Return logits of all items for users with these biases: int64 (b,), float32 (b,) → float32 (b, n_items)."""
+        """Return the logits of all items for b users, float32 (b, n_items).
+
+        Args:
+            network: The network, with the users' memories.
+            users: Indices of users in the memories, int64 (b,).
+            user_bias: Bias of each user, float32 (b,).
+        """
         n_items = len(self.item_keys)
         scores = np.empty((len(users), n_items), dtype=np.float32)
         entity_rows = torch.from_numpy(network.item_entities).to(network.device)

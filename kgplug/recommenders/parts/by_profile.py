@@ -16,8 +16,9 @@ class ByProfile(ListMaker):
     """A trained recommender that scores every user as a new one, by the user's likes alone.
 
     Args:
-        model: The model.
-        known: Rows of the users, over the model's keys: the likes give the scores, and lists leave out all rows.
+        model: The trained model.
+        known: Interactions of the users, with the same keys as the model. Scores are computed from the likes among
+            them. Lists leave out all items that the user has in these interactions, liked or not.
     """
 
     def __init__(self, model: Recommender, known: Interactions) -> None:
@@ -30,7 +31,7 @@ class ByProfile(ListMaker):
         self.seen, self._likes = known.matrix(), known.likes().matrix()
 
     def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-        """Score pairs, as `Recommender.score`: int64 (n,), int64 (n,) → float32 (n,)."""
+        """Score pairs of a user and an item, as `Recommender.score` does: int64 (n,), int64 (n,) → float32 (n,)."""
         users, items = self._pair_rows(users, items)
         scores = np.empty(len(users), dtype=np.float32)
         order = np.argsort(users, kind="stable")

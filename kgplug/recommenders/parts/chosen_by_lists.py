@@ -1,9 +1,9 @@
-"""Recommenders without epochs: their settings are chosen by the lists that they make for the validation set.
+"""Recommenders without epochs, whose settings are chosen by the quality of their lists for the validation users.
 
-A choice is one combination of values of the settings. Each is tried by a cheaper training (fewer items, or fewer
-iterations), and the winner is trained in full. The settings are changed one after the other, in steps. Steps in one
-direction continue as long as each gives the best lists so far, so the range of values has no fixed ends. For each
-choice, the weight of the items' popularity in the score is chosen as well, which needs no training.
+A choice is one combination of values of the settings. Each choice is tried by a cheaper training (fewer items, or fewer
+iterations), and the best choice is trained in full. The settings are changed one after the other, in steps. Steps in
+one direction continue as long as each step gives the best lists so far. So the values to try have no fixed limits. For
+each choice, several weights of the items' popularity in the score are also tried, which needs no training.
 """
 
 from __future__ import annotations
@@ -27,8 +27,11 @@ from kgplug.recommenders.parts.validation_lists import LISTED, Measured, Validat
 from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import ChosenConfig, Grid
 
-_ITEMS_TO_CHOOSE_ON, _ITEMS_STREAM = 1_000, 0xEA5E  # minimum number of items; makes this draw independent of others
-SHARES = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # standard deviation of the popularity term / of the scores without it
+# Minimum number of items in a cheaper training, and a seed that makes their draw independent of other draws.
+_ITEMS_TO_CHOOSE_ON, _ITEMS_STREAM = 1_000, 0xEA5E
+# Weights of popularity to try: standard deviation of the popularity term, divided by that of the scores without this
+# term.
+SHARES = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 
 
 class ListsConfig(ChosenConfig):
@@ -45,12 +48,13 @@ class ListsConfig(ChosenConfig):
 
 @dataclass(frozen=True, eq=False)
 class Tried:
-    """One choice of settings, and how good its lists were.
+    """One choice of settings, and the quality of its lists.
 
     Attributes:
         changes: Settings that differ from the defaults, and their values.
-        measured: How good the lists are; None if the training failed or the model collapsed.
-        share: Standard deviation of the popularity term / that of the scores without it, one of `SHARES`.
+        measured: Quality of the lists; None if the training failed or the model collapsed.
+        share: Size of the popularity term in the score, one of `SHARES`. The term is `popularity` · log1p(likes of the
+            item), and its size is its standard deviation divided by that of the scores without the term.
         note: Why the training failed, "" if it did not.
     """
 
@@ -61,12 +65,16 @@ class Tried:
 
     @property
     def quality(self) -> Measured:
-        """`measured` of a model that did not collapse."""
+        """Quality of the lists. Only for a choice whose training succeeded and whose model did not collapse."""
         assert self.measured is not None
         return self.measured
 
     def told(self, *, chosen: bool) -> dict[str, Any]:
-        """Return these settings and their metrics as an entry of `Recommender.tried`; `chosen`: whether they won."""
+        """Return these settings and their metrics as an entry of `Recommender.tried`.
+
+        Args:
+            chosen: Whether these settings are the best ones.
+        """
         collapsed = "the model has collapsed" if self.measured is None else ""
         return {
             "settings": self.changes,
@@ -80,9 +88,9 @@ class Tried:
 
 
 def best_of(tried: list[Tried]) -> Tried:
-    """Return the choice with the highest AUC among those whose lists tie with the best ones (`Measured.ties`).
+    """Return the choice with the highest AUC among those whose lists are as good as the best ones (`Measured.ties`).
 
-    If all models collapsed, return the first choice.
+    If every training failed or every model collapsed, return the first choice.
     """
     alive = [each for each in tried if each.measured is not None]
     if not alive:
@@ -92,12 +100,14 @@ def best_of(tried: list[Tried]) -> Tried:
 
 
 def items_to_try(candidates: np.ndarray, n_items: int, seed: int) -> np.ndarray:
-    """Return a mask without a random half of the candidates, bool (n_items,). At least 1,000 of them stay.
+    """Return a mask of the items to train on in a trial, bool (n_items,).
+
+    A random half of the candidates is left out, but at least 1,000 of them are kept.
 
     Args:
         candidates: The items that the model can learn, int64 (n,).
         n_items: Number of all items.
-        seed: Seed of the choice.
+        seed: Seed of the random draw.
     """
     some = np.ones(n_items, dtype=bool)
     most = max(_ITEMS_TO_CHOOSE_ON, -(-len(candidates) // 2))
@@ -106,7 +116,9 @@ def items_to_try(candidates: np.ndarray, n_items: int, seed: int) -> np.ndarray:
 
 
 class Search:
-    """The order in which settings are tried. Append each choice's result to `tried` before `turns` yields the next.
+    """The order in which settings are tried.
+
+    Iterate over `turns`, and append each choice's result to `tried` before taking the next choice.
 
     Args:
         defaults: Default of each setting in the grid.
@@ -130,9 +142,9 @@ class Search:
                 yield from self._climb(start, name, steps)
 
     def _climb(self, start: dict[str, Any], name: str, factor: float) -> Iterator[dict[str, Any]]:
-        """Yield `start` with a setting at default · factor, default · factor², …, until one is not the best so far.
+        """Yield `start` with setting `name` at default · factor, default · factor², … while each is the best so far.
 
-        If even default · factor is not the best, do the same with default / factor, default / factor², …
+        If the first of these is not the best so far, do the same with default / factor, default / factor², …
         """
         for direction in (1, -1):
             number = 0
@@ -147,8 +159,8 @@ class ChosenByLists(Recommender):
     """A recommender without epochs whose settings can be chosen on the validation set.
 
     Attributes:
-        n_trials: Maximum number of choices to train cheaply, including the defaults. On large data, all of
-            them together take about twice as long as the full training.
+        n_trials: Maximum number of choices to train cheaply, including the defaults. On large data, their trainings
+            together take about twice as long as the full training.
     """
 
     config: ListsConfig
@@ -172,7 +184,8 @@ class ChosenByLists(Recommender):
     def _choose(self, data: TrainingData, learnt: Interactions, valid: Interactions, grid: Grid) -> Tried:
         """Try the choices of a grid, and return the best one.
 
-        Set `config` to the best settings (except the weight of popularity), and set `tried`.
+        Also set `config` to the best settings, except `popularity`, which depends on the final training; and set
+        `Recommender.tried` to the results of all choices.
 
         Args:
             data: All training data, for defaults, triples and seed.
@@ -204,9 +217,10 @@ class ChosenByLists(Recommender):
     def _trial(
         self, data: TrainingData, valid: Interactions, changes: dict[str, Any], shares: tuple[float, ...]
     ) -> list[Tried]:
-        """Train cheaply with `config`, which has these changes. Return the result with each share of popularity.
+        """Train cheaply with `config`, to which `changes` are already applied. Return a result for each share tried.
 
-        A failure is recorded in the result; with the defaults, it is raised.
+        A share says how much the popularity of items counts in the score (see `Tried`). If the training fails, the
+        result records the failure. For the defaults (no `changes`), the error is raised.
         """
         try:
             items = self._learn(data, cheaply=True)
@@ -235,7 +249,10 @@ class ChosenByLists(Recommender):
         self._rescore()
 
     def _spread_ratio(self, items: np.ndarray | None = None) -> float:
-        """Return the ratio of two standard deviations: a user's scores (mean over users) to the items' log1p(likes).
+        """Return the standard deviation of scores divided by that of popularity, to give both the same scale.
+
+        The first is the standard deviation of a user's scores over items, averaged over users. The second is that of
+        log1p(likes of the item) over items.
 
         Args:
             items: Mask of the items to look at, bool (n_items,); None for all. Items without likes never count.
@@ -251,7 +268,7 @@ class ChosenByLists(Recommender):
         return np.log1p(self.liked.getnnz(axis=0).astype(np.float32))
 
     def _default(self, name: str, data: TrainingData) -> Any:
-        """Return the value from which the search starts for a setting that the user did not set."""
+        """Return the value from which the search for a setting starts. Settings that the user set are not searched."""
         del data
         return getattr(self.config, name)
 
@@ -268,4 +285,4 @@ class ChosenByLists(Recommender):
         """
 
     def _rescore(self) -> None:
-        """Adapt the trained model to a changed `config.popularity`, without training again."""
+        """Adapt the trained model to a changed `config.popularity` without training it again."""

@@ -14,12 +14,13 @@ from kgplug.recommenders.training_data import TrainingData
 
 
 class ChosenSimilarity(ChosenByLists, SimilarityRecommender):
-    """Scores an item by `Σ_j∈likes(u) s(j, i)`, plus a weight times log1p(likes of the item).
+    """A recommender that scores item i for user u by `Σ_j∈likes(u) s(j, i)` plus `popularity` · log1p(likes of i).
 
-    The weight is the setting `popularity`. A choice of settings is tried on half of the liked items (at least 1,000).
+    s(j, i) is the similarity of items j and i, and `popularity` is a setting. A choice of settings is tried on half of
+    the liked items (at least 1,000).
     """
 
-    n_trials = 8  # each with half of the items, which takes about a quarter of the time
+    n_trials = 8  # each trial uses half of the items, and takes about a quarter of the time of the full training
 
     def _learn(self, data: TrainingData, *, cheaply: bool = False) -> np.ndarray | None:
         self.likes = likes = data.interactions.likes().matrix()
@@ -34,13 +35,13 @@ class ChosenSimilarity(ChosenByLists, SimilarityRecommender):
 
     @abstractmethod
     def _similarity_of(self, likes: sparse.csr_matrix) -> sparse.csr_matrix:
-        """Return the similarities that follow from likes, with `config`.
+        """Compute the item similarities from likes, with the settings in `config`.
 
         Args:
             likes: 1 for each like, CSR float32 (n_users, n_items).
 
         Returns:
-            s(j, i) in row j, CSR float32 (n_items, n_items), canonical.
+            s(j, i) in row j and column i, CSR float32 (n_items, n_items), with sorted indices and no duplicates.
         """
 
     def _score_new_users(self, likes: sparse.csr_matrix) -> np.ndarray:

@@ -16,7 +16,13 @@ Looked = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # table (n, d), rows i
 
 
 def lookup_weights(places: torch.Tensor, n_rows: int, n: int) -> torch.Tensor:
-    """Return each row's number of lookups, divided by n: float32 (n_rows,). `places`: row index of each lookup."""
+    """Return each row's number of lookups, divided by n: float32 (n_rows,). Use them as weights in `lookup_all`.
+
+    Args:
+        places: Row index of each lookup, int64 of any shape.
+        n_rows: Number of rows.
+        n: Number of pairs or triples in the batch.
+    """
     return torch.bincount(places.reshape(-1), minlength=n_rows).to(torch.float32) / n
 
 
@@ -24,12 +30,12 @@ def lookup_all(looked_up: Sequence[Looked]) -> tuple[tuple[torch.Tensor, ...], t
     """Look up rows of several tables, and sum their weighted squared norms.
 
     Args:
-        looked_up: For each table, which must occur only once: (table (n, d); indices of distinct rows, int64 (m,);
-            weights of these rows, float32 (m,)).
+        looked_up: One tuple per table: the table, (n, d); indices of distinct rows, int64 (m,); and weights of these
+            rows, float32 (m,). A table must not occur twice.
 
     Returns:
-        (rows (m, d) of each table, Σ weight · ‖row‖² over all tables, a scalar). The gradients of the tables are
-        sparse, like those of `layers.lookup`.
+        (rows, penalty): the rows of each table, (m, d); and Σ weight · ‖row‖² over all tables, a scalar. The gradients
+        of the tables are sparse, like those of `layers.lookup`.
     """
     tables, rows, weights = zip(*looked_up, strict=True)
     *found, penalty = _LookupAll.apply(len(tables), *tables, *rows, *weights)
@@ -72,7 +78,7 @@ def pair_dots(left: torch.Tensor, left_of: torch.Tensor, right: torch.Tensor, ri
 
 
 def on_cpu(*tensors: torch.Tensor) -> bool:
-    """Return whether compiled loops can use these tensors: float32, on a CPU."""
+    """Return whether compiled loops can use these tensors, that is, whether all are float32 and on a CPU."""
     return all(tensor.device.type == "cpu" and tensor.dtype == torch.float32 for tensor in tensors)
 
 
@@ -94,7 +100,10 @@ class _PairDots(torch.autograd.Function):
 def cross_compress(
     items: torch.Tensor, entities: torch.Tensor, weights: torch.Tensor, bias: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return v' = v (e·w_vv) + e (v·w_ev) + b_v and e' = v (e·w_ve) + e (v·w_ee) + b_e, (n, d) each.
+    """Return the outputs v' and e' of MKR's cross & compress unit, (n, d) each.
+
+    v' = v (e·w_vv) + e (v·w_ev) + b_v and e' = v (e·w_ve) + e (v·w_ee) + b_e, where v is an item's vector and e that of
+    its entity.
 
     Args:
         items, entities: Vectors v and e, (n, d).

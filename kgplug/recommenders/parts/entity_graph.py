@@ -1,4 +1,4 @@
-"""The graph of KGCN: feedback and undirected KG edges, K sampled neighbours per entity, weighted sums.
+"""The graph of KGCN. It samples K neighbours per entity, and computes weighted sums over neighbours.
 
 `EntityGraph` uses numpy and torch. `kgplug.recommenders.parts.entity_graph_dgl.DglEntityGraph` gives the same results
 with DGL. `open_graph` chooses between them.
@@ -16,7 +16,7 @@ from kgplug.recommenders.parts.weighted_sum import weighted_sum
 
 @dataclass(frozen=True, eq=False)
 class Neighbours:
-    """K neighbours of each entity.
+    """K sampled neighbours of each entity.
 
     Attributes:
         entities: Each entity's neighbours, int64 (n_entities, K).
@@ -28,14 +28,14 @@ class Neighbours:
 
 
 class EntityGraph:
-    """Users, entities, feedback edges and KG edges, in arrays.
+    """A graph of users and entities, with likes and the triples of the knowledge graph as edges.
 
-    Every triple is an undirected edge with its relation. An entity without triples is its own neighbour; the
-    relation of this edge is `n_relations`.
+    Every triple is an undirected edge with its relation. An entity without triples is its own neighbour, with
+    `n_relations` as the index of the relation.
 
     Args:
         triples: Head, relation and tail, int64 (n, 3).
-        likes: User of each like, and entity of the liked item, int64 (m,) each.
+        likes: (users, entities): the user of each like and the entity of the liked item, int64 (m,) each.
         n_users, n_entities, n_relations: Numbers of users, entities and relations.
     """
 
@@ -58,7 +58,7 @@ class EntityGraph:
         self._like_codes = np.unique(likes[0] * np.int64(n_entities) + likes[1])
 
     def sample(self, k: int, rng: np.random.Generator) -> Neighbours:
-        """Draw k neighbours of each entity, without replacement if it has at least k, otherwise with replacement."""
+        """Draw k neighbours of each entity. If an entity has fewer than k edges, draw with replacement."""
         keys = rng.random(len(self.edges), dtype=np.float32)
         slots = rng.random((self.n_entities, k), dtype=np.float32)
         order = self._least(keys, k)  # edge indices, by entity, then by key
@@ -76,9 +76,13 @@ class EntityGraph:
         )
 
     def _least(self, keys: np.ndarray, k: int) -> np.ndarray:
-        """Return indices of edges: each entity's k edges with the smallest keys, sorted by entity, then key.
+        """Return the indices of each entity's k edges with the smallest keys, sorted by entity and key: int64 (n,).
 
-        If an entity has fewer than k edges, all its edges are returned. `keys`: a random number per edge.
+        If an entity has fewer than k edges, all its edges are returned.
+
+        Args:
+            keys: A random number per edge, float32 (n_edges,) in [0, 1).
+            k: Maximum number of edges per entity.
         """
         order = by_entity(self.edges[:, 2], keys)
         starts = np.cumsum(self.degrees) - self.degrees
@@ -94,10 +98,21 @@ class EntityGraph:
         return self._like_codes[place] == codes
 
     def weighted_sum(self, rows: torch.Tensor, places: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        """Return Σ_k weights[n, k] · rows[places[n, k]], like the function `weighted_sum`; backends may override it."""
+        """Return n weighted sums of K rows: row i is Σ_k weights[i, k] · rows[places[i, k]], float32 (n, d).
+
+        Args:
+            rows: Vectors, (m, d).
+            places: Indices in `rows` of the vectors to sum, int64 (n, K).
+            weights: Weights of these vectors, (n, K).
+        """
         return weighted_sum(rows, places, weights)
 
 
 def by_entity(entities: np.ndarray, keys: np.ndarray) -> np.ndarray:
-    """Return the indices that sort edges by entity, int64 (n,), then by key, float32 (n,) in [0, 1)."""
-    return np.argsort(entities + keys, kind="stable")  # fast: one float64 sort of nearly sorted edges
+    """Return the indices that sort edges by entity, then by key: int64 (n,).
+
+    Args:
+        entities: Entity of each edge, int64 (n,).
+        keys: Key of each edge, float32 (n,) in [0, 1).
+    """
+    return np.argsort(entities + keys, kind="stable")  # one float64 sort; fast, as edges are nearly sorted

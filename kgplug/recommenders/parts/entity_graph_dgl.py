@@ -1,7 +1,9 @@
-"""The heterogeneous graph in DGL: feedback and KG edges, sampling of neighbours, message passing on blocks.
+"""The graph of KGCN in DGL. DGL samples neighbours, and sums vectors by message passing on blocks.
 
-This is the only module that imports dgl. `dgl.graphbolt` is compiled for one torch version. It is not used here, so an
-empty module replaces it.
+The graph is heterogeneous: its edges are the likes and the triples of the knowledge graph.
+
+This is the only module that imports dgl. Before that, it replaces `dgl.graphbolt` by an empty module, because the real
+one is not used here and can only be imported with the torch version that it was compiled for.
 """
 
 # pyright: reportMissingImports=false, reportAttributeAccessIssue=false
@@ -53,7 +55,7 @@ class DglEntityGraph(EntityGraph):
     def _least(self, keys: np.ndarray, k: int) -> np.ndarray:
         knowledge = self.graph.edge_type_subgraph([KNOWLEDGE])
         knowledge.edata["key"] = torch.from_numpy(keys)
-        frontier = dgl.sampling.select_topk(knowledge, k, "key", ascending=True)  # k in-edges per entity
+        frontier = dgl.sampling.select_topk(knowledge, k, "key", ascending=True)  # at most k in-edges per entity
         chosen = frontier.edata[dgl.EID].numpy()
         return chosen[by_entity(self.edges[chosen, 2], keys[chosen])]
 
@@ -63,7 +65,7 @@ class DglEntityGraph(EntityGraph):
         return self.graph.has_edges_between(*pairs, etype="likes").numpy()
 
     def weighted_sum(self, rows: torch.Tensor, places: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        """Return Σ_k weights[n, k] · rows[places[n, k]] by message passing on a block: (n, d)."""
+        """Return what `EntityGraph.weighted_sum` returns, computed by message passing on a DGL block."""
         n, k = places.shape
         ends = torch.arange(0, n * k + 1, k)
         block = dgl.create_block(
@@ -78,6 +80,9 @@ class DglEntityGraph(EntityGraph):
 
 
 class DglSampledGraph(DglEntityGraph):
-    """Samples neighbours with DGL; sums vectors with compiled loops, which are faster than a DGL block per step."""
+    """A graph that samples neighbours with DGL, but sums vectors with compiled loops.
+
+    These loops are faster than building a DGL block in each step.
+    """
 
     weighted_sum = EntityGraph.weighted_sum

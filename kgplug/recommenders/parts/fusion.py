@@ -1,4 +1,4 @@
-"""Fuse two ranked lists into one: the high ranks of the second replace the low ranks of the first."""
+"""Fusion of two ranked lists into one: the high ranks of the second replace the low ranks of the first."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ _ROUNDING = 1e-9  # 0.29 × 100 is 28.999999999999996, but must count as 29
 def fuse(first: np.ndarray, second: np.ndarray, *, share: float, length: int | None = None) -> np.ndarray:
     """Fuse two ranked lists per user into one ("high replaces low", CKCF).
 
-    A fused list of N places has the best ⌊N · share⌋ items of the first list. Its other places have the best items of
-    the second list that are not yet included. If one list is too short, the other list fills its places.
+    A fused list of length N has the best ⌊N · share⌋ items of the first list. Its other items are the best items of the
+    second list that are not yet included. If one list is too short, the other list fills the gap.
 
-    The fused list of N + 1 places contains all items of the fused list of N places. So one ranking is enough: for every
-    N, its first N items are the fused list of N places. (Place N + 1 gets the first list's next item if
-    ⌊(N + 1) share⌋ is more than ⌊N share⌋ and that item is not listed yet, otherwise the second list's next item.) To
-    fuse three lists, fuse two, then the result with the third.
+    The fused list of length N + 1 contains all items of the fused list of length N. So one ranking is enough: for every
+    N, its first N items are the fused list of length N. Position N + 1 gets the first list's next item if
+    ⌊(N + 1) share⌋ is more than ⌊N share⌋ and that item is not listed yet. Otherwise it gets the second list's next
+    item. To fuse three lists, fuse two, then the result with the third.
 
     Source: the fusion of CKCF (Zhou et al.); the nested ranking is ours.
 
     Args:
         first, second: Distinct item indices, best first, int64 (b, n) and (b, m); -1 after a list's end.
-        share: Share of the places that have items of the first list, 0 to 1.
+        share: Share of the fused list that comes from the first list, 0 to 1.
         length: Length of the result. Default: n + m.
 
     Returns:
@@ -53,18 +53,22 @@ def _fuse_rows(
 
     Args:
         first, second: As in `fuse`.
-        quota: int64 (length,); quota[p] items of the first list are due in the places 0 to p.
-        listed_in: For each item, the last row whose fused list has it, int64 (n_items,); initially -1.
+        quota: quota[p] is the number of best items of the first list that positions 0 to p must contain, int64
+            (length,).
+        listed_in: Work space, int64 (n_items,), -1 before the call. During the call, it contains for each item the last
+            row whose fused list contains the item.
     """
     for row in range(len(fused)):
-        due, spare, other = 0, 0, 0  # next place in the first list (by quota), in the first (to fill up), in the second
+        # Next positions to read: `due` in the first list for the quota, `spare` in the first list to fill gaps that the
+        # second list leaves, `other` in the second list.
+        due, spare, other = 0, 0, 0
         for place in range(fused.shape[1]):
             item = np.int64(-1)
             if due < quota[place] and due < first.shape[1] and first[row, due] >= 0:
                 item = first[row, due]
                 due += 1
                 if listed_in[item] == row:
-                    item = -1  # already listed from the second list, whose next item gets the place
+                    item = -1  # already listed; the second list's next item takes this position
             while item < 0 and other < second.shape[1] and second[row, other] >= 0:
                 if listed_in[second[row, other]] != row:
                     item = second[row, other]

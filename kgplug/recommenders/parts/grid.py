@@ -1,4 +1,4 @@
-"""Which settings are chosen on the validation set, and the values to try."""
+"""The settings that are chosen on the validation set, and the values to try."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _NOT_ABOUT_ACCURACY = frozenset({"settings", "goal", "device", "backend"})
 def searched(given: ChosenConfig) -> Grid:
     """Return the part of the model's `grid` that is to be chosen on the validation set.
 
-    With `settings="auto"`, these are the settings in the grid that the user has not set; with `settings="defaults"`,
-    none. If the user has not set `settings`: the whole grid if nothing that affects accuracy is set, otherwise none.
+    With `settings="auto"`, this is the part that the user has not set. With `settings="defaults"`, it is empty. If the
+    user has not set `settings`, it is the whole grid, or empty if the user has set anything that affects accuracy.
 
     Args:
         given: Settings as the user gave them.
@@ -26,5 +26,5 @@ def searched(given: ChosenConfig) -> Grid:
 
 
 def steps_away(default: float, factor: float, steps_up: int) -> float:
-    """Return default · factor^steps_up, rounded to four digits. A negative `steps_up` goes down."""
+    """Return default · factor^steps_up, rounded to four significant digits. `steps_up` may be negative."""
     return default if steps_up == 0 else float(f"{default * factor**steps_up:.4g}")

@@ -44,14 +44,17 @@ def xavier_linear(n_in: int, n_out: int, generator: torch.Generator) -> nn.Linea
 
 
 def activate(x: torch.Tensor, name: str) -> torch.Tensor:
-    """Apply "tanh", "relu" or "leaky_relu"."""
+    """Apply the activation function with this name, "tanh", "relu" or "leaky_relu", to each element of x."""
     if name == "tanh":
         return torch.tanh(x)
     return functional.relu(x) if name == "relu" else functional.leaky_relu(x, LEAK)
 
 
 def lookup(table: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-    """Return rows of a table: int64 (m,) → (m, d), with a sparse gradient for `RowAdam`. Rows must be distinct."""
+    """Return rows of a table: int64 (m,) → (m, d). The table's gradient is sparse, as `RowAdam` needs it.
+
+    The row indices must be distinct.
+    """
     return functional.embedding(rows, table, sparse=True)
 
 
@@ -83,7 +86,7 @@ def distinct(*ids: np.ndarray, device: torch.device | str = "cpu") -> tuple[torc
 
 
 def row_penalty(rows: torch.Tensor, places: torch.Tensor, n: int) -> torch.Tensor:
-    """Return Σ ‖rows[place]‖² / n over all places, a scalar: the L2 penalty of the rows that a batch looks up.
+    """Return the L2 penalty of the rows that a batch looks up: Σ ‖rows[p]‖² / n over all p in `places`, a scalar.
 
     Args:
         rows: Distinct rows, (m, d).
@@ -102,14 +105,18 @@ def squared_norm(parameters: Sequence[torch.Tensor]) -> torch.Tensor:
 class CrossCompress(nn.Module):
     """Cross & compress unit of MKR (eqs. 1–4) in O(d): the matrix C = v eᵀ is never built.
 
-    v' = C w_vv + Cᵀ w_ev + b_v = v (e·w_vv) + e (v·w_ev) + b_v, and likewise e' with w_ve, w_ee, b_e.
+    v is an item's vector, e the vector of its entity, and d their length. The unit learns vectors w and b, and returns
+    new vectors v' and e'.
 
-    The scalars in brackets decide how much of v and of e is in each output. In the paper they are products of
-    small numbers. Near zero their gradients vanish faster than the gradient of L2, so on sparse data all vectors shrink
-    to zero. With an offset o, the unit of the paper is applied to v + o and e + o with weights w / (d o), and o is
-    subtracted from its outputs. All w start as ½, so each scalar starts near ½. For small v and e, the initial unit
-    then returns about (v + e) / 2 + (mean(v) + mean(e)) / 2. L2 still acts on v and e. `offset=0` is the unit of the
-    paper.
+    v' = C w_vv + Cᵀ w_ev + b_v = v (e·w_vv) + e (v·w_ev) + b_v. The other output, e', has the same form with w_ve, w_ee
+    and b_e.
+
+    The scalars in brackets decide how much of v and of e is in each output. In the paper they are products of small
+    numbers. Near zero their gradients vanish faster than the gradient of the L2 penalty, so on sparse data all vectors
+    shrink to zero. With an offset o, the unit of the paper is applied to v + o and e + o with weights w / (d o), and o
+    is subtracted from its outputs. All w start as ½, so each scalar starts near ½. For small v and e, the initial unit
+    then returns about (v + e) / 2 + (mean(v) + mean(e)) / 2. The L2 penalty still acts on v and e, without the offset.
+    `offset=0` is the unit of the paper.
 
     Args:
         dim: Length d of a vector.
@@ -125,17 +132,17 @@ class CrossCompress(nn.Module):
         self.bias = nn.Parameter(torch.zeros(2, dim))  # b_v, b_e
 
     def forward(self, item: torch.Tensor, entity: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return (v', e'): (n, d), (n, d) → (n, d), (n, d)."""
+        """Return new vectors of n items and of their entities: (n, d), (n, d) → (n, d), (n, d)."""
         if not self.offset:
             return cross_compress(item, entity, self.weights, self.bias)
         o = self.offset
-        weights = self.weights / (o * self.weights.shape[1])  # in an optimiser's step, a scalar changes as much as w
+        weights = self.weights / (o * self.weights.shape[1])  # so an optimiser step changes a scalar as much as w
         item, entity = cross_compress(item + o, entity + o, weights, self.bias)
         return item - o, entity - o
 
 
 class Dense(nn.Module):
-    """A stack of dense layers of the given widths, d_0 to d_L, each with its activation: (n, d_0) → (n, d_L)."""
+    """A stack of dense layers of widths d_0 to d_L, each followed by the activation: (n, d_0) → (n, d_L)."""
 
     def __init__(self, widths: Sequence[int], activation: str, generator: torch.Generator) -> None:
         super().__init__()
@@ -151,7 +158,7 @@ class Dense(nn.Module):
 
 @torch.no_grad()
 def average_cold(rows: torch.Tensor, likes: sparse.csr_matrix) -> None:
-    """Set rows of users without likes, which have no gradient, to the mean of the other rows.
+    """Give users without likes the mean of the other users' vectors, because their own were not trained.
 
     Args:
         rows: User vectors, (n_users, d), changed in place.

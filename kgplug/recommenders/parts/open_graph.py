@@ -1,4 +1,4 @@
-"""Choose the backend of the graph: numpy with torch, or DGL."""
+"""Choice of the backend of KGCN's graph: numpy with torch, or DGL."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def open_graph(
     """Build the graph of users and entities with a backend.
 
     Args:
-        backend: "dgl", "torch", or "auto": DGL's sampling with compiled sums on the CPU if DGL is installed, otherwise
-            torch.
+        backend: "dgl", "torch" or "auto". "auto" samples neighbours with DGL and sums vectors with compiled loops, if
+            the device is the CPU and DGL is installed; otherwise it is the same as "torch".
         device: Device of the training.
         triples, likes, n_users, n_entities, n_relations: As in `EntityGraph`.
 

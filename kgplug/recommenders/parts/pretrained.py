@@ -20,10 +20,10 @@ class ItemEntities:
     """Vectors and entities of items in an embedding model.
 
     Attributes:
-        vectors: Vector of each item's entity, float32 (n_items, d), zeros without an entity.
-        linked: bool (n_items,), whether the embedding knows the item's entity.
+        vectors: Vector of each item's entity, float32 (n_items, d); zeros for an item without an entity.
+        linked: Whether the embedding has an entity for the item, bool (n_items,).
         model: The embedding model, for its relation vectors and other entities.
-        entities: Entity index of each item, int64 (n_items,), -1 where missing.
+        entities: Entity index of each item, int64 (n_items,), -1 for an item without an entity.
     """
 
     vectors: np.ndarray
@@ -35,18 +35,18 @@ class ItemEntities:
 def item_entities(
     embedding: str, data: TrainingData, *, settings: dict[str, Any] | None = None, progress: bool | None = None
 ) -> ItemEntities:
-    """Return the vectors and entities of all items in an embedding.
+    """Return each item's vector and entity in an embedding, which is trained now or loaded from a run.
 
     Args:
         embedding: Name of a PyKEEN model to train on the triples, or the folder of an embedding's run.
         data: Training data.
         settings: Settings of the PyKEEN model; not allowed with a run.
-        progress: Show a bar; None shows it on a terminal.
+        progress: Whether to show a progress bar. None: only on a terminal.
 
     Raises:
         UsageError: No model has this name and no run is in this folder, or settings were given with a run.
         RunError: The run is damaged, or is not an embedding.
-        DataError: No item has an entity.
+        DataError: No item is an entity of the embedding.
     """
     names = {name.lower(): name for name in EMBEDDINGS}
     if embedding.lower() in names:
@@ -59,15 +59,15 @@ def item_entities(
 
 
 def known_items(model: EmbeddingModel, item_keys: np.ndarray, item_label: str) -> ItemEntities:
-    """Return the vectors and entities of items in a trained embedding.
+    """Return each item's vector and entity in a trained embedding.
 
     Args:
         model: A trained embedding model.
         item_keys: Keys of items, object (n_items,).
-        item_label: Their node label, or "".
+        item_label: Node label of the items, or "" if they have none.
 
     Raises:
-        DataError: No item has an entity.
+        DataError: No item is an entity of the embedding.
     """
     vectors = model.vectors_of(item_keys, label=item_label)
     entities = model.vocabulary.entities_of(item_keys, label=item_label)

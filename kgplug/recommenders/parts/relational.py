@@ -15,12 +15,13 @@ from kgplug.recommenders.parts.pretrained import ItemEntities
 def relational_vectors(
     entities: ItemEntities, knowledge: KnowledgeGraph, *, mean: bool, translate: bool, relations: int
 ) -> np.ndarray:
-    """Return vectors of items. The cosine of two vectors compares two items relation by relation.
+    """Return vectors of items whose cosine compares two items relation by relation.
 
-    By TransE (head + relation = tail) each triple of an item predicts the item's vector: t − r if the item is the head,
-    h + r if it is the tail. For each directed relation r (a relation and whether the item is its head), the predictions
-    are summed and scaled to length 1, which gives v_r. All v_r are concatenated. So the cosine of items A and B, which
-    have n_A and n_B directed relations, is a sum over those that both have:
+    By TransE (head + relation = tail), each triple of an item predicts the item's vector. The prediction is t − r if
+    the item is the head, and h + r if it is the tail. A directed relation r is a relation together with the item's
+    role, head or tail. The predictions of each r are summed and scaled to length 1, which gives v_r. All v_r are
+    concatenated. So the cosine of items A and B is a sum over the directed relations that both have, where n_A and n_B
+    are their numbers of directed relations:
 
         sim(A, B) = Σ_r cos(v_r(A), v_r(B)) / √(n_A · n_B)
 
@@ -31,12 +32,12 @@ def relational_vectors(
         knowledge: Triples.
         mean: Whether to add up the predictions of all relations in one vector, instead of comparing relation by
             relation.
-        translate: If true, a neighbour predicts t − r or h + r; if false, its own vector, t or h.
+        translate: If true, a triple predicts t − r or h + r; if false, just t or h, the neighbour's vector.
         relations: Maximum number of directed relations to compare. The relations with the most items are chosen.
 
     Returns:
         float32 (n_items, at most relations · d), or (n_items, d) with `mean`; zeros for items without these relations.
-        If no two items share a relation, `entities.vectors`.
+        If no two items share a directed relation, the result is `entities.vectors`.
 
     Raises:
         UsageError: The embedding does not add relation vectors to entity vectors.
@@ -71,9 +72,12 @@ def _links(
 ) -> Iterator[tuple[int, int, sparse.csr_matrix]]:
     """Yield (relation, sign, links) for each directed relation that at least two items have.
 
-    The relation is its index in the embedding. The sign is 1 if the items are heads, -1 if they are tails. `links`, CSR
-    float32 (n_items, n_entities) with the embedding's entities, has a 1 for each triple of the relation between an item
-    and an entity. At most `most` directed relations are yielded, those with the most items first.
+    A directed relation is a relation together with the item's role in it, head or tail.
+
+    `relation` is the relation's index in the embedding. `sign` is 1 if the items are heads, -1 if they are tails.
+    `links` is CSR float32 (n_items, n_entities), over the embedding's entities. It has a 1 for each triple of the
+    relation between an item and an entity. At most `most` directed relations are yielded, those with the most items
+    first.
     """
     entity_rows, relation_rows = knowledge.indices_in(entities.model.vocabulary)
     head, tail = entity_rows[knowledge.triples[:, [0, 2]]].T

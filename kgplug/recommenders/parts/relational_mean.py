@@ -1,4 +1,4 @@
-"""Means over the neighbours in a knowledge graph, each multiplied by the vector of its relation: KGIN's messages."""
+"""Means over the neighbours in a knowledge graph, as in KGIN: each neighbour's vector times its relation's vector."""
 
 from __future__ import annotations
 
@@ -17,10 +17,13 @@ _SHARED_FROM = 1_500_000  # multiplications; with fewer, a second thread is not 
 
 
 class RelationalMean:
-    """The edges of a graph, over which it averages r ∘ x of each entity's neighbours.
+    """The edges of a knowledge graph, and the mean of r ∘ x over the edges of each entity.
 
-    Every triple is an edge in both directions. From tail to head it has its relation, from head to tail the inverse
-    relation, whose number is higher by `n_relations`.
+    Here x is the vector of the neighbour at the other end of an edge, r is the vector of the edge's relation, and ∘ is
+    the element-wise product.
+
+    Every triple is an edge in both directions. From tail to head, the edge has the triple's relation. From head to
+    tail, it has the inverse relation, whose index is that of the relation plus `n_relations`.
 
     Args:
         triples: Head, relation and tail, int64 (n, 3).
@@ -41,12 +44,12 @@ class RelationalMean:
         """Return the means of the first n entities; zeros for an entity without neighbours.
 
         Args:
-            n: Number of entities to compute.
+            n: Number of entities to compute the means for.
             x: Vectors of all entities, (n_entities, d).
             relations: Vectors of the relations, then of their inverses, (2 · n_relations, d).
 
         Returns:
-            Mean of relations[r] ∘ x[v] over the edges (i, r, v) of each entity i, (n, d).
+            For each entity i, the mean of relations[r] ∘ x[v] over its edges to neighbours v with relations r, (n, d).
         """
         if on_cpu(x, relations):
             edges = self._starts[: n + 1], *(part.numpy() for part in self._edges[1:])
@@ -94,7 +97,15 @@ def _threads(multiplications: int) -> int:
 def _means(
     x: np.ndarray, relations: np.ndarray, starts: np.ndarray, along: np.ndarray, sources: np.ndarray, means: np.ndarray
 ) -> None:
-    """Fill `means`, float32 (n, d). The edges of entity i are those from starts[i] to starts[i + 1] - 1."""
+    """Fill `means`, float32 (n, d), with the mean of relations[r] ∘ x[v] over each entity's edges.
+
+    Args:
+        x: Vectors of entities, float32 (n_entities, d).
+        relations: Vectors of relations, float32 (k, d).
+        starts: The edges of entity i are those from starts[i] to starts[i + 1] - 1, int64 (n + 1,).
+        along, sources: Relation r and neighbour v of each edge, integer (n_edges,).
+        means: The result.
+    """
     n, d = means.shape
     for i in range(n):
         total = means[i]
@@ -118,14 +129,14 @@ def _add_gradient(
     grad: np.ndarray,
     to_own: np.ndarray,
 ) -> None:
-    """Add the gradient of one factor of the products in `_means`, the vectors or the relations, to `to_own`.
+    """Compute the gradient of one of the two factors in `_means`: of the entity vectors, or of the relation vectors.
 
     Args:
         others: Rows of the other factor, float32 (k, d).
         starts: As in `_means`.
         other_of, own_of: Row of each edge in `others` and in `to_own`, integer (n_edges,).
         grad: Gradient of `means`, float32 (n, d).
-        to_own: float32 (m, d).
+        to_own: The gradient is added to this array, float32 (m, d).
     """
     n, d = grad.shape
     scaled = np.empty(d, dtype=np.float32)

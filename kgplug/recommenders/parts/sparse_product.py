@@ -11,13 +11,13 @@ from kgplug.training.tensors import csr_tensor, tensor_of
 
 
 class SparseProduct:
-    """Multiplies by a constant matrix.
+    """Multiplication by a constant sparse matrix.
 
-    On the CPU it uses scipy, which is faster there than torch and DGL; on other devices torch.
+    Products are computed by scipy on the CPU, where it is faster than torch and DGL, and by torch on other devices.
 
     Args:
         matrix: The matrix M, CSR float32 (n, m).
-        symmetric: Whether M is symmetric, so that it serves as its own transpose.
+        symmetric: Whether M is symmetric, so that no transpose needs to be stored for gradients.
         device: Device of the products.
     """
 

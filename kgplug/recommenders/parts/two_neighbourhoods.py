@@ -1,4 +1,4 @@
-"""Two similarities of items: by common users, and by the knowledge graph."""
+"""A recommender with two item similarities: by common users, and by the knowledge graph."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _BLOCK_ROWS, _BLOCK_CELLS = 1024, 16_000_000  # cosines in memory at a time: at 
 
 
 class TwoNeighbourhoodsConfig(ModelConfig):
-    """Settings of the two similarities. Defaults are those of CKCF's paper, if it gives them."""
+    """Settings of the two similarities. The defaults are those of CKCF's paper, where the paper gives values."""
 
     tuning: ClassVar[Space] = {
         "neighbours": Range(10, 100, log=True),
@@ -33,11 +33,11 @@ class TwoNeighbourhoodsConfig(ModelConfig):
         "cf_share": Range(0.1, 0.9),
     }
 
-    embedding: str = Field("TransE", description="PyKEEN model to train on the triples, or a run of an embedding")
+    embedding: str = Field("TransE", description="PyKEEN model to train on the triples, or an embedding's run folder")
     embedding_settings: dict[str, Any] = Field(default_factory=dict, description="settings of that PyKEEN model")
     neighbours: int = Field(20, ge=1, description="number of nearest items per item, for both similarities")
     hot_penalty: bool = Field(
-        True, description="whether to divide by both items' numbers of users; False: by the first item's only"
+        True, description="whether to divide by the numbers of users of both items; False: of the first item only"
     )
     hot_exponent: float = Field(0.5, ge=0, le=1, description="exponent of the product of both items' numbers of users")
     active_penalty: bool = Field(True, description="whether a user has weight 1 / log(1 + likes); False: 1")
@@ -57,21 +57,24 @@ class TwoNeighbourhoodsConfig(ModelConfig):
         False, description="whether to learn only from items with an entity, as in the paper's data"
     )
     aggregate: Literal["sum", "max"] = Field("sum", description="aggregation of an item's similarities to all likes")
-    cf_share: float = Field(0.5, ge=0, le=1, description="weight of collaborative filtering; the graph: 1 - cf_share")
+    cf_share: float = Field(
+        0.5, ge=0, le=1, description="weight of collaborative filtering; of the graph: 1 - cf_share"
+    )
     back_fill: Literal["popularity", "none"] = Field(
         "popularity", description='order of items that are not similar to any like; "none": all of them score 0'
     )
 
 
 class TwoNeighbourhoods(Recommender):
-    """A recommender that stores each item's nearest items, by feedback and by the graph.
+    """A recommender that stores each item's nearest items, by feedback and by the knowledge graph.
 
     Attributes:
         cf: Similarities to the nearest items by penalised co-occurrence, CSR float32 (n_items, n_items).
         semantic: Similarities to the nearest items by the cosine of vectors, CSR float32 (n_items, n_items).
         likes: Training likes, CSR float32 (n_users, n_items).
         vectors: Vectors of the items' entities, float32 (n_items, d); zeros if an item has none.
-        base: Scores that order the items that are not similar to any like of a user, float32 (n_items,) in [0, 1).
+        base: Popularity score of each item, float32 (n_items,) in [0, 1): proportional to its number of likes. It
+            orders the items that are not similar to any of a user's likes. With back_fill="none", all are 0.
     """
 
     config: TwoNeighbourhoodsConfig
@@ -113,9 +116,10 @@ class TwoNeighbourhoods(Recommender):
         return entities.vectors
 
     def candidates(self, similarity: sparse.csr_matrix, likes: sparse.csr_matrix) -> sparse.csr_matrix:
-        """Return the similarity of each item to a user's likes, aggregated over the likes: CSR float32 (b, n_items).
+        """Return the similarity of each item to each user's likes: CSR float32 (b, n_items).
 
-        Liked items are not left out.
+        This is the sum or the maximum (setting `aggregate`) of the item's similarities to the single likes. Items that
+        the user likes are not left out.
 
         Args:
             similarity: `cf` or `semantic`.
@@ -159,16 +163,20 @@ def co_occurrence(
 
     w_xy = Σ_{u ∈ N(x) ∩ N(y)} 1 / log(1 + |N(u)|) / (|N(x)| |N(y)|)^hot_exponent
 
-    N(x) are the users who like item x, and N(u) the items that user u likes. Without `active_penalty` each user has
-    weight 1. Without `hot_penalty` the divisor is |N(x)|. Up to a factor per row, the matrix of all w is M Mᵀ, where M
-    holds scaled likes. So `implicit` finds the largest values of each row without the whole matrix in memory.
+    Here w_xy is the similarity of items x and y, N(x) are the users who like item x, and N(u) are the items that user u
+    likes.
+
+    The library `implicit` finds the largest values of each row without the whole matrix in memory.
 
     Args:
         likes: Training likes, CSR (n_users, n_items), 0 and 1.
         neighbours: Maximum number of neighbours per row.
+        hot_penalty: If false, the divisor is |N(x)|.
+        hot_exponent: Exponent of the divisor, if `hot_penalty` is true.
+        active_penalty: If false, each user has weight 1 instead of 1 / log(1 + |N(u)|).
 
     Returns:
-        CSR float32 (n_items, n_items), canonical, zero diagonal.
+        Similarities w_xy in row x and column y, CSR float32 (n_items, n_items), with sorted indices and no diagonal.
     """
     from implicit.nearest_neighbours import ItemItemRecommender
 
@@ -193,21 +201,22 @@ def nearest_vectors(
     cold_boost: Literal["printed", "midpoint", "none"],
     cold_raise: float = 0.5,
 ) -> sparse.csr_matrix:
-    """Return each item's nearest items by cosine; similarities to new items are raised (CKCF's cold start).
+    """Return each item's nearest items by cosine, after raising similarities to new items (CKCF's cold start).
 
-    If B is new and sim(A, B) is above max_A + min_A ("printed") or half of that ("midpoint"), the similarity becomes
-    (1 − w) sim(A, B) + w max_A. Here max_A and min_A are the largest and the smallest similarity of A to any other
-    item.
+    A similarity sim(A, B) to a new item B is raised if it is above max_A + min_A (cold_boost="printed") or above half
+    of this sum (cold_boost="midpoint"). It then becomes (1 − w) sim(A, B) + w max_A. Here max_A and min_A are the
+    largest and the smallest similarity of A to any other item.
 
     Args:
         vectors: Item vectors, float32 (n_items, d); an item with a zero vector is not a neighbour.
         neighbours: Maximum number of neighbours per row; only positive cosines count.
         new: Whether each item is new, bool (n_items,).
-        cold_boost: Rule for the similarities to raise.
+        cold_boost: Rule by which similarities are raised, as above; "none" raises none.
         cold_raise: Weight w, from 0 to 1.
 
     Returns:
-        CSR float32 (n_items, n_items), canonical, zero diagonal.
+        Similarities of A to B in row A and column B, CSR float32 (n_items, n_items), with sorted indices and no
+        diagonal.
     """
     norms = np.linalg.norm(vectors, axis=1)
     known = np.flatnonzero(norms > 0)
@@ -236,11 +245,11 @@ def _raise_new(
     """Raise similarities to new items, in place (see `nearest_vectors`).
 
     Args:
-        block: Similarities of b items to all n, float32 (b, n).
+        block: Similarities of b items to all n items, float32 (b, n).
         own: Row and column indices of the cells in `block` that compare an item with itself.
         cold: Whether each item is new, bool (n,).
         rule: "printed" or "midpoint".
-        share: Weight w.
+        share: Weight w of the largest similarity.
     """
     block[own] = -np.inf
     largest = block.max(axis=1, keepdims=True)  # (b, 1)
@@ -254,7 +263,12 @@ def _raise_new(
 
 
 def _largest(likes: sparse.csr_matrix, similarity: sparse.csr_matrix) -> sparse.csr_matrix:
-    """Return max_{j ∈ likes(u)} s(j, i) for each user u and item i: CSR float32 (b, n_items)."""
+    """Return the largest similarity of each item to one of the user's likes: CSR float32 (b, n_items).
+
+    Args:
+        likes: Likes of b users, CSR float32 (b, n_items).
+        similarity: Similarities of items, CSR float32 (n_items, n_items).
+    """
     n_users, n_items = likes.indptr.size - 1, similarity.indptr.size - 1
     rows = sparse.csr_matrix(similarity[likes.indices])  # one row per like
     user_of_like = np.repeat(np.arange(n_users), np.diff(likes.indptr))

@@ -1,4 +1,4 @@
-"""How good a trained model's lists are on the validation set."""
+"""The quality of a trained model's lists on the validation set."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from kgplug.recommenders.base import Recommender
 LISTED = 10  # length of the lists
 MOST_USERS = 2_000  # maximum number of users whose lists are compared
 AS_GOOD = 0.02  # relative loss of NDCG up to which lists count as equally good
-_SPREAD_USERS, _SPREAD_CELLS = 256, 2_000_000  # users whose scores' spread is measured; scores in memory at a time
+# Number of sampled users for the standard deviation of scores, and number of scores in memory at a time.
+_SPREAD_USERS, _SPREAD_CELLS = 256, 2_000_000
 _USERS_STREAM, _NEGATIVES_STREAM = 0x115D, 0x7A11D  # make these draws independent of all others
 
 
@@ -29,7 +30,7 @@ class Measured:
 
     Attributes:
         ndcg: NDCG@10 of each compared user's list, float64 (n,).
-        auc: AUC of these users' validation likes against as many random items.
+        auc: AUC of these users' validation likes against random negatives, one per like.
     """
 
     ndcg: np.ndarray
@@ -42,24 +43,28 @@ class Measured:
     def ties(self, other: Measured) -> bool:
         """Return whether these lists count as equally good as `other`.
 
-        They do if the loss in mean NDCG is at most its standard error and at most 2 % of the mean NDCG of `other`.
+        They do if their mean NDCG is higher, or lower by at most 2 % of the mean NDCG of `other` and by at most the
+        standard error of the difference.
         """
         loss, chance = self.loss(other)
         return loss <= min(chance, AS_GOOD * other.mean)
 
     def loss(self, other: Measured) -> tuple[float, float]:
-        """Return by how much the mean NDCG is below that of `other`, and the standard error of this difference."""
+        """Return by how much the mean NDCG is below that of `other`, and the standard error of this difference.
+
+        The first number is negative if the mean NDCG is above that of `other`.
+        """
         loss = other.ndcg - self.ndcg
         return float(loss.mean()), float(loss.std()) / math.sqrt(len(loss))
 
 
 class Validation:
-    """Compares models on the validation likes of at most `MOST_USERS` users, with a random negative per like.
+    """Data to compare models: validation likes of at most `MOST_USERS` users, with a random negative per like.
 
     Args:
         train, valid: Training and validation set of one split.
         seed: Seed of the choice of users and of the negatives.
-        items: Mask of the items to which likes and lists are limited, bool (n_items,); None for all.
+        items: Mask of the items that likes and lists may contain, bool (n_items,); None for all.
     """
 
     def __init__(self, train: Interactions, valid: Interactions, *, seed: int, items: np.ndarray | None) -> None:
@@ -76,7 +81,7 @@ class Validation:
 
     @cached_property
     def _pairs(self) -> tuple[np.ndarray, np.ndarray]:
-        """Users and items of the likes, then of the negatives: int64 (n,) each."""
+        """(users, items) of the likes, followed by those of the negatives: int64 (n,) each."""
         likes, rng = self._likes, np.random.default_rng([self._seed, _NEGATIVES_STREAM])
         negatives = negative_sampler(*self._rows).draw(likes.users, rng)
         usable = negatives >= 0 if self._items is None else (negatives >= 0) & self._items[negatives]
@@ -93,7 +98,7 @@ class Validation:
         return ndcg(list_hits(items, self._likes, self._users, (LISTED,))[0])
 
     def measure(self, model: Recommender) -> Measured:
-        """Measure the lists and scores of a trained model. Without validation likes, all models get the same result."""
+        """Measure the lists and scores of a trained model. Without validation likes, return NDCG 0 and AUC 0.5."""
         if not len(self._users):
             return Measured(np.zeros(1), 0.5)
         is_like = np.arange(len(self._pairs[0])) < len(self._likes)

@@ -1,4 +1,4 @@
-"""Weighted sums of K rows and their gradient, compiled (numba): the message passing of KGCN on the CPU."""
+"""Weighted sums of K rows, and their gradient, by compiled loops (numba): the message passing of KGCN on the CPU."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SHARED_FROM = 1_500_000  # multiplications; with fewer, a second thread is not 
 
 
 def weighted_sum(rows: torch.Tensor, places: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Return Σ_k weights[n, k] · rows[places[n, k]] without storing the messages.
+    """Return n weighted sums of K rows, without storing the products.
 
     Args:
         rows: Vectors, (m, d).
@@ -24,7 +24,7 @@ def weighted_sum(rows: torch.Tensor, places: torch.Tensor, weights: torch.Tensor
         weights: Weights of these vectors, (n, K).
 
     Returns:
-        Weighted sums, (n, d).
+        Row i is Σ_k weights[i, k] · rows[places[i, k]], (n, d).
     """
     if on_cpu(rows, weights):
         return WeightedSum.apply(rows, places, weights)  # type: ignore[return-value]
@@ -32,15 +32,15 @@ def weighted_sum(rows: torch.Tensor, places: torch.Tensor, weights: torch.Tensor
 
 
 class WeightedSum(torch.autograd.Function):
-    """Σ_k weights[n, k] · rows[places[n, k]] of tensors on the CPU.
+    """The sums Σ_k weights[i, k] · rows[places[i, k]] for each i, of tensors on the CPU.
 
-    K is small and constant, so plain loops are faster than DGL and torch, which build a sparse matrix (and its
-    transpose, for the gradient) in every step. The sums do not depend on the number of threads.
+    The number K of terms is small and constant, so plain loops are faster than DGL and torch, which build a sparse
+    matrix in every step, and its transpose for the gradient. The sums do not depend on the number of threads.
     """
 
     @staticmethod
     def forward(ctx: Any, rows: torch.Tensor, places: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        """Return the sums: (m, d), int64 (n, K), (n, K) → (n, d)."""
+        """Return the sums: rows (m, d), places int64 (n, K), weights (n, K) → (n, d)."""
         ctx.save_for_backward(rows, places, weights)
         sums = np.empty((len(places), rows.shape[1]), dtype=np.float32)
         first, where, weight = (x.detach().contiguous().numpy() for x in (rows, places, weights))
@@ -96,7 +96,7 @@ def _gradient_of_rows(places: np.ndarray, weights: np.ndarray, grad: np.ndarray,
 
 @numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
 def _gradient_of_weights(rows: np.ndarray, places: np.ndarray, grad: np.ndarray, of_weights: np.ndarray) -> None:
-    """Fill `of_weights`, float32 (n, K), with the gradient of `weights` in `_sums`. `grad` is that of `sums`."""
+    """Fill `of_weights`, float32 (n, K), with the gradient of `weights`; `grad` (n, d) is the gradient of `sums`."""
     n, k = places.shape
     d = rows.shape[1]
     for i in range(n):

@@ -1,1 +1,1 @@
-"""Take published results back: roll back, unpublish, erase a user, delete what no longer serves."""
+"""Undo or remove what was published: roll back, unpublish, erase a user, delete old runs."""

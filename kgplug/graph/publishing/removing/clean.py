@@ -1,4 +1,4 @@
-"""Delete what runs have left in the graph, in batches. Each function can be run again after an interruption."""
+"""Delete runs from the graph, in batches. After an interruption, each function can be called again."""
 
 from __future__ import annotations
 
@@ -12,21 +12,24 @@ from kgplug.graph.ownership import own_runs
 from kgplug.graph.queries import quote
 
 GRACE_S = 5.0
-"""Seconds that lists stay after they stop serving, for queries that have already read their edition number."""
+"""Seconds between the moment when lists stop serving and their deletion.
+
+A query that has already read the edition number of the lists can still finish in this time.
+"""
 
 _BATCH_NODES = 10_000
 
 
 def let_readers_finish() -> None:
-    """Wait before deleting lists that served until a moment ago."""
+    """Wait `GRACE_S` seconds, so that queries that still read old lists can finish before these are deleted."""
     time.sleep(GRACE_S)
 
 
 def drop_superseded(connection: Connection, model: str, *, keep_previous: bool = True) -> list[str]:
     """Delete every run of a model except the serving and the previous one; return the ids of deleted runs.
 
-    Without `keep_previous`, the previous run is also deleted. Unfinished runs are always deleted. Nobody is writing
-    them: the caller holds the model's lease, and its own run, if it has one, already serves.
+    Without `keep_previous`, the previous run is also deleted. Unfinished runs are always deleted. The caller must hold
+    the model's lease, so that no other process is writing them.
     """
     serving = catalog.serving_run(connection, model)
     previous = catalog.previous_run(connection, model) if keep_previous else None
@@ -52,7 +55,7 @@ def drop_editions(connection: Connection, model: str, *, keep: Collection[int]) 
 
 
 def drop_run(connection: Connection, run: RunRecord) -> None:
-    """Delete a run's indexes, vectors, predicted edges and node; `drop_editions` deletes its lists."""
+    """Delete a run's indexes, vectors, PREDICTED edges and catalogue node, but not its lists (see `drop_editions`)."""
     catalog.mark(connection, run.id, catalog.DROPPING)
     drop_predictions(connection, run.model, run=run.id)
     for index, label, property_name in zip(run.indexes, run.labels, run.properties, strict=True):
@@ -67,7 +70,7 @@ def drop_run(connection: Connection, run: RunRecord) -> None:
 
 
 def drop_predictions(connection: Connection, model: str, *, run: str | None = None) -> None:
-    """Delete the PREDICTED edges of a run of a model (None: of all its runs)."""
+    """Delete the PREDICTED edges of one run of a model, or of all its runs if `run` is None."""
     connection.autocommit(
         f"MATCH ()-[edge:{catalog.PREDICTED}]->() WHERE edge.model = $model AND edge.run IN $runs "
         f"CALL {{ WITH edge DELETE edge }} IN TRANSACTIONS OF {_BATCH_NODES} ROWS",
@@ -83,7 +86,10 @@ def _runs(connection: Connection, model: str) -> list[str]:
 
 
 def _is_own(connection: Connection, index: str, label: str, property_name: str) -> bool:
-    """Return whether the index of this name is a vector index on this label and property, and so the run's own."""
+    """Return whether the index named `index` is a vector index on the label and property.
+
+    Only such an index is kgplug's own and may be deleted.
+    """
     return bool(
         connection.rows(
             "SHOW INDEXES YIELD name, type, labelsOrTypes, properties "

@@ -25,9 +25,9 @@ class EraseReport:
         user: key of the user.
         edges: number of removed edges from or to the user.
         vectors: names of the removed properties, each of which held a vector of the user.
-        proof: Cypher query that now returns zero edges and no vectors.
-        found: what the query returned after the removal: (number of edges, names of properties with vectors).
-        before: the same, before the removal.
+        proof: Cypher query that shows what kgplug has written about the user; it now returns no edges and no vectors.
+        found: result of the query after the removal: (number of edges, names of properties with vectors).
+        before: result of the query before the removal.
     """
 
     user: int | str
@@ -39,7 +39,7 @@ class EraseReport:
 
 
 def erase_user(connection: Connection, schema: GraphSchema, user: int | str, *, must_exist: bool = True) -> EraseReport:
-    """Remove kgplug's own edges from and to a user, and the user's vectors of all runs, from the graph.
+    """Remove from the graph all edges that kgplug wrote from or to a user, and the user's vectors of all runs.
 
     The node, its feedback and its other relationships stay.
 
@@ -47,7 +47,7 @@ def erase_user(connection: Connection, schema: GraphSchema, user: int | str, *, 
         connection: connection to the database.
         schema: schema that names the users and their key.
         user: key of the user, with the same type as in the graph.
-        must_exist: whether a key that no user has is an error; otherwise nothing is removed for it.
+        must_exist: whether to raise an error if no user has this key. If False, such a key removes nothing.
 
     Raises:
         UsageError: no user has that key.

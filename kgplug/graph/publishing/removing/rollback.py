@@ -17,8 +17,8 @@ class RollbackReport:
 
     Attributes:
         model: name of the model.
-        undone: id of the run whose interrupted publish was removed; None if there was none, so that the previous run
-            serves again.
+        undone: id of the run whose interrupted publish was removed. None if no publish was interrupted; then the
+            previous run serves again.
         serves: id of the run that serves now; None if no run serves.
         kept: id of the run that served until now and can serve again; None if the serving run did not change.
     """

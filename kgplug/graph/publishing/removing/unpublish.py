@@ -44,7 +44,9 @@ class UnpublishReport:
 
 
 def unpublish(connection: Connection, model: str) -> UnpublishReport:
-    """Stop serving a model, then remove all that kgplug wrote for it. Can be run again after an interruption.
+    """Stop serving a model, then remove everything that kgplug wrote for it.
+
+    After an interruption, call it again.
 
     Raises:
         UsageError: no such model is in the graph.

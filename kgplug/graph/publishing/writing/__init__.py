@@ -1,1 +1,1 @@
-"""What `publish` writes: lists, vectors of nodes, vectors of relations."""
+"""Write what a publish puts into the graph: lists, vectors of nodes, vectors of relations."""

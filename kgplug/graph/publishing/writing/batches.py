@@ -19,15 +19,15 @@ def run_batches(
 ) -> list[_T]:
     """Call `work` with slices that cover range(n_rows), from two threads; return its results in order.
 
-    After the first error no further batch begins. When the running batches are done, the error is raised; an error of
+    After the first error, no further batch begins. The error is raised when the running batches are done. An error of
     the server also names the batch that failed.
 
     Args:
-        work: function that does one batch in one transaction.
+        work: function that processes one batch, given as a slice of row numbers, in one transaction.
         n_rows: number of rows in all batches together.
         batch_rows: maximum number of rows in a batch.
-        description, unit: shown with the bar.
-        progress: show a bar; None shows it on a terminal.
+        description, unit: texts on the progress bar.
+        progress: Whether to show a progress bar. None: only on a terminal.
     """
     batches = row_blocks(n_rows, batch_rows)
     results: list[_T] = []

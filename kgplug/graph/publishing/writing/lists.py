@@ -1,4 +1,4 @@
-"""Write each node's list as edges, next to the lists that serve.
+"""Write each node's list as edges. The lists that serve now stay unchanged next to the new ones.
 
     (:User)-[:RECOMMENDS {model, run, edition, rank, score}]->(:Item)
     (:Item)-[:SIMILAR_TO {model, run, edition, rank, score}]->(:Item)
@@ -28,7 +28,7 @@ _OURS = "old.model = $model AND old.edition = $edition AND old.run = $run"
 
 
 class UserList(NamedTuple):
-    """One user's list, best first."""
+    """One user's list of items, best first."""
 
     items: list[int | str]
     scores: list[float]
@@ -39,11 +39,11 @@ class ListCounts:
     """The result of writing lists.
 
     Attributes:
-        written, kept: number of lists written, and number of lists that were already there; empty lists count.
+        written, kept: number of lists written, and number of lists that were already there. Empty lists are counted.
         edges: number of edges created.
-        expected: number of edges that the graph must now have, unless nodes were deleted since.
+        expected: number of edges that these lists must now have in the graph, unless nodes were deleted since.
         missing_users, missing_items: keys without a node in the graph.
-        vanished: number of edges not written because their user or item was deleted meanwhile.
+        vanished: number of edges not written because their user or item was deleted during the publish.
     """
 
     written: int = 0
@@ -57,12 +57,12 @@ class ListCounts:
 
 @dataclass(frozen=True)
 class Edition:
-    """The edition that lists belong to.
+    """An edition: the lists that serve together, because their edges have the same model, run and edition number.
 
     Attributes:
         model, run: name of the model and id of the run, which all edges of the edition have as properties.
-        number: number of the edition.
-        check: called before each batch; raises if the work must stop.
+        number: number of the edition, which these edges also have.
+        check: function that is called before each batch is written. It raises an error if the work must stop.
     """
 
     model: str
@@ -92,11 +92,11 @@ def write_lists(
         connection: connection to the database.
         edge: relationship type, RECOMMENDS or SIMILAR_TO.
         edition: edition of the lists.
-        lists: one entry per label of users; empty if the run has no lists.
-        lookups: label → lookup of its nodes.
-        compare: first read the lists that the edition already has. Write only those that differ, and delete those of
-            nodes that have no list in `lists`.
-        progress: show a bar; None shows it on a terminal.
+        lists: one entry per label of the nodes that have lists; empty if the run has no lists.
+        lookups: label → lookup, which finds the nodes of the label by their keys.
+        compare: first read the lists that the edition already has in the graph. Write only lists that differ from
+            these, and delete the lists of nodes that have no list in `lists`.
+        progress: Whether to show a progress bar. None: only on a terminal.
     """
     counts: list[ListCounts] = []
     listed: list[tuple[NodeLookup, set[Any]]] = []
@@ -144,7 +144,7 @@ def read_lists(connection: Connection, edge: str, edition: Edition, users: NodeL
 
 @dataclass(frozen=True, eq=False)
 class ListWriter:
-    """Writes the lists of one edition, for one label of users.
+    """A writer for the lists of one edition, for users of one label.
 
     Attributes:
         connection: connection to the database.
@@ -160,7 +160,7 @@ class ListWriter:
     items: NodeLookup
 
     def write(self, lists: TopLists, compare: bool, progress: bool | None) -> ListCounts:
-        """Write the list of every user of `lists`; see `write_lists`."""
+        """Write the list of every user in `lists` who has a node; `compare` and `progress` are as in `write_lists`."""
         known_user, known_item = self.users.present(lists.user_keys), self.items.present(lists.item_keys)
         users, used = np.flatnonzero(known_user), np.unique(lists.items[lists.items >= 0])
 
@@ -190,7 +190,7 @@ class ListWriter:
         )
 
     def _differing(self, wanted: dict[int | str, UserList]) -> dict[int | str, UserList]:
-        """Return the wanted lists that differ from those in the graph."""
+        """Return the lists in `wanted`, user key → list, that are missing in the graph or differ there."""
         query = f"""
         UNWIND range(0, size($users) - 1) AS row
         {self.users.match("user", "$users[row]")}
@@ -214,13 +214,13 @@ class ListWriter:
         )
 
     def _replace(self, wanted: dict[int | str, UserList]) -> int:
-        """Replace these users' lists of the edition in one transaction; return the number of edges created.
+        """Replace the lists of some users in one transaction; return the number of edges created.
 
-        Running it twice gives the same result, as `Connection.write` requires.
+        `wanted` maps each user's key to the new list. The query can safely run twice, as `Connection.write` requires.
         """
         if not wanted:
             return 0
-        # The old edges are collected before the first new one is made, so that no new one is deleted.
+        # The old edges are collected before the first new edge is created, so that no new edge is deleted.
         query = f"""
         UNWIND range(0, size($users) - 1) AS row
         {self.users.match("user", "$users[row]")}
@@ -249,13 +249,14 @@ class ListWriter:
 def _remove_others(
     connection: Connection, edge: str, edition: Edition, listed: list[tuple[NodeLookup, set[Any]]]
 ) -> None:
-    """Delete the lists of an edition from nodes that should have none.
+    """Delete the lists of an edition that belong to nodes without a planned list.
 
     Args:
         connection: connection to the database.
         edge: relationship type.
         edition: edition of the lists.
-        listed: for each label of users, its lookup and the keys of the users who keep their lists.
+        listed: one pair per label of the nodes that have lists: lookup of these nodes, and keys of those that keep
+            their lists.
     """
     keys = (f"CASE WHEN user:{quote(users.label)} THEN user.{quote(users.key)} END" for users, _ in listed)
     owners = connection.rows(
@@ -275,7 +276,7 @@ def _old(edge: str) -> str:
 
 
 def _list_of(lists: TopLists, row: int, known_item: np.ndarray) -> UserList:
-    """Return the list in a row of `lists`, without gaps and without items that have no node.
+    """Return the list in a row of `lists`, without gaps (item -1) and without items that have no node.
 
     `known_item`, bool (n_items,), marks the items with a node.
     """

@@ -1,10 +1,10 @@
-"""Write what a model has learnt about each relation into the catalogue.
+"""Write the vectors and matrices that a model has learnt for each relation into the catalogue.
 
     (:KgplugRun)-[:HAS_RELATION]->(:KgplugRelation {name, translation: [0.1, …]})
 
-Each tensor becomes a property with the tensor's name. Its value is a flat list of floats, as `gds.ml.kge.predict`
-expects. A tensor with more than one dimension, such as TransR's matrices, is stored row by row, with its shape in
-another property: `projection: [...], projection_shape: [50, 50]`.
+Each tensor becomes a property with the tensor's name, such as `translation`. Its value is a flat list of floats, as
+`gds.ml.kge.predict` expects. A tensor with more than one dimension, such as TransR's matrices, is stored row by row,
+with its shape in another property: `projection: [...], projection_shape: [50, 50]`.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _WHERE = "MATCH (run:KgplugRun {id: $run})-[:HAS_RELATION]->(relation:KgplugRela
 
 
 def write_relations(connection: Connection, run: str, relations: RelationVectors | None, *, only_missing: bool) -> int:
-    """Write one node per relation of a run; return how many were written.
+    """Write one catalogue node per relation of a run; return how many were written.
 
     Args:
         connection: connection to the database.
         run: id of a run whose record is in the catalogue.
         relations: vectors of the relations; None if there are none.
-        only_missing: keep existing nodes and write the others; otherwise all are deleted and written again.
+        only_missing: True: keep existing nodes and write only missing ones. False: delete all and write them again.
     """
     if not only_missing:
         connection.write(f"{_WHERE} DETACH DELETE relation", run=run)

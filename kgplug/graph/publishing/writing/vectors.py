@@ -1,7 +1,8 @@
 """Write vectors as node properties and build the vector indexes over them.
 
-A vector is sent as text, which the server parses. The driver would pack a list number by number in Python, which is
-four times slower (`benchmarks/neo4j_io.py`). Nine digits restore every float32 exactly.
+A vector is sent as text, which the server parses. If it were sent as a list, the driver would pack it number by number
+in Python, which is four times slower (`benchmarks/neo4j_io.py`). Each number is written with nine digits, enough to
+restore any float32 exactly.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class VectorCounts:
     Attributes:
         written: number of vectors set by this publish.
         kept: number of vectors that were already there.
-        skipped_keys: keys of vectors that are zero or not finite.
+        skipped_keys: keys of nodes whose vectors were not written because they are zero or not finite.
         missing_keys: keys without a node in the graph.
         vanished: number of nodes that were deleted while the vectors were written.
     """
@@ -62,7 +63,7 @@ def write_vectors(
     only_missing: bool,
     progress: bool | None,
 ) -> VectorCounts:
-    """Set a property of each node to its vector.
+    """Store vectors in the graph: set a property of each node to its vector.
 
     Args:
         connection: connection to the database.
@@ -70,7 +71,7 @@ def write_vectors(
         lookup: lookup of these nodes.
         property_name: property to set.
         only_missing: skip nodes that already have the property.
-        progress: show a bar; None shows it on a terminal.
+        progress: Whether to show a progress bar. None: only on a terminal.
     """
     usable, present = usable_rows(nodes.vectors), lookup.present(nodes.keys)
     rows = np.flatnonzero(usable & present)
@@ -109,7 +110,10 @@ def vector_texts(vectors: np.ndarray) -> list[str]:
 def _rows_without(
     connection: Connection, nodes: NodeVectors, lookup: NodeLookup, property_name: str, rows: np.ndarray
 ) -> np.ndarray:
-    """Return those rows whose node lacks the property: int64, ascending. `rows`, int64, are row numbers of `nodes`."""
+    """Return the row numbers in `rows` whose nodes do not have the property, int64, ascending.
+
+    `rows`, int64, are row numbers of the arrays in `nodes`.
+    """
     match = lookup.match("node", "$handles[row]", "node[$name] IS NULL")
     query = f"UNWIND range(0, size($handles) - 1) AS row {match} RETURN collect(row) AS rows"
 
@@ -158,7 +162,7 @@ def wait_for_indexes(connection: Connection, names: list[str], *, timeout_s: flo
         connection: connection to the database.
         names: names of the indexes.
         timeout_s: maximum time without progress, in seconds.
-        progress: show a bar; None shows it on a terminal.
+        progress: Whether to show a progress bar. None: only on a terminal.
 
     Raises:
         GraphError: an index failed, is gone, or makes no progress.
