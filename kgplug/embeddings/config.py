@@ -113,7 +113,7 @@ def embedding_config(name: str, settings: dict[str, Any]) -> EmbeddingConfig:
     If `training` is not given, it is "negatives" if a setting in `OF_NEGATIVES` is, and otherwise the catalogue's.
 
     Raises:
-        UsageError: a name is unknown (the message suggests the nearest), a value is out of range, or two settings
+        UsageError: a setting is unknown (the message suggests the nearest), its value is out of range, or two settings
             do not fit together.
     """
     entry = EMBEDDINGS[name]
