@@ -1,10 +1,11 @@
-// Purpose: Why a user may like an item: paths from items that the user liked, through a shared node, to the item.
+// Purpose: Reasons for recommending an item to a user: paths from the user's liked items, through a shared node, to it.
 // Parameters: $user, $item: keys. $k: number of paths.
-//             $like_threshold: the lowest rated.`rating` that counts as a like; null: all feedback counts.
-// Returns: liked (the liked item), via (type of its relationship with the shared node), shared_label, shared (name of
-//          that node), to (type of its relationship with the item), weight (1 / degree of the node)
-// Cost: of the item's neighbours with at most 100,000 relationships, takes the 50 with the fewest and reads all their
-//       neighbours. Milliseconds, or tens of milliseconds if a shared node has very many relationships.
+//             $like_threshold: the lowest rated.`rating` that counts as a like; with null, all feedback counts.
+// Returns: one row per path. liked (the liked item), via (type of the relationship between it and the shared node),
+//          shared_label, shared (the shared node's label and name), to (type of the relationship between the shared
+//          node and the item), weight (1 / number of the shared node's relationships)
+// Cost: takes the item's 50 neighbours with the fewest relationships (at most 100,000 each), and reads all neighbours
+//       of these. Milliseconds, or tens of milliseconds if a shared node has very many relationships.
 MATCH (user:`User`)-[rated:`RATED`]->(liked_item:`Movie`)
 WHERE user.`id` = $user
   AND ($like_threshold IS NULL OR toFloatOrNull(coalesce(toIntegerOrNull(toBooleanOrNull(toStringOrNull(rated.`rating`))), rated.`rating`)) >= $like_threshold)

@@ -1,9 +1,10 @@
 // Purpose: What kgplug serves: one row per model, with its run, its lists, and edges that should not exist.
 // Parameters: none.
-// Returns: model, run, published, lists (number of users with one), edges (number in these lists), previous (the run
-//          that `kgplug rollback` restores), stray_edges (number that are in no list of these two runs: a publish is
-//          running or was killed), vectors (number of nodes with one), indexes (names; indexes.cypher has their state)
-// Cost: reads every RECOMMENDS edge and every node once per model; seconds for millions of edges and nodes.
+// Returns: model, run (the run that serves), published (when), lists (number of users with a list), edges (number of
+//          edges in these lists), previous (the run to which `kgplug rollback` returns), stray_edges (number of edges
+//          that are in no list of these two runs; if there are any, a publish is running or was killed), vectors
+//          (number of nodes with a vector), indexes (names of the vector indexes; indexes.cypher shows their state)
+// Cost: reads every RECOMMENDS edge and every node once per model. Seconds if there are millions of them.
 MATCH (model:KgplugModel) WHERE model.serves IS NOT NULL
 MATCH (run:KgplugRun {model: model.name, number: model.serves})
 OPTIONAL MATCH (previous:KgplugRun {model: model.name, number: model.previous})

@@ -1,4 +1,4 @@
-// Purpose: The state of kgplug's vector indexes: online, or how far they are populated.
+// Purpose: The state of kgplug's vector indexes, and how far they are populated.
 // Parameters: none.
 // Returns: name, label, property, state, populated (percent)
 // Cost: negligible.

@@ -1,9 +1,9 @@
 // Purpose: Load nodes from a CSV file: create missing nodes, update changed ones
 // Parameters: $file: the file as the server sees it, e.g. "file:///Movie.csv" in its import folder
-// Returns: rows: number of rows read
+// Returns: rows (number of rows read)
 // Cost: one index seek per row, transactions of 10,000 rows; run schema.cypher first
 // This query loads the demo's nodes/Movie.csv. For another file, `kgplug import` replaces the label, the key and the
-// marked lines according to that file's name and header, and quotes the names.
+// marked lines, as that file's name and header require, and puts the names in backticks.
 LOAD CSV WITH HEADERS FROM $file AS row
 CALL (row) {
   WITH row, toInteger(row.`id:int`) AS key, {

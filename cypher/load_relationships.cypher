@@ -1,9 +1,10 @@
 // Purpose: Load relationships from a CSV file: create missing relationships, update changed ones
 // Parameters: $file: the file as the server sees it, e.g. "file:///User-RATED-Movie.csv" in its import folder
-// Returns: rows: number of rows read
-// Cost: two index seeks and one check between the two nodes per row, transactions of 10,000 rows; load nodes first
+// Returns: rows (number of rows read)
+// Cost: per row two index seeks, and one search for the relationship between the two nodes; transactions of 10,000
+//       rows. Load the nodes first
 // This query loads the demo's relationships/User-RATED-Movie.csv. For another file, `kgplug import` replaces labels,
-// keys, type and the marked lines according to that file's name and header, and quotes the names.
+// keys, type and the marked lines, as that file's name and header require, and puts the names in backticks.
 LOAD CSV WITH HEADERS FROM $file AS row
 CALL (row) {
   WITH toInteger(row.`user:int`) AS head_key, toInteger(row.`movie:int`) AS tail_key, {

@@ -1,4 +1,4 @@
-// Purpose: The most popular items that a user has no feedback on: a baseline, and a fallback for new users.
+// Purpose: The most popular items on which a user has no feedback: a baseline, and a fallback for new users.
 // Parameters: $user: key of the user. $k: number of items.
 // Returns: rank, id, title, feedback (number of users with feedback on the item)
 // Cost: reads the degree of every item; a few milliseconds for thousands of items.

@@ -1,12 +1,14 @@
-// Purpose: The most plausible missing relationships of a type from an item, by TransE's vectors.
+// Purpose: The most plausible missing relationships of one type that start at an item, by TransE's vectors.
 // Parameters: $item: key of the item. $relation: the relationship type. $label: label of the nodes at the other end.
 //             $model: name of a published TransE. $k: number of nodes.
 // Returns: rank, name, score (minus the distance between head + translation and tail, as in `kgplug predict`)
-// Cost: one query of the vector index for more than ten times $k candidates, scored exactly; a few milliseconds.
-// TransE's entity vectors have length 1, so the order by the index's cosine is the order by distance.
-// The call below does the same with Neo4j GDS, for all items at once. Its score is the distance, smallest first, and it
-// does not exclude existing relationships. It reads a projection of the nodes with the property run.properties[0].
-// [x IN …] copies the translation, because GDS needs a list created in the query, not the stored array:
+// Cost: one query of the vector index for more than ten times $k candidates, which are then scored exactly; a few
+//       milliseconds.
+// TransE's entity vectors have length 1, so ordering by the cosine of the index is the same as ordering by distance.
+// The call below does the same with Neo4j GDS, for all items at once, with two differences: its score is the distance
+// (smallest first), and it does not exclude existing relationships. 'projection' is a GDS projection of the nodes with
+// the property run.properties[0]. [x IN …] copies the translation, because GDS needs a list created in the query, not
+// the stored array:
 //   CALL gds.ml.kge.predict.stream('projection', {
 //     sourceNodeFilter: 'Movie', targetNodeFilter: $label, nodeEmbeddingProperty: run.properties[0],
 //     relationshipTypeEmbedding: [x IN relation.translation | x], scoringFunction: 'transe', topK: $k

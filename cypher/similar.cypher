@@ -1,7 +1,7 @@
 // Purpose: The items most similar to an item, by the vectors of a model's serving run.
 // Parameters: $item: key of the item. $model: name of a published model, such as 'TransE'. $k: number of items.
 // Returns: rank, id, title, similarity (0 to 1, from vector.similarity.cosine)
-// Cost: one query of the vector index for ten times $k candidates, ranked exactly; a few milliseconds.
+// Cost: one query of the vector index for ten times $k candidates, which are then ranked exactly; a few milliseconds.
 MATCH (model:KgplugModel {name: $model})
 WITH model.serves AS number LIMIT 1
 MATCH (run:KgplugRun {model: $model, number: number})

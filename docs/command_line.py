@@ -10,7 +10,10 @@ import typer.main
 
 from kgplug.cli import app
 
-INTRODUCTION = "Generated from the program: `kgplug COMMAND --help` prints the same."
+INTRODUCTION = (
+    "This page lists all commands and their options. It is generated from the program, so `kgplug COMMAND --help` "
+    "prints the same texts."
+)
 
 
 def page() -> str:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from kgplug.evaluation.metrics.catalogue import metrics
 
 INTRODUCTION = (
-    "The columns of the tables that `kgplug evaluate`, `kgplug compare` and `kgplug.evaluate` give, generated from the "
-    "program. `@k` stands for the length of the lists. Metrics of lists are means over the users who have at least one "
-    "relevant item: by default, an item that the user likes in the test set."
+    "This page defines the metrics in the tables of `kgplug evaluate`, `kgplug compare` and `kgplug.evaluate`. It "
+    "is generated from the program. In a metric's name, `@k` stands for the length of the lists. Metrics of lists are "
+    "means over the users who have at least one relevant item. By default, an item is relevant to a user if the user "
+    "likes it in the test set."
 )
 TITLES = {"recommender": "Recommenders", "embedding": "Embeddings"}
 GROUPS = (
     "With `--beyond`, the metrics marked * are also measured separately for cold and hot users, and for cold and hot "
-    "items. Cold ones have fewer than five likes in the training set; all others are hot."
+    "items. Users and items are cold if they have fewer than five likes in the training set; all others are hot."
 )
 
 

@@ -214,7 +214,7 @@ class Recommender(ListMaker):
         """Return the scores of pairs, before any sigmoid, as two summands.
 
         The first summand is from the model's own vectors. The second is from its side term, which computes a score from
-        counts of likes and shared facts.
+        counts of likes and shared KG features.
 
         Args:
             users, items: Indices, int64 (n,).

@@ -31,11 +31,12 @@ class ClickThroughConfig(TrainedConfig):
         0.0,
         ge=0,
         le=2,
-        description="power p: an item is a negative with a chance proportional to (1 + likes)^p",
+        description="negatives are drawn with a chance proportional to (1 + likes of the item)^this; 0: uniformly",
     )
     exclude_low_rated: bool = Field(True, description="whether items that the user rated low are never negatives")
     side: bool = Field(
-        False, description="whether to add the side term, a score from counts of likes and shared facts (not in papers)"
+        False,
+        description="whether to add the side term, a score from counts of likes and shared KG features (not in papers)",
     )
     side_learning_rate: float = Field(
         1e-2, gt=0, description="learning rate of the side term; 3e-2 in models with a graph if likes are few"

@@ -26,7 +26,7 @@ class LogitRecommender(Recommender):
     """A recommender that scores by logits, or by their sigmoids if scores are probabilities.
 
     Attributes:
-        side: The side term, which adds to each logit a number computed from counts of likes and shared facts; or None.
+        side: The side term, which adds to each logit a number from counts of likes and shared KG features; or None.
     """
 
     side: SideTerm | None = None

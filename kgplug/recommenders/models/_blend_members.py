@@ -28,7 +28,7 @@ _SHARED = (  # attributes that a restored member takes from the blend
 
 
 def listed(members: str) -> list[str]:
-    """Split a comma-separated text into its members; raise UsageError if there are none."""
+    """Return the members that a comma-separated text names. Raise UsageError if it names none."""
     names = [name.strip() for name in members.split(",") if name.strip()]
     if not names:
         raise UsageError("Blend: members: expected names of recommenders such as CEASE,MKR; found none.")
@@ -36,13 +36,13 @@ def listed(members: str) -> list[str]:
 
 
 def run_of(member: str) -> Path | None:
-    """Return the folder of the run that a member names; None if it names a model."""
+    """Return the run's folder if `member` is the path of a folder; otherwise None."""
     known = {name.lower() for name in RECOMMENDERS}
     return Path(member) if member.lower() not in known and Path(member).is_dir() else None
 
 
 def class_of(member: str) -> type[Recommender]:
-    """Return the class of a member, given the name of a model or the folder of a run."""
+    """Return the class of a member, which is the name of a model or the path of a run's folder."""
     run_dir = run_of(member)
     if run_dir is not None:
         member = str(peek_content(run_dir).get("model"))
@@ -53,7 +53,14 @@ def class_of(member: str) -> type[Recommender]:
 
 
 def restored(name: str, settings: dict[str, Any], arrays: dict[str, np.ndarray], blend: Recommender) -> Recommender:
-    """Return a member with the settings and arrays of a file, and with the users, items and likes of its blend."""
+    """Return a trained member, rebuilt from saved settings and arrays. Users, items and likes come from the blend.
+
+    Args:
+        name: Name of the member's model.
+        settings: Saved settings.
+        arrays: Saved arrays, as from the member's `_state`.
+        blend: The blend that the member belongs to.
+    """
     kind = class_of(name)
     settings = kind.config_class.of_saved(settings)
     if "device" in settings:
@@ -69,12 +76,12 @@ def restored(name: str, settings: dict[str, Any], arrays: dict[str, np.ndarray],
 
 
 def keep(path: Path, member: Recommender, fingerprint: str) -> None:
-    """Write a member that is trained to a file, so that a blend that is interrupted later need not train it again.
+    """Write a trained member to a file. If the blend's training is interrupted later, it can load the member again.
 
     Args:
         path: The file.
         member: The trained member.
-        fingerprint: Fingerprint of data and settings.
+        fingerprint: Fingerprint of the member's training data and settings.
     """
     arrays = {name: np.ascontiguousarray(array) for name, array in member._state().items()}
     facts = {
@@ -83,13 +90,23 @@ def keep(path: Path, member: Recommender, fingerprint: str) -> None:
     }  # fmt: skip
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f"{path.stem}-{os.getpid()}{path.suffix}")  # a name that a finished blend removes
+        temporary = path.with_name(f"{path.stem}-{os.getpid()}{path.suffix}")  # deleted when the blend has finished
         save_file(arrays, temporary, {"kgplug": dumps(facts)})
         temporary.replace(path)
 
 
 def kept(path: Path, name: str, fingerprint: str, blend: Recommender) -> Recommender | None:
-    """Return the member that `keep` wrote; None if the file is missing, damaged, or of other data or settings."""
+    """Return the member that `keep` wrote.
+
+    Args:
+        path: The file.
+        name: Name of the member's model.
+        fingerprint: Fingerprint of the present training data and settings.
+        blend: The blend that the member belongs to.
+
+    Returns:
+        The trained member; None if the file is missing, damaged, or has another fingerprint.
+    """
     try:
         with safe_open(path, framework="numpy") as file:
             facts = loads((file.metadata() or {})["kgplug"])
@@ -134,7 +151,8 @@ class ItemsOfMembers(ItemArrays):
 def by_member(arrays: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
     """Group a saved blend's arrays by member: mark → the member's arrays, under the names that the member itself uses.
 
-    A mark is the prefix of a member's arrays in a saved blend: the member's number and model, such as "0.CEASE.".
+    A mark is the prefix of the names of a member's arrays in a saved blend. It has the member's number and model, such
+    as "0.CEASE.".
     """
     found: dict[str, dict[str, np.ndarray]] = {}
     for name, array in arrays.items():
@@ -150,7 +168,7 @@ def _marked(mark: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _removal(mark: str) -> UserArrays:
-    """Return the `UserArrays` of the model that a mark names: those of CEASE for the mark "0.CEASE."."""
+    """Return the `UserArrays` (which arrays hold user data) of a mark's model: CEASE's for "0.CEASE."."""
     removal = class_of(mark.split(".")[1]).user_arrays()
     assert removal is not None  # every recommender of kgplug declares them
     return removal

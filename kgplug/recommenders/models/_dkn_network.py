@@ -14,7 +14,7 @@ from kgplug.recommenders.models._dkn_titles import Titles
 from kgplug.recommenders.parts.compiled_steps import pair_dots
 from kgplug.recommenders.parts.layers import distinct, normal_table, xavier_linear
 
-_FAR = -1e9  # attention logit of the padding in a history
+_FAR = -1e9  # attention logit of a history's padding, so that its weight is zero
 
 
 class DKNShape(Protocol):
@@ -37,11 +37,12 @@ class DKNShape(Protocol):
 
 
 class Match(nn.Module):
-    """Scores candidates for a user, by attention over the user's likes (eqs. 11–13).
+    """Scores candidate items for a user, by attention of each candidate over the user's likes (eqs. 11–13).
 
     Args:
         dim: Length D of an item vector.
-        attention, head: How attention and score are computed: "dot" (dot product), or "dnn" (one hidden layer).
+        attention: How a like is compared with a candidate: "dot" (dot product), or "dnn" (one hidden layer).
+        head: How the score follows from the user's and the candidate's vector: "dot" or "dnn".
         hidden_dim: Width of the hidden layers.
         generator: Random generator of the weights.
     """
@@ -81,7 +82,7 @@ class Match(nn.Module):
 
         Args:
             vectors: Item vectors, (n, D).
-            liked_of: Row of each liked item in `vectors`, int64 (b, K).
+            liked_of: Row in `vectors` of each user's K likes, int64 (b, K).
             held: 1 for a like, 0 for padding, (b, K).
             item_of: Row of each user's candidate in `vectors`, int64 (b,).
         """
@@ -94,7 +95,12 @@ class Match(nn.Module):
 
 
 def _attention(near: torch.Tensor, held: torch.Tensor) -> torch.Tensor:
-    """Return attention weights, (b, K, m): the softmax of the logits `near` over the K likes; 0 where `held` is 0."""
+    """Return attention weights, (b, K, m): the softmax over the K likes of the logits `near`; 0 where `held` is 0.
+
+    Args:
+        near: Attention logits of each like and candidate, (b, K, m).
+        held: 1 for a like, 0 for padding, (b, K).
+    """
     held = held[:, :, None]
     return torch.softmax(near.masked_fill(held == 0, _FAR), dim=1) * held
 
@@ -106,13 +112,13 @@ def _sides(layer: nn.Linear, first: torch.Tensor, second: torch.Tensor) -> tuple
 
 
 class DKNNetwork(PairNetwork):
-    """KCNN computes item vectors by convolution over words and entities; `Match` scores candidates for users.
+    """The network of DKN. KCNN, a convolution over words and entities, computes item vectors; `Match` scores pairs.
 
     Args:
         shape: Settings.
         titles: Title words of each item.
-        channels: Pre-trained vectors of the items' entities (C = 1), or these and the mean vectors of the entities'
-            neighbours, their context (C = 2), float32 (C, n_items, m).
+        channels: Pre-trained vectors, float32 (C, n_items, m). The first channel has the vectors of the items'
+            entities. If C = 2, the second has the mean vectors of the entities' neighbours (their context).
         histories: Liked items of each user, int64 (n_users, K), padded with -1.
         generator: Random generator of the weights.
     """
@@ -132,7 +138,7 @@ class DKNNetwork(PairNetwork):
             self.register_buffer(name, torch.from_numpy(array), persistent=False)
         self.word_vectors = normal_table(titles.n_words, dim, shape.init_scale, generator)
         with torch.no_grad():
-            self.word_vectors[0] = 0  # no word
+            self.word_vectors[0] = 0  # row 0 stands for "no word"
         self.turns = nn.ModuleList(xavier_linear(channels.shape[2], dim, generator) for _ in channels)
         self.convolutions = nn.ModuleList(
             xavier_linear(width * n_channels * dim, shape.filters, generator) for width in shape.widths
@@ -151,11 +157,12 @@ class DKNNetwork(PairNetwork):
         return [self.word_vectors, *(parameter for part in parts for parameter in part.parameters())]
 
     def item_vectors(self, rows: torch.Tensor) -> torch.Tensor:
-        """Return KCNN's vectors of items: int64 (n,) → (n, D).
+        """Return KCNN's vectors of items: int64 (n,) → (n, D), where D is the number of filters of all widths.
 
-        A token has 1 + C channels: the vector of its word, and tanh(W e) for the item's vector e in each of `channels`,
-        which is the same for all tokens of a title. A filter is linear, so each distinct word and each item is
-        multiplied once per position in the filter, instead of once per token.
+        A token is a word of a title. Its first channel is the word's vector. Each of the C other channels is tanh(W e),
+        where e is the item's vector in one of `channels`. These channels are the same for all tokens of a title.
+        A filter is linear. So each distinct word and each item is multiplied by a filter's weights only once per
+        position in the filter, instead of once per token.
         """
         n_taps_of = [(convolution, width) for convolution, width in zip(self.convolutions, self.widths, strict=True)]
         words, held = self.words[rows], self.held[rows][:, :, None]  # (n, T), (n, T, 1)
@@ -187,8 +194,8 @@ class DKNNetwork(PairNetwork):
 
         Args:
             users, items: Indices, int64 (B,).
-            left_out: For each pair, a liked item to remove from the user's history, int64 (B,).
-            histories: Liked items to use instead of `self.histories`, int64 (n_users, K).
+            left_out: For each pair, a liked item to leave out of the user's history, int64 (B,).
+            histories: Liked items of each user to use instead of `self.histories`, int64 (n_users, K), padded with -1.
         """
         liked = (self.histories if histories is None else histories)[users]  # (B, K)
         held = liked >= 0 if left_out is None else (liked >= 0) & (liked != left_out[:, None])

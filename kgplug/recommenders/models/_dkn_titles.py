@@ -1,4 +1,4 @@
-"""Titles as arrays of word numbers."""
+"""Item titles as arrays of word numbers, the input of DKN."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class Titles:
 
 
 def read_titles(texts: np.ndarray, *, most: int, least: int = 1) -> Titles:
-    """Split titles into lower-case words, and number the words.
+    """Split titles into lower-case words, and return the words as numbers.
 
     Args:
         texts: Titles, object (n_items,) of str.
-        most: Maximum number of words per title.
-        least: Minimum of T, in case all titles have fewer words.
+        most: Maximum number of words per title; further words are dropped.
+        least: Minimum number T of columns of the result, even if all titles have fewer words.
     """
     titles = [_WORD.findall(text.lower())[:most] for text in texts]
     lengths = np.array([len(title) for title in titles], dtype=np.int64)

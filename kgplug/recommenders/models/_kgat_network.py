@@ -40,7 +40,7 @@ class AttentiveGraph:
 
     Attributes:
         whole: All rows.
-        listed: The rows of users and items only, which is all that the last layer needs.
+        listed: The rows of users and items only. The last layer needs no others.
     """
 
     whole: SparseProduct
@@ -76,10 +76,10 @@ class KGATNetwork(nn.Module):
 
     @torch.no_grad()
     def attention(self, triples: np.ndarray) -> np.ndarray:
-        """Return π of each triple and of its inverse (eq. 4), float32 (2, n).
+        """Return the attention logit π of each triple and of its inverse (eq. 4), float32 (2, n).
 
-        π(h, r, t) = (t M_r) · tanh(h M_r + r). The inverse of relation r has the same projection and the vector −r, so
-        the triple (t, r⁻¹, h) has the same distance in TransR as (h, r, t).
+        π(h, r, t) = (t M_r) · tanh(h M_r + r), where M_r is the projection of relation r. The inverse of r has the same
+        projection and the vector −r. So the triple (t, r⁻¹, h) has the same distance in TransR as (h, r, t).
 
         Args:
             triples: Head, relation and tail, int64 (n, 3).
@@ -98,6 +98,8 @@ class KGATNetwork(nn.Module):
 
     def attentive_graph(self, triples: np.ndarray) -> AttentiveGraph:
         """Return the graph whose weights are the softmax of π over all triples and inverse triples of a head (eq. 5).
+
+        π is the logit that `attention` returns.
 
         Args:
             triples: Head, relation and tail, int64 (n, 3).
@@ -118,7 +120,8 @@ class KGATNetwork(nn.Module):
     def forward(self, graph: AttentiveGraph) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the vectors of users (n_users, D) and of items (n_items, D).
 
-        They are the outputs of all layers and the input, concatenated (eq. 11). Each output is scaled to length one.
+        Each vector concatenates a node's input vector and its outputs of all layers (eq. 11). Each output is scaled to
+        length one.
         """
         x = self.nodes
         found = [x[: self.n_listed]]
@@ -139,7 +142,7 @@ class KGATNetwork(nn.Module):
     def margins(self, triples: Triples) -> tuple[torch.Tensor, torch.Tensor]:
         """Return g(h, r, t') − g(h, r, t), (n,), and the mean squared norm of a triple's vectors, a scalar.
 
-        g(h, r, t) = ‖h M_r + r − t M_r‖² (eq. 1), and t' is the corrupt tail.
+        g(h, r, t) = ‖h M_r + r − t M_r‖² is the distance of a triple in TransR (eq. 1). t' is the corrupt tail.
         """
         ends = projected_ends(self.nodes, self.relations, self.projections, triples)
         translated = ends.heads + ends.relations

@@ -32,10 +32,11 @@ class KGCNShape(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Field:
-    """Receptive field of B items: the entities reached by up to H steps, each from an entity to K sampled neighbours.
+    """Receptive field of B items: all entities that are reached from the items by up to H steps.
 
+    A step leads from an entity to each of its K sampled neighbours.
     Attributes:
-        levels: Entities after h = 0, …, H steps, H + 1 arrays int64 (B, K^h); level 0 is the item.
+        levels: Entities after h = 0, …, H steps, H + 1 arrays int64 (B, K^h). Level 0 has the items' own entities.
         relations: Relations of the edges from level h to level h + 1, H arrays int64 (B, K^h, K).
     """
 
@@ -99,15 +100,15 @@ class KGCNNetwork(nn.Module):
         return self.users.device
 
     def affinities(self, users: torch.Tensor, relations: torch.Tensor) -> torch.Tensor:
-        """Return the attention of users to relations (eq. 1): π = u · r, or π = u · r / d as in the authors' code.
+        """Return the attention logits of users and relations (eq. 1): (m, d), (r, d) → (m, r).
 
-        Shapes: (m, d), (r, d) → (m, r).
+        The logit is π = u · r, or with scaling="code" π = u · r / d, as in the authors' code.
         """
         products = users @ relations.T
         return products / users.shape[1] if self.scaling == "code" else products
 
     def neighbour_scale(self, k: int) -> float:
-        """Return the factor that scales sums over k neighbours: 1 / k as in the authors' code, or 1 as in the paper."""
+        """Return the factor for sums over k neighbours: 1 / k with scaling="code", 1 with "paper"."""
         return 1 / k if self.scaling == "code" else 1.0
 
     def aggregate(self, layer: int, own: torch.Tensor, around: torch.Tensor) -> torch.Tensor:
@@ -116,7 +117,7 @@ class KGCNNetwork(nn.Module):
         Args:
             layer: Number of the layer, from 0.
             own: Vectors of entities.
-            around: Weighted sums over their neighbours.
+            around: Weighted sums over these entities' neighbours.
         """
         if self.aggregator == "sum":
             joined = own + around
@@ -140,7 +141,7 @@ class KGCNNetwork(nn.Module):
             graph: Computes weighted sums over neighbours.
             rows: Vectors of the distinct entities of the batch, (m, d).
             places: Row in `rows` of each entity of the receptive field, H + 1 tensors int64 (B, K^h).
-            weights: Scaled attention to each neighbour, H tensors (B, K^h, K).
+            weights: Attention to each neighbour, times `neighbour_scale`, H tensors (B, K^h, K).
 
         Returns:
             v_u, (B, d).
@@ -166,12 +167,13 @@ class KGCNNetwork(nn.Module):
 class FullLayers:
     """The entities whose vectors each layer must compute, so that the last layer gives the vectors of all items.
 
+    Layer l computes m_l vectors. Its inputs are the vectors that the layer before computed, or for the first layer
+    those of `inputs`.
+
     Attributes:
         inputs: Entities whose vectors enter the first layer, int64 (m_0,).
-        own: For each layer, the positions of its m_l entities among those of the layer before (for the first layer: in
-            `inputs`), H tensors int64 (m_l,).
-        around: Positions of these entities' neighbours, also among the entities of the layer before, H tensors int64
-            (m_l, K).
+        own: For each layer, the position of each of its m_l entities among its inputs, H tensors int64 (m_l,).
+        around: For each layer, the positions of these entities' neighbours among its inputs, H tensors int64 (m_l, K).
         relations: Relations to these neighbours, H tensors int64 (m_l, K).
     """
 
@@ -182,7 +184,7 @@ class FullLayers:
 
     @classmethod
     def build(cls, items: np.ndarray, neighbours: Neighbours, n_layers: int, device: torch.device) -> FullLayers:
-        """Plan the layers backwards, starting with the last, which computes the vectors of all items' entities.
+        """Plan the layers backwards. The last layer computes the vectors of all items' entities.
 
         Args:
             items: Entity of each item, int64 (n_items,).
@@ -211,7 +213,14 @@ class FullLayers:
 
 
 def represent_all(network: KGCNNetwork, graph: EntityGraph, plan: FullLayers, users: torch.Tensor) -> torch.Tensor:
-    """Return v_u, the vector of each item for each user, as `plan` says: user vectors (b, d) → (b, n_items, d)."""
+    """Return v_u, the vector of each item for each user: user vectors (b, d) → (b, n_items, d).
+
+    Args:
+        network: The trained network.
+        graph: Computes weighted sums over neighbours.
+        plan: Entities and neighbours of each layer.
+        users: User vectors, (b, d).
+    """
     b, dim = users.shape
     affinities = network.affinities(users, network.relations)  # (b, r)
     values = network.entities[plan.inputs]  # (m_0, d), the same for every user

@@ -16,7 +16,7 @@ from kgplug.recommenders.parts.relational_mean import RelationalMean
 from kgplug.recommenders.parts.sparse_product import SparseProduct
 
 _SMALLEST = 1e-8  # added under square roots, as in the authors' code, so that the gradient is finite at 0
-_SHORTEST = 1e-6  # vectors that are shorter are not scaled to length one: a vector of zeros has a gradient of 1 / this
+_SHORTEST = 1e-6  # shorter vectors are divided by this, not scaled to length one: bounds the gradient at a zero vector
 
 
 class KGINShape(Protocol):
@@ -37,11 +37,11 @@ class KGINShape(Protocol):
 
 
 class KGINNetwork(nn.Module):
-    """KGIN's vectors of users, entities (items first) and relations, and the intents' weights of relations.
+    """KGIN's vectors of users, entities (items first) and relations, and each intent's weights of the relations.
 
     Args:
         shape: Settings.
-        graph: Likes and triples; every relation also has an inverse with a vector of its own.
+        graph: Likes and triples. The inverse of each relation has a vector of its own.
         generator: Random generator of the weights.
         device: Device of the products with the graph.
     """
@@ -62,11 +62,11 @@ class KGINNetwork(nn.Module):
         self._likes = SparseProduct(_means_of_likes(graph), device=device)
 
     def intent_vectors(self) -> torch.Tensor:
-        """Return e_p = Σ_r softmax_r(w_rp) e_r of each intent (eqs. 1–2), (n_intents, d)."""
+        """Return the vector of each intent p, e_p = Σ_r softmax_r(w_rp) e_r (eqs. 1–2), (n_intents, d)."""
         return torch.softmax(self.intents, dim=1) @ self.relations
 
     def forward(self, intents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the vectors of users (n_users, d) and of items (n_items, d), sums over all layers (eq. 12).
+        """Return the vectors of users (n_users, d) and items (n_items, d): sums of the input and all outputs (eq. 12).
 
         Args:
             intents: The result of `intent_vectors`.
@@ -88,7 +88,7 @@ class KGINNetwork(nn.Module):
 
 
 def _means_of_likes(graph: CollaborativeTriples) -> sparse.csr_matrix:
-    """Return the matrix that maps vectors of items to the means over users' likes, CSR float32 (n_users, n_items)."""
+    """Return the matrix that averages item vectors over each user's likes, CSR float32 (n_users, n_items)."""
     users, items = graph.likes[:, 0], graph.likes[:, 2] - graph.n_users
     shares = (1 / np.bincount(users, minlength=graph.n_users)[users]).astype(np.float32)
     return sparse.csr_matrix((shares, (users, items)), shape=(graph.n_users, graph.n_items))
@@ -100,8 +100,9 @@ def dependence(vectors: torch.Tensor, measure: str, temperature: float) -> torch
     Args:
         vectors: Vectors of the intents, (n, d).
         measure: "distance", the sum of the distance correlations of all pairs (eq. 5); "cosine", the sum of their
-            squared cosines; or "mi", the sum of −log(exp(s_pp / τ) / Σ_q exp(s_pq / τ)) with cosines s (eq. 4).
-        temperature: τ.
+            squared cosines; or "mi" (mutual information), the sum of −log(exp(s_pp / τ) / Σ_q exp(s_pq / τ)) over
+            intents p, where s_pq is the cosine of intents p and q (eq. 4).
+        temperature: τ, used only by "mi".
     """
     first, second = torch.triu_indices(len(vectors), len(vectors), offset=1, device=vectors.device)
     if measure == "distance":
@@ -116,12 +117,12 @@ def dependence(vectors: torch.Tensor, measure: str, temperature: float) -> torch
 
 
 def _distance_covariances(vectors: torch.Tensor) -> torch.Tensor:
-    """Return the distance covariances of the rows, (n, n); the d dimensions of a row are its samples.
+    """Return the distance covariance of each pair of rows, (n, d) → (n, n). A row's d numbers are its samples.
 
     Source: G. J. Székely, M. L. Rizzo, N. K. Bakirov, Ann. Statist. 35(6), 2007.
     """
     n, d = vectors.shape
     distances = torch.sqrt((vectors[:, :, None] - vectors[:, None, :]).square() + _SMALLEST)  # (n, d, d)
-    means = distances.mean(dim=1, keepdim=True)  # of rows and, as distances are symmetric, of columns
+    means = distances.mean(dim=1, keepdim=True)  # also of columns: distances are symmetric
     centred = (distances - means - means.transpose(1, 2) + means.mean(dim=2, keepdim=True)).view(n, -1)
     return torch.sqrt((centred @ centred.T / d**2).clamp(min=0) + _SMALLEST)

@@ -1,4 +1,4 @@
-"""The network of MKR: tables, cross & compress units and heads."""
+"""The network of MKR: tables of vectors, cross & compress units, and layers that compute the scores."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class MKRShape(Protocol):
 
 
 class MKRNetwork(nn.Module):
-    """Tables of users, items, entities and relations, and the layers on them.
+    """Tables of vectors of users, items, entities and relations, and the layers that read them.
 
     Tables, with sparse gradients: `users` (n_users, d), `items` (n_items, d), `entities` (n_entities, d), `relations`
     (n_relations, d), `user_bias` (n_users, 1), `item_bias` (n_items, 1). The other weights are small and dense. Two
@@ -148,13 +148,13 @@ class MKRNetwork(nn.Module):
         return torch.stack([self.joined(user.expand_as(items), items) for user in users])
 
     def all_users(self) -> torch.Tensor:
-        """Return u_L of every user, the output of the L user layers: (n_users, d)."""
+        """Return u_L of every user, the output of the last of L user layers: (n_users, d)."""
         return self.user_layers(self.users)
 
     def all_items(self) -> torch.Tensor:
-        """Return v_L of every item: (n_items, d)."""
+        """Return v_L of every item, the output of the last of L cross & compress units: (n_items, d)."""
         return self.item_tower(self.items, self.entities[self.item_entities])[0]
 
     def all_biases(self, users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
-        """Return user bias + item bias + global bias of each pair. `users` and `items`: indices, to be broadcast."""
+        """Return user bias + item bias + global bias of each pair. The indices `users` and `items` are broadcast."""
         return self.user_bias[users].squeeze(-1) + self.item_bias[items].squeeze(-1) + self.global_bias

@@ -1,4 +1,4 @@
-"""RippleNet's memories of each user: sampled triples around the likes, step by step."""
+"""RippleNet's memories of each user: triples sampled around the user's likes, for each propagation step."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ def sample_memories(
     size: int,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Sample the ripple sets of all users (RippleNet, eqs. 1 and 2).
+    """Sample the ripple sets (memories) of all users (RippleNet, eqs. 1 and 2).
 
     Step 1 holds triples whose head is a liked item; step k holds triples whose head is a tail of step k − 1. If a user
-    has no such triples, step k repeats step k − 1. Otherwise, the user's triples are split into `size` equal ranges,
-    and one is drawn from each. So a triple is repeated only if there are fewer than `size`.
+    has no such triples, step k repeats step k − 1. Otherwise, the user's triples for the step are split into `size`
+    equal ranges, and one triple is drawn from each range. So a triple is repeated only if the step has fewer than
+    `size` triples.
 
     Args:
         likes: Likes of the users.
@@ -65,13 +66,16 @@ def _draw(
 ) -> np.ndarray:
     """Draw `size` triples per user, from those whose head is one of the user's seeds.
 
-    Return their rows in `triples` of `sample_memories`, int64 (n_users, size); -1 for a user without such triples.
+    Return the triples as rows of the sorted `triples` of `sample_memories`, int64 (n_users, size); -1 for a user
+    without such triples.
 
     Args:
         counts: Number of seeds per user, int64 (n_users,).
-        seeds: Entities from which each user's step starts, sorted by user, int64.
-        starts, degrees: For each entity, the row of the first triple whose head it is, and the number of such triples,
-            int64 (n_entities,).
+        seeds: Entities from which each user's step starts, sorted by user, int64 (sum of `counts`,).
+        starts: Row of the first triple with each entity as head, int64 (n_entities,).
+        degrees: Number of triples with each entity as head, int64 (n_entities,).
+        size: Number of triples per user.
+        rng: Random generator.
     """
     if len(seeds) == 0:
         return np.full((len(counts), size), -1)
@@ -93,8 +97,8 @@ def grouped(
 
     Args:
         users: User of each pair, int64 (B,).
-        user_rows: The distinct users, ascending, int64.
-        counts: Number of pairs of each distinct user, int64.
+        user_rows: The distinct users, ascending, int64 (m,).
+        counts: Number of pairs of each distinct user, int64 (m,).
         size: Maximum number of pairs in a group.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Paths from a user over a liked item and an entity to another item, sampled for many pairs together."""
+"""Paths from a user via a liked item and an entity to another item, sampled for many pairs at once."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class PathSampler:
     A path is u → j → a → i: u likes j, and triples (of any relation and direction) connect j with a, and a with i. All
     four nodes are different, so the edge (u, i) is never part of a path between u and i.
 
-    It needs 12 to 20 bytes of memory for each combination of a like and a neighbour of the liked item.
+    The sampler needs 12 to 20 bytes of memory for each combination of a like and a neighbour of the liked item.
 
     Args:
         users, items: User and item of each like, int64 (m,) each.
@@ -53,7 +53,7 @@ class PathSampler:
         self._start_from(users, items)
 
     def of_others(self, users: np.ndarray, items: np.ndarray) -> Self:
-        """Return a sampler for the same graph but other likes, with these users and items, int64 (m,) each."""
+        """Return a sampler for the same graph and other likes: their users and items, int64 (m,) each."""
         sampler = copy.copy(self)
         sampler._start_from(users, items)
         return sampler
@@ -78,8 +78,8 @@ class PathSampler:
     def sample(self, users: np.ndarray, items: np.ndarray, k: int, rng: np.random.Generator | None) -> Paths:
         """Choose up to k different paths for each pair of a user and an item.
 
-        A pair's paths, sorted by a and j, are split into k equal ranges. `rng` draws one path of each range; if it is
-        None, the middle one is chosen.
+        A pair's paths are sorted by shared entity a and liked item j, and split into k equal ranges. `rng` draws one
+        path from each range; if `rng` is None, the middle path of each range is chosen.
 
         Args:
             users, items: Indices, int64 (n,).
@@ -92,13 +92,13 @@ class PathSampler:
         place = np.minimum(np.searchsorted(self._codes, codes), max(len(self._codes) - 1, 0))
         found = self._codes[place] == codes if len(self._codes) else np.zeros(len(codes), dtype=bool)
         row, shared, place = row[found], shared[found], place[found]
-        own = self._contains(users * np.int64(self.n_entities) + targets)[row]  # 1 if j = i is to be skipped
+        own = self._contains(users * np.int64(self.n_entities) + targets)[row]  # the user likes i, so j = i is skipped
         counts = self._first[place + 1] - self._first[place] - own
         ends = np.cumsum(counts)
         upto = np.concatenate([[0], ends])[np.searchsorted(row, np.arange(len(users) + 1))]
         pairs, slots, chosen = _spread(np.diff(upto), k, rng)
         chosen = chosen + upto[pairs]
-        which = np.searchsorted(ends, chosen, side="right")  # the (pair, a) of each path
+        which = np.searchsorted(ends, chosen, side="right")  # position of each path's (pair, a) in `row`
         number = chosen - (ends - counts)[which]
         middle = self._middle[self._first[place[which]] + number]
         # The entities j are in ascending order. From the position of i on, take the next entity: this skips i.
@@ -116,10 +116,11 @@ class PathSampler:
 def _spread(totals: np.ndarray, k: int, rng: np.random.Generator | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Choose up to k numbers from 0 to totals[row] − 1 for each row, one from each of k equal ranges.
 
-    `rng` draws a number from each range; if it is None, the middle one is chosen.
+    `rng` draws a number from each range; if `rng` is None, the middle number is chosen.
 
     Returns:
-        (row, position among the row's choices, chosen number) of each choice, int64 (n,) each.
+        Three arrays, int64 (n,) each: for each chosen number its row, its position among the row's choices, and the
+        number itself.
     """
     kept = np.minimum(totals, k)
     row = np.repeat(np.arange(len(totals)), kept)

@@ -1,4 +1,4 @@
-"""ALS: factors of likes by alternating least squares, through the `implicit` library."""
+"""ALS: matrix factorisation of likes by alternating least squares, computed by the `implicit` library."""
 
 from __future__ import annotations
 
@@ -37,19 +37,21 @@ class ALSConfig(ListsConfig):
     l2: float = Field(
         100.0,
         ge=0,
-        description="weight of the squared norms of the vectors (λ); by default lowered if all vectors would be zero",
+        description="weight λ of the squared norms of the vectors; the default is lowered where it could make all "
+        "vectors zero",
     )
     confidence: float = Field(20.0, gt=0, description="confidence c of a like (1 + α in the paper); other pairs have 1")
 
 
 class ALS(ChosenByLists, FactorRecommender):
-    """Factors that predict every user-item pair: likes as 1 with confidence c, other pairs as 0 with confidence 1.
+    """Matrix factorisation of all user-item pairs: likes are 1 with confidence c, other pairs 0 with confidence 1.
 
-    They minimise Σ_ui c_ui (p_ui − x_u · y_i)² + λ (Σ ‖x_u‖² + Σ ‖y_i‖²), alternately for users and for items, by
-    conjugate gradients. Each vector is solved for separately, so the number of threads does not change the result.
+    The user vectors x_u and item vectors y_i minimise Σ_ui c_ui (p_ui − x_u · y_i)² + λ (Σ ‖x_u‖² + Σ ‖y_i‖²), where
+    p_ui is 1 or 0 and c_ui is the pair's confidence. Users and items are solved for alternately, by conjugate
+    gradients. Each vector is solved for separately, so the number of threads does not change the result.
 
     Source: Y. Hu, Y. Koren, C. Volinsky, "Collaborative Filtering for Implicit Feedback Datasets", ICDM 2008, eq. 3;
-    computed by the `implicit` library.
+    computed by the `implicit` library. Our addition: `popularity` in the score.
     """
 
     name = "ALS"
@@ -93,11 +95,11 @@ class ALS(ChosenByLists, FactorRecommender):
 
 
 def bearable_l2(likes: Interactions, confidence: float) -> float:
-    """Return half of the smallest `l2` with which all vectors become zero, rounded to three digits.
+    """Return half of the smallest `l2` with which all vectors become zero, rounded to three significant digits.
 
-    The smallest such `l2` is c σ, where c is the confidence, and σ the largest singular value of the matrix P of likes:
-    while vectors are near zero, an iteration is x = (c / λ) P y, then y = (c / λ) Pᵀ x, where λ is `l2`. So they grow
-    only if λ < c σ.
+    The smallest such `l2` is c σ, where c is the confidence and σ the largest singular value of the matrix P of likes.
+    The reason: with λ for `l2`, and while all vectors are near zero, an iteration of ALS is x = (c / λ) P y, then
+    y = (c / λ) Pᵀ x. So the vectors grow only if λ < c σ.
     """
     smaller = min(likes.n_users, likes.n_items)
     if smaller == 1:

@@ -46,9 +46,9 @@ from kgplug.training.config import ModelConfig
 _N_RANDOM = 300  # random items per user with which each of the user's likes competes
 _NEGATIVES_STREAM = 0xB1E4D  # makes the draws of random items independent of all other draws
 _BLOCK_CELLS = 4_000_000  # users × items whose scores by one member are in memory at a time
-CLEARLY = 2.0  # standard errors by which a member's own lists must be better than the blend's to give it all weight
+CLEARLY = 2.0  # a member gets all weight if its own lists are better than the blend's by this many standard errors
 _MOST_TURNS = 6  # maximum number of weightings to try, as a multiple of the number of members
-_LEAST = 0.01  # smallest share of a weight when the search starts, because doubling cannot raise 0
+_LEAST = 0.01  # smallest weight at the start of the search, as a share of all weights: doubling cannot raise 0
 _RIDGE = 1e-4  # weight of the penalty on squared weights, which gives equal models equal weights
 
 
@@ -57,22 +57,31 @@ class BlendConfig(ModelConfig):
 
     members: str = Field(
         "CEASE,LightGCN,MKR-attention",
-        description="models to train, or runs trained on the same training set; comma-separated",
+        description="comma-separated names of models to train, or folders of runs trained on the same training set",
     )
     weights: tuple[float, ...] = Field(
-        (), description="weight of each member's score divided by its standard deviation; by default learnt"
+        (),
+        description="weight of each member's score, which is first divided by its standard deviation; by default "
+        "chosen on the validation set",
     )
-    member_settings: tuple[dict[str, Any], ...] = Field((), description="settings of each member; {} for its defaults")
+    member_settings: tuple[dict[str, Any], ...] = Field(
+        (), description="one dict of settings per member; {} for a member with its defaults"
+    )
 
 
 class Blend(Recommender):
     """A weighted sum of the scores of several recommenders: score(u, i) = Σ_m w_m s_m(u, i) / σ_m, w_m ≥ 0.
 
     s_m is the score of member m before its sigmoid, if it has one. σ_m is the standard deviation of a user's scores,
-    averaged over users. The first weights maximise the likelihood of a softmax in which each validation like competes
-    with random items on which its user has no feedback (listwise stacking). Then they are doubled or halved, one after
-    the other, as long as the lists for the validation set become better, or stay as good with a higher AUC. If a member
-    alone makes clearly better lists, it gets all weight. Lists are exact: all items are ranked by the sum.
+    averaged over users. The weights w_m are chosen on the validation set, in three steps:
+
+    1. The first weights maximise the likelihood of a softmax in which each validation like competes with random items
+       on which its user has no feedback (listwise stacking).
+    2. The weights are doubled or halved, one after the other, as long as the lists for the validation users become
+       better, or stay as good with a higher AUC.
+    3. If a member alone makes clearly better lists, it gets all weight.
+
+    Lists are exact: all items are ranked by the sum.
 
     Source: L. Breiman, "Stacked Regressions", Machine Learning 24, 1996, for non-negative weights; J. Xia et al.,
     "Listwise Approach to Learning to Rank", ICML 2008, for the softmax with one relevant item.
@@ -80,7 +89,8 @@ class Blend(Recommender):
     Attributes:
         members: The trained recommenders.
         scales: w_m / σ_m, float64 (n_members,).
-        source: The member whose vectors are the blend's, None if no member with a weight has vectors.
+        source: The member whose user and item vectors the blend returns as its own; None if no member with a weight
+            above 0 has vectors.
     """
 
     name = BLEND
@@ -105,7 +115,12 @@ class Blend(Recommender):
         self.inputs = Inputs(**{need: any(getattr(each, need) for each in needs) for need in vars(Inputs())})
 
     def _untrained(self, number: int, member: str) -> Recommender:
-        """Return a member before its training, with its settings; UsageError if they are wrong."""
+        """Return an untrained member with its settings. Raise UsageError if the settings are wrong.
+
+        Args:
+            number: Position of the member among the members.
+            member: Name of a model, or folder of a run.
+        """
         settings = self.config.member_settings[number] if self.config.member_settings else {}
         if settings and run_of(member) is not None:
             raise UsageError(f"Blend: {member} is a run, which already has settings: give {{}} in member_settings.")
@@ -125,7 +140,7 @@ class Blend(Recommender):
                 path.unlink(missing_ok=True)
 
     def _combine(self, data: TrainingData) -> None:
-        """Load or train all members, and set the weights, unless they are set."""
+        """Load or train all members. Then choose the weights, unless the user has set them."""
         members = list(enumerate(listed(self.config.members)))
         loaded = {number: self._loaded(run_dir) for number, member in members if (run_dir := run_of(member))}
         self.members = [loaded[n] if n in loaded else self._trained(n, member, data) for n, member in members]
@@ -138,7 +153,7 @@ class Blend(Recommender):
         self.config = self.config.model_copy(update={"members": names, "member_settings": tuple(settings)})
 
     def _loaded(self, run_dir: Path) -> Recommender:
-        """Return the model of a run. UsageError if it was trained on other rows or likes than this training set."""
+        """Return the model of a run. Raise UsageError if it was trained on other rows or likes than this blend."""
         arrays, content = read_artefact(run_dir)
         model = class_of(str(run_dir)).restored(run_dir, arrays, content)
         same = np.array_equal(model.user_keys, self.user_keys) and np.array_equal(model.item_keys, self.item_keys)
@@ -150,7 +165,7 @@ class Blend(Recommender):
         return model
 
     def _trained(self, number: int, member: str, data: TrainingData) -> Recommender:
-        """Train a member, or return it if an interrupted training of the blend had already trained it.
+        """Train a member, or load it if an earlier, interrupted training of the blend had already finished it.
 
         Args:
             number: Position of the member among the members.
@@ -174,10 +189,11 @@ class Blend(Recommender):
         return model
 
     def _weights(self, data: TrainingData) -> tuple[float, ...]:
-        """Return the weights that the validation set chooses; equal ones if it is missing or has too few likes.
+        """Return weights chosen on the validation set; equal weights if that set is missing or has too few likes.
 
-        They start from `listwise_weights`. One after the other, they are doubled or halved as long as the lists become
-        better, or stay as good with a higher AUC. But if a member alone makes clearly better lists, it gets all weight.
+        The search starts from `listwise_weights`. One after the other, the weights are doubled or halved as long as the
+        lists become better, or stay as good with a higher AUC. If a member alone makes clearly better lists, it gets
+        all weight.
         """
         learnt, valid, n = data.interactions, data.valid, len(self.members)
         if n == 1 or valid is None or valid.is_like.sum() < LIKES_TO_CHOOSE_ON:
@@ -208,7 +224,7 @@ class Blend(Recommender):
         return tuple(chosen.changes["weights"])
 
     def _learnt_weights(self, learnt: Interactions, valid: Interactions, spreads: np.ndarray, seed: int) -> np.ndarray:
-        """Return `listwise_weights`, comparing validation likes of at most `MOST_USERS` users with random items."""
+        """Return `listwise_weights` for the validation likes of at most `MOST_USERS` users and random other items."""
         rng, likes = np.random.default_rng([seed, _NEGATIVES_STREAM]), valid.likes()
         known = negative_sampler(learnt, valid)
         users = distinct(likes.users[known.n_free[likes.users] > 0])  # the others have feedback on all items
@@ -224,7 +240,7 @@ class Blend(Recommender):
         return listwise_weights(of_likes, of_others, lists, n_items=learnt.n_items)
 
     def _scores_of(self, items: np.ndarray, users: np.ndarray, lists: np.ndarray, spreads: np.ndarray) -> np.ndarray:
-        """Return s_m / σ_m by all members, for rows of k items. Each row is scored for one user.
+        """Return the scaled scores s_m / σ_m of all members, for rows of k items. Each row is scored for one user.
 
         Args:
             items: Item indices, int64 (n, k).
@@ -245,7 +261,7 @@ class Blend(Recommender):
         return found / spreads
 
     def _spreads(self) -> np.ndarray:
-        """Return σ_m of each member, float64 (n_members,); 1 if all its scores are equal."""
+        """Return σ_m of each member, float64 (n_members,); 1 if all scores of a member are equal."""
         return np.array([spread_of_scores(member, self.liked) or 1.0 for member in self.members])
 
     def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
@@ -274,7 +290,7 @@ class Blend(Recommender):
         return total
 
     def _take_vectors(self) -> None:
-        """Set `source`: the member with the largest weight above 0 that has item vectors."""
+        """Set `source` to the member with the largest weight above 0, among those that have item vectors."""
         order = np.argsort(-np.array(self.config.weights), kind="stable")
         used = [self.members[number] for number in order if self.scales[number] > 0]
         self.source = next((member for member in used if member.item_vectors() is not None), None)
@@ -318,12 +334,12 @@ def listwise_weights(of_likes: np.ndarray, of_others: np.ndarray, lists: np.ndar
         of_likes: Score of each like by each member, float64 (n_likes, n_members).
         of_others: Scores of other items, float64 (n_users, n_others, n_members).
         lists: Row of each like's user in `of_others`, int64 (n_likes,).
-        n_items: Number of all items, of which the n_others items are a sample.
+        n_items: Number of all items. The n_others items of a user are a sample of them.
 
     Returns:
         float64 (n_members,).
     """
-    shift = of_others.mean(axis=1)  # (n_users, n_members); a softmax does not change if it is subtracted
+    shift = of_others.mean(axis=1)  # (n_users, n_members); subtracting it does not change a softmax
     of_likes, of_others = of_likes - shift[lists], of_others - shift[:, None]
     _, n_others, n_members = of_others.shape
     more = math.log(n_items / n_others)
@@ -333,7 +349,7 @@ def listwise_weights(of_likes: np.ndarray, of_others: np.ndarray, lists: np.ndar
         most = logsumexp(others, axis=1)  # (n_users,)
         mean = np.einsum("un,unm->um", np.exp(others - most[:, None]), of_others)  # (n_users, n_members)
         total = np.logaddexp(own, more + most[lists])
-        chance = np.exp(own - total)[:, None]  # of the like
+        chance = np.exp(own - total)[:, None]  # probability of the like
         expected = chance * of_likes + (1 - chance) * mean[lists]
         value = (total - own).mean() + _RIDGE * (weights**2).sum()
         return float(value), (expected - of_likes).mean(axis=0) + 2 * _RIDGE * weights
@@ -343,5 +359,5 @@ def listwise_weights(of_likes: np.ndarray, of_others: np.ndarray, lists: np.ndar
 
 
 def _epochs(member: Recommender) -> dict[str, int]:
-    """Return {"epochs": the number that the validation set chose}; {} if it chose none."""
+    """Return {"epochs": number of epochs chosen on the validation set}; {} if the training chose none."""
     return {"epochs": member.history["best_epoch"] + 1} if member.history.get("validation") else {}

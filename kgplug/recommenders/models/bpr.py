@@ -1,4 +1,4 @@
-"""BPR: factors learnt by comparing a liked item with one that is not liked."""
+"""BPR: matrix factorisation that learns from comparisons of a liked item with one that is not liked."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class BPRConfig(ClickThroughConfig):
 
     tuning: ClassVar[Space] = {**TrainedConfig.tuning, "l2": Range(1e-4, 1e-1, log=True)}
 
-    negatives_per_like: ClassVar[int] = 1  # not settings: BPR compares a like with one item at a time
+    negatives_per_like: ClassVar[int] = 1  # not settings: BPR compares each like with one negative
     negative_popularity: ClassVar[float] = 0.0
     l2: float = Field(3e-2, ge=0, description="weight of the squared norms of the batch's vectors")
 
 
 class BPRNetwork(PairNetwork):
-    """score = u · v + b_i. A user bias would cancel in every comparison.
+    """Vectors of users and items, and item biases: score = u · v + b_i. A user bias would cancel in every comparison.
 
     Args:
         n_users, n_items: Numbers of users and items.
@@ -65,7 +65,10 @@ class BPRNetwork(PairNetwork):
 
 
 class BPRTask(ClickThroughTask):
-    """Trains BPR: the loss is −log σ(s_ui − s_uj) for a like i of user u and a negative j, new in each epoch."""
+    """Trains BPR: the loss is −log σ(s_ui − s_uj) for a liked item i of user u and a negative j.
+
+    The negatives are drawn again in each epoch.
+    """
 
     def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[Comparisons]:  # type: ignore[override]
         """Yield the likes of one epoch with new negatives, `batch_size` / 2 comparisons per step."""
@@ -73,7 +76,7 @@ class BPRTask(ClickThroughTask):
         return self.data.comparisons(rng, self.config.batch_size)
 
     def loss(self, batch: Comparisons) -> torch.Tensor:  # type: ignore[override]
-        """Return mean −log σ(s_ui − s_uj) + l2 · mean squared norm of the vectors and bias of a pair, a scalar."""
+        """Return mean −log σ(s_ui − s_uj) + l2 · mean squared norm of a pair's vectors and bias, a scalar."""
         logits, rows = self.module(*batch.pairs())
         return self.data.comparison_loss(logits, batch) + self.config.l2 * rows
 
@@ -81,7 +84,8 @@ class BPRTask(ClickThroughTask):
 class BPR(FactorRecommender, TrainedRecommender):
     """Matrix factorisation for ranking: a liked item must score above one that the user does not like.
 
-    score(u, i) = u · v_i + b_i; loss −log σ(s_ui − s_uj) + λ ‖θ‖² (BPR-Opt), by Adam on batches.
+    score(u, i) = u · v_i + b_i. Adam minimises the loss −log σ(s_ui − s_uj) + λ ‖θ‖² (BPR-Opt) in batches, where i is a
+    liked item, j a sampled item that u does not like, and θ are the vectors and biases.
 
     Source: S. Rendle et al., "BPR: Bayesian Personalized Ranking from Implicit Feedback", UAI 2009. This is not
     `implicit`'s BPR, which is not reproducible with several threads and has no validation set.

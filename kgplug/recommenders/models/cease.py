@@ -16,12 +16,20 @@ from kgplug.training.config import Grid, Range, Space
 
 
 class CEASEConfig(EASEConfig):
-    """Settings of CEASE: those of EASE with other defaults, and knowledge_weight.
+    """Settings of CEASE: those of EASE with other defaults, and `knowledge_weight`.
 
-    NDCG@10, mean of four validation sets of MovieLens-100K: EASE .219; with the KG .228; with the KG and dropout .230.
-    On four larger validation sets: with the KG and dropout .279; with weighted ratings as well .283; with l2_power and
-    discount as well .286. These three values are .226, .226 and .229 if only ratings of at least 4 stars are likes.
-    (l2_power alone gains nothing, discount alone gives half of the gain.)
+    The table shows the mean NDCG@10 on four validation sets of MovieLens-100K (A), on four larger validation sets (B),
+    and on the sets B if only ratings of at least 4 stars are likes (C). Each row adds something to the row above:
+
+    | model                  | A    | B    | C    |
+    |------------------------|------|------|------|
+    | EASE                   | .219 |      |      |
+    | + KG                   | .228 |      |      |
+    | + dropout              | .230 | .279 | .226 |
+    | + weighted ratings     |      | .283 | .226 |
+    | + l2_power, + discount |      | .286 | .229 |
+
+    Of the last gain, `discount` alone gives half, and `l2_power` alone nothing.
     """
 
     tuning: ClassVar[Space] = {
@@ -36,7 +44,9 @@ class CEASEConfig(EASEConfig):
 
     dropout: float = Field(0.4, ge=0, lt=1, description="fraction of a user's likes dropped in training")
     knowledge_weight: float = Field(
-        2.5, ge=0, description="weight of a KG feature relative to the mean weight of a like; 0: no KG"
+        2.5,
+        ge=0,
+        description="weight of a KG feature (such as one director) relative to the mean weight of a like; 0: no KG",
     )
     l2_power: ItemPower = 0.3
     discount: Discount = 0.1
@@ -46,14 +56,15 @@ class CEASEConfig(EASEConfig):
 class CEASE(EASE):
     """Collective EASE: score(u, ·) = x_u B, with B learnt in closed form from users and KG features together.
 
-    A KG feature, such as (DIRECTED_BY, somebody), counts as a user of weight w who likes every item that has it:
-    G = Xᵀ D X + w F Fᵀ + λ I, where F is the matrix of items and features, and the rest is as in `EASE`. So items with
-    few likes get their neighbours from the graph.
+    A KG feature, such as (DIRECTED_BY, somebody), counts as a user of weight w who likes every item that has it. So
+    EASE's Gram matrix becomes G = Xᵀ D X + w F Fᵀ + λ I, where X holds the likes, D the weights of users, and F
+    (items × features) is 1 where an item has a feature. In this way, items with few likes get their neighbours from the
+    graph.
 
     Source: O. Jeunen, J. Van Balen, B. Goethals, "Closed-Form Models for Collaborative Filtering with
     Side-Information", RecSys 2020. Our additions: features from a knowledge graph (`side_features.kg_features`, without
-    idf weights); and what `EASE` also has: dropout, the weights of users, ratings and items, and popularity in the
-    score. With knowledge_weight=0 and EASE's values of the other settings it is EASE.
+    idf weights); and, as in `EASE`, dropout, the weights of users, ratings and items, and popularity in the score. With
+    knowledge_weight=0, and with EASE's defaults for the other settings, CEASE is the same as EASE.
     """
 
     name = "CEASE"

@@ -35,7 +35,7 @@ class CFKGConfig(ModelConfig):
 
     embedding: str = Field("TransE", description="PyKEEN model to train on likes and triples")
     embedding_settings: dict[str, JsonValue] = Field(
-        {}, description='settings of that PyKEEN model; negative_sampling is "typed" unless it is set'
+        {}, description='settings of the PyKEEN model; negative_sampling is "typed" unless it is set here'
     )
     epochs: int = Field(100, ge=1, description="maximum number of epochs")
     patience: int = Field(10, ge=1, description="stop after this many epochs without a better validation metric")
@@ -49,11 +49,11 @@ class CFKG(Recommender):
     """CFKG (Q. Ai, V. Azizi, X. Chen, Y. Zhang, "Learning Heterogeneous Knowledge Base Embeddings for Explainable
     Recommendation", Algorithms 11(9), 2018).
 
-    A like is a triple (user, likes, item) next to the triples of the graph, and score(u, i) is the embedding's score of
-    such a triple. The paper learns (h + r) · t by a softmax loss; here the embedding is any PyKEEN model with kgplug's
-    settings for it, by default TransE, −‖h + r − t‖. The AUC of validation likes decides when training stops. Most
-    embeddings have no way to score new users. So a linear map, fitted to the scores of the training users, computes a
-    new user's scores from the vectors of the liked items.
+    Each like is added to the triples of the graph as a triple (user, likes, item). The score of user u and item i is
+    the embedding's score of the triple (u, likes, i). The paper learns (h + r) · t by a softmax loss. Here the
+    embedding is any PyKEEN model with kgplug's settings for it, by default TransE, −‖h + r − t‖. The AUC of validation
+    likes decides when training stops. Most embeddings cannot score new users. So a linear map, fitted to the scores of
+    the training users, computes a new user's scores from the vectors of the liked items.
     """
 
     name = "CFKG"
@@ -123,7 +123,7 @@ class CFKG(Recommender):
 
     @property
     def _items(self) -> slice:
-        """The entities that are items."""
+        """The range of entity indices that are items."""
         return slice(len(self.user_keys), len(self.user_keys) + len(self.item_keys))
 
     def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:

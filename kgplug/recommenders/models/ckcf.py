@@ -1,4 +1,4 @@
-"""CKCF: neighbours by feedback and neighbours by the graph, fused into one list."""
+"""CKCF: two lists, from item similarity in the feedback and in the knowledge graph, fused into one."""
 
 from __future__ import annotations
 
@@ -20,18 +20,21 @@ class CKCFConfig(TwoNeighbourhoodsConfig):
 
 
 class CKCF(TwoNeighbourhoods):
-    """Fuses the lists of item-CF and of TransE similarity into one, by "high replaces low" (explained in `fuse`).
+    """Fuses a list of item-based collaborative filtering (item-CF) and a list of TransE similarity into one.
 
-    The candidates are the nearest items of each like, by penalised co-occurrence (`co_occurrence`) and by the cosine of
-    their entities' vectors (`nearest_vectors`, which raises similarities to new items). Each of the two similarities
-    gives a ranked list without the seen items, and `fuse` fuses both lists. A fused list is a prefix of any longer one,
-    so the first k items of `recommend` are exactly the paper's list of length k. The score is 1 / rank. All other
-    items, such as the user's seen items, rank below, by number of likes. The items in `also_seen` (an argument of
-    `recommend`) are removed after the fusion.
+    Two similarities of items are used: by common users, with penalties for popular items and active users
+    (`co_occurrence`), and by the cosine of the items' entity vectors (`nearest_vectors`, which raises similarities to
+    new items). Each similarity ranks the items that are nearest to the user's likes, without the seen items. The two
+    lists are fused by "high replaces low": the best items of the second list replace the lowest ranks of the first
+    (`fuse`).
+
+    The fused list of length k is a prefix of every longer one, so the first k items of `recommend` are exactly the
+    paper's list of length k. The score is 1 / rank. All other items, such as the user's seen items, rank below, by
+    number of likes. The items in `also_seen` (an argument of `recommend`) are removed after the fusion.
 
     Source: Zhou et al., CKCF, as described to us. We do not know the paper's title and year, and had its formulas only
     as prose, so everything that this prose leaves open is a setting. TransE: A. Bordes et al., "Translating Embeddings
-    for Modeling Multi-relational Data", NeurIPS 2013. The fusion in one nested ranking is ours.
+    for Modeling Multi-relational Data", NeurIPS 2013. The single ranking for all lengths k is ours.
     """
 
     name = "CKCF"
@@ -47,7 +50,11 @@ class CKCF(TwoNeighbourhoods):
         return self._fused(likes, likes)
 
     def _fused(self, likes: sparse.csr_matrix, seen: sparse.csr_matrix) -> np.ndarray:
-        """Return the scores of all items from the fused lists: CSR (b, n_items) twice → float32 (b, n_items)."""
+        """Return the scores of all items from the fused lists, float32 (b, n_items).
+
+        Args:
+            likes, seen: Liked items and seen items of each user, CSR (b, n_items).
+        """
         lists = [self._ranked(similarity, likes, seen) for similarity in (self.cf, self.semantic)]
         fused = fuse(*lists, share=self.config.cf_share)  # (b, at most the length of both lists together)
         below = self.base / np.float32(len(self.base) + 1)  # the lowest possible rank scores 1 / n_items
@@ -57,7 +64,14 @@ class CKCF(TwoNeighbourhoods):
         return scores
 
     def _ranked(self, similarity: sparse.csr_matrix, likes: sparse.csr_matrix, seen: sparse.csr_matrix) -> np.ndarray:
-        """Return each user's unseen candidates, best first: int64 (b, longest list), -1 past a list's end."""
+        """Return each user's unseen candidates by one similarity, best first: int64 (b, longest list).
+
+        After a list's end, the entries are -1.
+
+        Args:
+            similarity: Similarity of items, CSR (n_items, n_items).
+            likes, seen: Liked items and seen items of each user, CSR (b, n_items).
+        """
         found = self.candidates(similarity, likes)
         found = sparse.csr_matrix(found - found.multiply(seen))
         found.eliminate_zeros()

@@ -25,31 +25,38 @@ class CKCFRelationalConfig(CKCFConfig):
         0.2,
         ge=0,
         le=1,
-        description="exponent of n₁ · n₂, which divides the CF similarity (n₁, n₂: the items' numbers of users); "
-        "CKCF has 0.5",
+        description="the CF similarity of two items is divided by (n₁ · n₂) to this power, where n₁ and n₂ are their "
+        "numbers of users; CKCF has 0.5",
     )
     cold_boost: Literal["printed", "midpoint", "none"] = Field(
-        "none", description='which similarities to new items are raised; see CKCF, which has "printed"'
+        "none",
+        description="which similarities of an item to new items are raised: those above the sum of its largest and "
+        'smallest similarity ("printed", as in CKCF), those above half of this sum ("midpoint"), or none',
     )
     cf_share: float = Field(0.7, ge=0, le=1, description="weight of collaborative filtering; CKCF has 0.5")
     compare: Literal["relations", "mean", "own"] = Field(
-        "relations", description="vectors to compare: one per relation of the item, their sum, or the item's own (CKCF)"
+        "relations",
+        description='vectors to compare: one per relation of the item, their sum ("mean"), or the item\'s own (as in '
+        "CKCF)",
     )
     translate: bool = Field(
-        True, description="whether a neighbour t, linked by relation r, counts as t − r; False: as t"
+        True, description="whether an item's neighbour t by relation r contributes t − r to the vector; False: t"
     )
     relations: int = Field(
-        16, ge=1, description="maximum number of directed relations to compare; those with the most items are used"
+        16,
+        ge=1,
+        description="maximum number of relations to compare (each direction counts as one); those with the most items "
+        "are used",
     )
 
 
 class CKCFRelational(CKCF):
     """CKCF with relation vectors in its semantic similarity: our design of what the paper names as future work.
 
-    For each relation r, an item is represented by the sum of t − r over its neighbours t by r (or of h + r if the item
-    is the tail), scaled to length 1. Two items are compared by the cosines of these vectors (`relational_vectors`).
-    An item's own vector mixes the influence of all its relations; the comparison by relation keeps them separate. The
-    rest is CKCF.
+    An item has one vector for each relation r and direction. It is the sum of t − r over the item's triples
+    (item, r, t), or of h + r over the triples (h, r, item), scaled to length 1. Two items are compared by the cosines
+    of these vectors (`relational_vectors`). An item's own vector mixes the influence of all its relations; the
+    comparison by relation keeps them separate. The rest is CKCF.
 
     Source: after Zhou et al., CKCF (see `CKCF`), and A. Bordes et al., "Translating Embeddings for Modeling
     Multi-relational Data", NeurIPS 2013.

@@ -1,4 +1,4 @@
-"""DKN: titles read word by word with the items' entities, and attention over the user's likes."""
+"""DKN: a convolution over the words of item titles and the items' entities, and attention over the user's likes."""
 
 from __future__ import annotations
 
@@ -43,14 +43,12 @@ class DKNConfig(PretrainedConfig):
     old_names: ClassVar[Mapping[str, str]] = {"hidden": "hidden_dim"}
 
     embedding_dim: int = Field(32, ge=1, description="length of a word vector")
-    embedding: str = Field("TransD", description="PyKEEN model to train on the triples, or a run of an embedding")
+    embedding: str = Field("TransD", description="PyKEEN model to train on the triples, or an embedding's run folder")
     context: bool = Field(
-        True, description="whether to add a third channel: the mean vector of the entity's neighbours"
+        True, description="whether the convolution also reads the mean vector of the entity's neighbours"
     )
     title_words: int = Field(10, ge=1, description="maximum number of words per title")
-    widths: tuple[int, ...] = Field(
-        (1, 2), min_length=1, description="numbers of consecutive words that a filter spans"
-    )
+    widths: tuple[int, ...] = Field((1, 2), min_length=1, description="widths of the filters, in consecutive words")
     filters: int = Field(128, ge=1, description="number of filters per width")
     history: int = Field(30, ge=1, description="maximum number of likes per user that are compared with a candidate")
     attention: Literal["dot", "dnn"] = Field(
@@ -65,7 +63,7 @@ class DKNConfig(PretrainedConfig):
 
 
 class DKNTask(LayeredTask):
-    """Trains DKN. Each epoch samples new histories; the like to predict is left out of them (see `HistoryTask`).
+    """Trains DKN. Each epoch samples new histories, without the like to predict, which would leak the label.
 
     Args:
         network, config, data: As in `LayeredTask`.
@@ -96,8 +94,8 @@ class DKN(TrainedRecommender):
 
     Source: H. Wang, F. Zhang, X. Xie, M. Guo, "DKN: Deep Knowledge-Aware Network for News Recommendation", WWW
     2018, eqs. 7–13. Every word of a title is paired with the entity of the item. An item without a title has one
-    token without a word. Titles come with the interactions: from the graph (`title` under [item] in kgplug.toml), or
-    from `Interactions.with_texts`.
+    empty word. Titles come with the interactions: from the graph (`title` under [item] in kgplug.toml), or from
+    `Interactions.with_texts`.
     """
 
     name = "DKN"
@@ -228,6 +226,11 @@ def draw_histories(likes: sparse.csr_matrix, most: int, rng: np.random.Generator
 
 def item_channels(found: ItemEntities, knowledge: KnowledgeGraph, *, context: bool) -> np.ndarray:
     """Return the vectors of the items' entities and, with `context`, the mean vectors of their neighbours (eq. 7).
+
+    Args:
+        found: Vectors and entities of the items in an embedding.
+        knowledge: Triples, which give the neighbours.
+        context: Whether to return the second channel.
 
     Returns:
         Vectors, float32 (1 or 2, n_items, m). Items without an entity have zeros; in the second channel, so do items

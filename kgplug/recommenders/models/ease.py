@@ -24,24 +24,24 @@ from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import Grid, Range, Space
 
 _BYTES_BESIDE = 8 + 4 + 8  # bytes per cell of a block of rows of the Gram matrix: sparse (8 + 4) and dense (8)
-_PROBES = 16  # rows with the most likes, and as many others, whose scores are checked for rounding errors
+_PROBES = 16  # rows checked for rounding errors: this many with the most likes, and this many others
 _BLOCK_ROWS, _BLOCK_CELLS = 512, 4_000_000
 _MOST_STDS, _LEAST_STD = 3.0, 1e-6  # largest |z| of a rating; smallest standard deviation of ratings
-_L2 = 500.0  # λ if all users have weight 1; measured, see EASEConfig
+_L2 = 500.0  # default of λ if all users have weight 1; EASEConfig has the measurements
 
 
 ItemPower = Annotated[float, Field(
     ge=0, le=1,
-    description="an item's λ grows with this power of its Gram value (weighted number of likes); 0: equal λ",
+    description="an item's λ is proportional to its Gram value (weighted number of likes) to this power; 0: equal λ",
 )]  # fmt: skip
 Discount = Annotated[float, Field(
     ge=0, le=1,
-    description="an item's score is divided by this power of its Gram value, in favour of less popular items; 0: none",
+    description="an item's score is divided by its Gram value (weighted number of likes) to this power, in favour of "
+    "less popular items; 0: no division",
 )]  # fmt: skip
 RatingWeight = Annotated[float, Field(
     ge=0, le=0.3,
-    description="how much the weight of a like grows for each standard deviation by which its rating exceeds the mean; "
-    "0: equal weights",
+    description="how much a like's weight grows per standard deviation of its rating above the mean; 0: equal weights",
 )]  # fmt: skip
 
 
@@ -51,10 +51,10 @@ class EASEConfig(ListsConfig):
     In the paper: user_power=0, l2_power=0, discount=0, rating_weight=0, l2 (λ) 500 on MovieLens-20M, 1,000 on Netflix,
     200 on the Million Song Dataset.
 
-    By default λ is 500 times the mean weight of a like, so it scales with the Gram matrix. At user_power=0, the best λ
-    on a validation set of MovieLens-100K was 500; on one of Book-Crossing it was 300 for lists and 1,000 for AUC.
-    With user_power=0.5 and λ = 50, lists were a little better on both data sets (NDCG@10 on MovieLens-100K .2404 →
-    .2437, on Book-Crossing .0595 → .0598).
+    By default λ is 500 times the mean weight of a like, so it scales with the Gram matrix. With user_power=0, the best
+    λ on a validation set of MovieLens-100K was 500; on one of Book-Crossing it was 300 for lists and 1,000 for AUC.
+    With user_power=0.5 and λ = 50, lists were a little better on both data sets: NDCG@10 rose from .2404 to .2437 on
+    MovieLens-100K, and from .0595 to .0598 on Book-Crossing.
     """
 
     tuning: ClassVar[Space] = {"l2": Range(5.0, 2000.0, log=True), "user_power": Range(0.0, 1.0)}
@@ -62,16 +62,18 @@ class EASEConfig(ListsConfig):
     grid: ClassVar[Grid] = {**ListsConfig.grid, "l2": 4.0}
 
     l2: float | None = Field(
-        None, gt=0, description="weight λ of the squared norms; by default 500 times the mean weight of a like"
+        None,
+        gt=0,
+        description="weight λ of the squared item-item weights; by default 500 times the mean weight of a like",
     )
     dropout: float = Field(
-        0.0, ge=0, lt=1, description="fraction of a user's likes dropped in training (EDLAE); 0: the paper"
+        0.0, ge=0, lt=1, description="fraction of a user's likes dropped in training (EDLAE); 0: none"
     )
     user_power: float = Field(
         0.5,
         ge=0,
         le=1,
-        description="exponent of a user's weight 1 / likes^user_power in training; 0 (the paper): equal weights",
+        description="a user's weight in training is 1 / likes^user_power; 0: equal weights, as in the paper",
     )
     l2_power: ItemPower = 0.0
     discount: Discount = 0.0
@@ -79,14 +81,17 @@ class EASEConfig(ListsConfig):
 
 
 class EASE(ChosenByLists):
-    """Embarrassingly shallow autoencoder: score(u, ·) = x_u B, with B learnt in closed form.
+    """Embarrassingly shallow autoencoder: score(u, ·) = x_u B, with item-item weights B learnt in closed form.
 
-    G = Xᵀ D X + λ I, P = G⁻¹, B = I − P · diag(1 / diag P), so that diag B = 0 (eq. 8). X holds the likes, and
-    D the weights of users (I in the paper). Items without likes have zero weights. P has a row and a column per item.
-    Dropout p adds p / (1 − p) · diag(Xᵀ D X) to G, the closed form of dropping likes at random.
-    With ratings and a rating_weight w, a like is 1 + w z in X, where z is the distance of its rating from the mean of
-    all likes, in standard deviations, clipped to ±3. An item's Gram value (Xᵀ D X)_jj, divided by the mean over items,
-    is g. The item's λ is multiplied by g^l2_power, and its scores by g^−discount.
+    X holds the likes, with user u's likes in row x_u. D is the diagonal matrix of the users' weights (I in the paper).
+    Then G = Xᵀ D X + λ I, P = G⁻¹ and B = I − P · diag(1 / diag P), so that diag B = 0 (eq. 8). P has a row and a
+    column per item. Items without likes have zero weights.
+
+    - `dropout` p adds p / (1 − p) · diag(Xᵀ D X) to G, the closed form of dropping likes at random.
+    - With ratings and a `rating_weight` w, a like is 1 + w z in X. Here z is the difference between its rating and the
+      mean rating of all likes, in standard deviations, clipped to ±3.
+    - An item's Gram value is (Xᵀ D X)_jj. Let g be this value divided by its mean over items. The item's λ is
+      multiplied by g^l2_power, and its scores by g^−discount.
 
     Source: H. Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", WWW 2019; dropout: H. Steck, "Autoencoders
     that don't overfit towards the Identity", NeurIPS 2020.
@@ -145,7 +150,7 @@ class EASE(ChosenByLists):
         """Store the likes, and return the weight of each user, float64 (n_users,), and the mean weight of a like."""
         self.likes = _weighted(data.interactions.likes(), self.config.rating_weight)
         weights = np.maximum(np.diff(self.likes.indptr), 1.0) ** -self.config.user_power  # (n_users,)
-        mean_weight = float(weights @ np.diff(self.likes.indptr)) / self.likes.nnz  # of a like
+        mean_weight = float(weights @ np.diff(self.likes.indptr)) / self.likes.nnz  # a like has its user's weight
         return weights, mean_weight
 
     def _learn_items(self, items: np.ndarray, rows: sparse.csr_matrix, weights: np.ndarray, l2: float) -> None:
@@ -168,13 +173,18 @@ class EASE(ChosenByLists):
             raise _too_many(self.name, m, "less is free") from error
 
     def _closed_form(self, x: sparse.csr_matrix, weights: np.ndarray, l2: float) -> np.ndarray:
-        """Return B, float32 (m, m), from rows `x`, CSR float64 (n_rows, m), and their weights, float64 (n_rows,).
+        """Return B, float32 (m, m).
 
-        P is computed in float32, or in float64 if some scores would then differ by more than rounding.
+        P is computed in float32. If rounding errors would matter (`_is_precise`), P is computed again in float64.
+
+        Args:
+            x: Likes of each user, in CEASE also items of each KG feature, CSR float64 (n_rows, m).
+            weights: Weight of each row, float64 (n_rows,).
+            l2: λ of an item with the mean Gram value.
         """
         c, weighted = self.config, sparse.csr_matrix(sparse.diags(weights) @ x)
         own = np.asarray(x.multiply(weighted).sum(axis=0)).ravel()
-        relative = own / own.mean()  # Gram value of each item, 1 for the mean item
+        relative = own / own.mean()  # Gram value of each item, divided by the mean
         added = c.dropout / (1 - c.dropout) * own + l2 * relative**c.l2_power  # to the diagonal of Xᵀ D X
         inverse = _inverse(x, weighted, added, np.float32)
         if inverse is None or not _is_precise(inverse, x, weighted, added):
@@ -224,7 +234,10 @@ class EASE(ChosenByLists):
 
 
 def _weighted(likes: Interactions, rating_weight: float) -> sparse.csr_matrix:
-    """Return the likes X of `EASE`, CSR float32 (n_users, n_items): 1 for a like, or 1 + w z with ratings."""
+    """Return the likes X of `EASE`, CSR float32 (n_users, n_items): 1 for a like, or 1 + w z with ratings.
+
+    w is `rating_weight`, and z the standardised rating, clipped to ±3.
+    """
     if rating_weight == 0 or likes.ratings is None or len(likes) == 0:
         return likes.matrix()
     ratings = likes.ratings.astype(np.float64)
@@ -260,14 +273,21 @@ def _too_many(name: str, m: int, found: str, dtype: type[np.floating] = np.float
 def _inverse(
     x: sparse.csr_matrix, weighted: sparse.csr_matrix, added: np.ndarray, dtype: type[np.floating]
 ) -> np.ndarray | None:
-    """Return P, (m, m), from X, D X and what is added to the diagonal of Xᵀ D X; None if this has no inverse."""
+    """Return P, the inverse of Xᵀ D X with a changed diagonal, (m, m); None if there is no inverse.
+
+    Args:
+        x: Matrix X, CSR float64 (n_rows, m).
+        weighted: Matrix D X, CSR float64 (n_rows, m).
+        added: Numbers to add to the diagonal of Xᵀ D X, float64 (m,).
+        dtype: float32 or float64, for the computation and the result.
+    """
     gram = _gram(x, weighted, dtype)
     gram[np.diag_indices_from(gram)] += added.astype(dtype)
     return gram if invert(gram) else None
 
 
 def _gram(x: sparse.csr_matrix, weighted: sparse.csr_matrix, dtype: type[np.floating]) -> np.ndarray:
-    """Return Xᵀ D X, (m, m), from X and D X, some rows at a time."""
+    """Return Xᵀ D X, (m, m), computed some rows at a time from X (`x`) and D X (`weighted`)."""
     columns = sparse.csr_matrix(weighted.T)
     m = columns.indptr.size - 1
     gram = np.empty((m, m), dtype=dtype)
@@ -277,11 +297,11 @@ def _gram(x: sparse.csr_matrix, weighted: sparse.csr_matrix, dtype: type[np.floa
 
 
 def _is_precise(inverse: np.ndarray, x: sparse.csr_matrix, weighted: sparse.csr_matrix, added: np.ndarray) -> bool:
-    """Return whether rounding errors of P change scores by less than the difference at which scores are tied.
+    """Return whether rounding errors of P change scores by less than the difference below which scores are tied.
 
-    The errors are estimated for the rows of X with the most likes and for others, evenly spaced by number of likes, and
-    for items that are not among these likes, by one step of iterative refinement: x P + (x − x P G) P is more precise
-    than x P.
+    The errors are estimated for two sets of rows x of X: those with the most likes, and others evenly spaced by number
+    of likes. In each row, only items without a like count. The estimate is one step of iterative refinement, because
+    x P + (x − x P G) P is more precise than x P.
 
     Args:
         inverse: Matrix P, (m, m).
@@ -297,7 +317,7 @@ def _is_precise(inverse: np.ndarray, x: sparse.csr_matrix, weighted: sparse.csr_
 
 
 def _rows_times(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Return rows @ matrix in float64, (b, m), from (b, m) and (m, m), without a copy of the matrix in float64."""
+    """Return rows @ matrix in float64: (b, m), (m, m) → (b, m). The whole matrix is never copied to float64."""
     product = np.zeros(rows.shape)
     for block in _row_blocks(len(matrix)):
         product += rows[:, block] @ matrix[block].astype(np.float64)
@@ -305,7 +325,7 @@ def _rows_times(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 
 
 def _weights_in_place(inverse: np.ndarray) -> np.ndarray:
-    """Return B, which is −P_ij / P_jj and zero on the diagonal: float32 (m, m), in P's memory.
+    """Return B, float32 (m, m), stored in P's memory. B_ij is −P_ij / P_jj, and zero on the diagonal.
 
     Args:
         inverse: Matrix P, float32 or float64 (m, m), which owns its memory. If it is float64, the second half of its

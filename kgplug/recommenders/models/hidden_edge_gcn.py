@@ -44,12 +44,17 @@ class HiddenEdgeGCNConfig(ClickThroughConfig):
     batch_size: int = Field(65536, ge=1, description="twice the number of likes per step")
     negatives_per_like: int = Field(4, ge=1, description="number of negatives that are drawn for each like")
     negative_popularity: float = Field(
-        0.5, ge=0, le=2, description="power p: an item is a negative with a chance proportional to (1 + likes)^p"
+        0.5,
+        ge=0,
+        le=2,
+        description="negatives are drawn with a chance proportional to (1 + likes of the item)^this; 0: uniformly",
     )
     epochs: int = Field(600, ge=1, description="maximum number of epochs; each hides some likes and predicts them")
     patience: int = Field(30, ge=1, description="stop after this many epochs without a better validation metric")
     learning_rate: float = Field(3e-3, gt=0, description="learning rate of Adam; 0.01 on sparse data")
-    side: bool = Field(True, description="whether to add the side term, a score from counts of likes and shared facts")
+    side: bool = Field(
+        True, description="whether to add the side term, a score from counts of likes and shared KG features"
+    )
     side_learning_rate: float = Field(1e-1, gt=0, description="learning rate of the side term")
     l2: float = Field(5e-3, ge=0, description="weight of the squared norms of the batch's propagated vectors")
     entity_l2: float = Field(1e-3, ge=0, description="weight of the mean squared norm of all entity vectors")
@@ -89,7 +94,8 @@ class HiddenEdgeGCN(PropagatedRecommender, TrainedRecommender):
     Our design, with the propagation of He et al., SIGIR 2020 ("LightGCN"). Each epoch hides a random fraction of
     the likes, propagates over the other likes and the knowledge graph, and learns to separate the hidden likes from new
     negatives. So in training, as in prediction, the like to predict is not in the graph. The score is u · v times a
-    learnt scale, plus the side term, whose counts exclude the pair itself (`side_term`), plus an item bias.
+    learnt scale, plus an item bias, plus the side term: a logit from counts of likes and shared KG features. In
+    training, these counts leave out the pair itself.
     """
 
     name = "HiddenEdgeGCN"
@@ -137,7 +143,13 @@ class HiddenEdgeGCN(PropagatedRecommender, TrainedRecommender):
 
 
 class HiddenEdgeTask(GradientTask):
-    """Trains HiddenEdgeGCN."""
+    """Trains HiddenEdgeGCN. In each epoch, the graph lacks a random fraction of the likes, which are to be predicted.
+
+    Args:
+        model: The model, with its network.
+        data: Likes and negatives.
+        edges: The graph of all likes and triples.
+    """
 
     def __init__(self, model: HiddenEdgeGCN, data: ClickThroughData, edges: CollaborativeGraph) -> None:
         self.model, self.module, self.data, self.config, self.edges = model, model.network, data, model.config, edges

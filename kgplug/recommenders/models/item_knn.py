@@ -1,4 +1,4 @@
-"""ItemKNN: items similar to a user's likes, in that the same users like them; by the `implicit` library."""
+"""ItemKNN: items that have many users in common with the user's likes, found by the `implicit` library."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kgplug.recommenders.parts.similarity import SimilarityRecommender, nearest
 from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import ModelConfig, Range, Space
 
-_BLOCK_CELLS = 4_000_000  # similarities of new rows to all others in memory at a time
+_BLOCK_CELLS = 4_000_000  # similarities in memory at a time: new rows × old rows
 _BM25_K1, _BM25_B = 1.2, 0.75  # S. Robertson, H. Zaragoza, "The Probabilistic Relevance Framework", 2009
 
 
@@ -28,7 +28,7 @@ class ItemKNNConfig(ModelConfig):
 
 
 class ItemKNN(SimilarityRecommender):
-    """Scores an item by its similarity to the items that the user liked, `Σ_j∈likes(u) s(j, i)`.
+    """Scores item i by its similarities to the items j that the user likes: `Σ_j∈likes(u) s(j, i)`.
 
     s(j, i) is kept for the `neighbours` items i most similar to j, without j itself. The similarity of two items
     comes from the users who like them: cosine, cosine after TF-IDF weighting, or dot product after BM25 weighting.
@@ -52,7 +52,7 @@ class ItemKNN(SimilarityRecommender):
 def similar_rows(
     rows: sparse.csr_matrix, similarity: str, neighbours: int, *, progress: bool = False
 ) -> sparse.csr_matrix:
-    """Return the similarities of each row to the nearest other rows, computed by `implicit`.
+    """Return the similarities of each row to its nearest other rows, computed by `implicit`.
 
     Args:
         rows: Rows to compare (users by items, or items by users), CSR (n, m), 0 or 1.
@@ -76,20 +76,20 @@ def similar_rows(
 def rows_near(
     others: sparse.csr_matrix, rows: sparse.csr_matrix, similarity: str, neighbours: int
 ) -> sparse.csr_matrix:
-    """Return the similarities of each row of `others` to the nearest of `rows`, CSR float32 (b, n).
+    """Return the similarities of each row of `others` to its nearest rows in `rows`, CSR float32 (b, n).
 
     Args:
-        others: New rows, CSR (b, m). Each is compared as if it alone were added to `rows`, so the result for one does
-            not depend on the others.
+        others: New rows, CSR (b, m). Each is compared as if it alone were added to `rows`. So the result for one new
+            row does not depend on the other new rows.
         rows, similarity, neighbours: As in `similar_rows`.
     """
     n = rows.get_shape()[0]
     counts, lengths = rows.getnnz(axis=0), rows.getnnz(axis=1)  # (m,), (n,)
-    without, idf = (np.log(n + 1) - np.log1p(counts + more) for more in (0, 1))  # of other entries; of the new row's
+    without, idf = (np.log(n + 1) - np.log1p(counts + more) for more in (0, 1))  # idf where the new row is 0, 1
     if similarity == "cosine":
         without, idf = np.ones(len(counts)), np.ones(len(counts))
     squares = rows @ without**2  # (n,)
-    weights = idf**2 + 1j * (idf**2 - without**2)  # imaginary part: what the new row changes in an old row's square
+    weights = idf**2 + 1j * (idf**2 - without**2)  # imaginary part: change of an old row's norm²
     old, empty = rows.T.tocsr().astype(weights.dtype), sparse.csr_matrix((n, n), dtype=np.float64)
     found = [sparse.csr_matrix(empty[:0].astype(np.float32))]
     for block in row_blocks(others.get_shape()[0], max(1, _BLOCK_CELLS // n)):
@@ -105,7 +105,7 @@ def rows_near(
             both = (new @ idf**2)[row] * (squares[column] + np.imag(product.data))
             values = values / np.sqrt(np.maximum(both, np.finfo(float).tiny))
         similar = sparse.csr_matrix((values, (row, column)), shape=product.get_shape())
-        # below the diagonal, which `nearest` drops
+        # `nearest` drops the diagonal, so n empty rows move the similarities below it.
         found.append(nearest(sparse.csr_matrix(sparse.vstack([empty, similar])), neighbours)[n:])
     return sparse.csr_matrix(sparse.vstack(found))
 

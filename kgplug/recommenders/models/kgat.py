@@ -44,12 +44,12 @@ class KGATConfig(KnowledgeConfig):
         "dropout": Range(0.0, 0.5),
     }
 
-    negatives_per_like: ClassVar[int] = 1  # not settings: BPR compares a like with one item at a time
+    negatives_per_like: ClassVar[int] = 1  # not settings: BPR compares each like with one negative
     negative_popularity: ClassVar[float] = 0.0
     batch_size: int = Field(4096, ge=1, description="number of pairs per step: likes and negatives")
     kge_batch_size: int = Field(4096, ge=1, description="number of triples per step of TransR")
     n_layers: int = Field(
-        2, ge=1, description="number of propagation steps; from the second on, each halves the number of dimensions"
+        2, ge=1, description="number of propagation steps; each step after the first halves the number of dimensions"
     )
     l2: float = Field(2e-2, ge=0, description="weight of the squared norms of the batch's vectors before propagation")
     learning_rate: float = Field(5e-3, gt=0, description="learning rate of Adam")
@@ -65,15 +65,17 @@ class KGATConfig(KnowledgeConfig):
 class KGAT(PropagatedRecommender, TrainedRecommender):
     """KGAT (X. Wang et al., KDD 2019, "KGAT: Knowledge Graph Attention Network for Recommendation").
 
-    Users, items and entities are nodes of one graph, in which a like is a triple. The weight of a neighbour is
-    softmax((t M_r) · tanh(h M_r + r)), where TransR learns r and M_r from all triples. A layer's output is
-    LeakyReLU(W₁(h + n)) + LeakyReLU(W₂(h ∘ n)), where n is the weighted sum over the neighbours. The score is the
-    product of the concatenated layers, learnt by BPR, so it is not a probability.
+    Users, items and entities are nodes of one graph, in which a like is a triple. In the sum over the neighbours t of a
+    node h, each neighbour has the weight softmax((t M_r) · tanh(h M_r + r)), where r is the relation. TransR learns r
+    and its projection M_r from all triples. A layer's output is LeakyReLU(W₁(h + n)) + LeakyReLU(W₂(h ∘ n)), where n is
+    the weighted sum. The score is the dot product of the user's and the item's concatenated layers. It is learnt by
+    BPR, so it is not a probability.
 
-    As in the authors' code, weights are recomputed once per epoch and have no gradient in the steps of BPR; each output
-    is scaled to length one before it is concatenated; and an epoch has all steps of BPR, then all of TransR. Unlike
-    there, an inverse relation has the same M_r, and −r instead of a vector of its own. A corrupt tail is drawn from the
-    relation's tails in other triples (`TailCorrupter`). The side term, where it is on, is not in the paper.
+    As in the authors' code, the weights are recomputed once per epoch and have no gradient in the steps of BPR; each
+    output is scaled to length one before it is concatenated; and an epoch has all steps of BPR, then all of TransR.
+    Unlike the authors' code, an inverse relation has the same M_r, and −r instead of a vector of its own. A corrupt
+    tail is drawn from the relation's tails in other triples (`TailCorrupter`). The optional side term (`side`) is not
+    in the paper.
     """
 
     name = "KGAT"
@@ -115,7 +117,7 @@ class KGATTask:
         return self.module.nodes.numel()
 
     def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[Comparisons | Triples]:
-        """Compute the attention, then yield the epoch's comparisons and its triples."""
+        """Compute the attention, then yield the epoch's comparisons (for BPR), then its triples (for TransR)."""
         del epoch
         self.graph = self.module.attentive_graph(self._triples)
         yield from self.data.comparisons(rng, self.config.batch_size)

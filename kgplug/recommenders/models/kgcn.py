@@ -1,4 +1,4 @@
-"""KGCN: an item's vector for one user, aggregated from its neighbours in the knowledge graph."""
+"""KGCN: for each user, an item has its own vector, aggregated from the item's neighbours in the knowledge graph."""
 
 from __future__ import annotations
 
@@ -68,26 +68,29 @@ class KGCNConfig(SlowLayersConfig):
     vector_l2: float = Field(
         2e-2,
         ge=0,
-        description="weight of the squared norms of the two vectors whose product is scored; up to 0.05 for few likes",
+        description="weight of the squared norms of the two vectors whose product is the score; up to 0.05 if users "
+        "have few likes",
     )
     neighbours: int = Field(8, ge=1, description="number of sampled neighbours per entity (K)")
     n_layers: int = Field(1, ge=1, description="number of propagation steps (H): depth of the receptive field")
     aggregator: Literal["sum", "concat", "neighbor"] = Field(
-        "sum", description="how the vectors of an entity and of its neighbours are combined"
+        "sum",
+        description='how an entity and its neighbours are combined: "sum" or "concat" of both vectors, or the '
+        'neighbours alone ("neighbor")',
     )
     scaling: Literal["code", "paper"] = Field(
         "code",
-        description='scale of attention π and neighbour sum v_N: "code" has π = mean(u ∘ r), v_N = mean(a e); '
-        '"paper" has π = u · r, v_N = Σ a e',
+        description="scale of the attention logit π of user u and relation r, and of the sum v_N over neighbours e: "
+        '"code": π = u · r / embedding_dim, v_N = Σ a e / neighbours; "paper": π = u · r, v_N = Σ a e; a = softmax(π)',
     )
-    ls_weight: float = Field(0.0, ge=0, description="weight of label smoothness (KGNN-LS)")
+    ls_weight: float = Field(0.0, ge=0, description="weight of the label smoothness loss of KGNN-LS; 0: none")
     resample: bool = Field(True, description="whether to sample new neighbours each epoch; False: one sample for all")
     bias: bool = Field(True, description="whether to add user, item and global biases (not in the paper)")
     own_weight: float = Field(
         1.0,
         ge=0,
-        description="weight of a second log loss without the side term, so that vectors also learn what that term "
-        "explains",
+        description="weight of a second log loss, computed without the side term, so that the vectors also learn what "
+        "the side term explains",
     )
     backend: Literal["auto", "dgl", "torch"] = Field(
         "auto", description='library for sums over neighbours: "dgl", "torch", or "auto" for the faster one'
@@ -122,8 +125,10 @@ class GraphBatch:
 class KGCN(TrainedRecommender):
     """KGCN (Wang et al., WWW 2019, "Knowledge Graph Convolutional Networks for Recommender Systems").
 
-    Label smoothness is that of KGNN-LS (Wang et al., KDD 2019). Training samples new neighbours
-    each epoch; scores use one sample, drawn by the seed and saved with the model.
+    An item's vector for a user combines the vector of the item's entity with a weighted sum over K sampled neighbours.
+    The weights are the user's attention to the relations. The score is the dot product of this vector and the user's,
+    plus biases. Label smoothness (`ls_weight`) is that of KGNN-LS (Wang et al., KDD 2019). Training samples new
+    neighbours in each epoch. Scores use one fixed sample, which depends on the seed and is saved with the model.
     """
 
     name = "KGCN"
@@ -153,7 +158,15 @@ class KGCN(TrainedRecommender):
         n_relations: int,
         seed: int,
     ) -> None:
-        """Build the graph and an untrained network."""
+        """Build the graph and an untrained network.
+
+        Args:
+            triples: Head, relation and tail, int64 (n, 3).
+            likes: User and entity of each like, int64 (m,) each.
+            n_entities: Number of rows of the entity table.
+            n_relations: Number of relations of the graph.
+            seed: Seed of the initial weights.
+        """
         device = choose_device(self.config.device)
         sizes = {"n_users": len(self.user_keys), "n_entities": n_entities, "n_relations": n_relations}
         self.graph = open_graph(self.config.backend, device, triples, likes, **sizes)
@@ -185,7 +198,7 @@ class KGCN(TrainedRecommender):
         return self._score_vectors(folded[:, :-1].contiguous(), folded[:, -1:])
 
     def _score_vectors(self, users: torch.Tensor, bias: torch.Tensor) -> np.ndarray:
-        """Score all items for users with vectors (b, d) and biases (b, 1): float32 (b, n_items)."""
+        """Return the logits of all items, float32 (b, n_items), for users with vectors (b, d) and biases (b, 1)."""
         network, layers = self.network, self._layers
         rows = max(1, _BLOCK_CELLS // (layers.widest * (self.config.embedding_dim + self.config.neighbours)))
         scores = np.empty((len(users), len(self.item_keys)), dtype=np.float32)
@@ -199,7 +212,7 @@ class KGCN(TrainedRecommender):
         return scores
 
     def item_vectors(self) -> np.ndarray:
-        """Return the items' vectors for the average user: float32 (n_items, d)."""
+        """Return the items' vectors for a user with the mean user vector: float32 (n_items, d)."""
         with torch.no_grad():
             average = self.network.users.mean(dim=0, keepdim=True)
             return represent_all(self.network, self.graph, self._layers, average)[0].cpu().numpy()
@@ -244,13 +257,15 @@ class PairVectors:
     """One forward pass over B pairs: their vectors, attention and logits, and the penalties on the vectors.
 
     Attributes:
-        u: Vectors of the distinct users, (m, d); `user_of`: row in `u` of each pair's user, int64 (B,).
-        e: Vectors of the distinct entities, (n, d); `places`: rows in `e` of the entities of the receptive field, H + 1
-            tensors int64 (B, K^h).
-        rows_penalty: Mean over pairs of l2 · (a + b + c) + bias_l2 · squared biases, a scalar. Here a is the squared
-            norm of the user's vector, b the mean squared norm of a level's entities, summed over the levels of the
-            receptive field, and c the mean squared norm of all relations.
-        weights: Attention, H tensors (B, K^h, K), without the authors' division by K.
+        u: Vectors of the distinct users, (m, d).
+        user_of: Row in `u` of each pair's user, int64 (B,).
+        e: Vectors of the distinct entities, (n, d).
+        places: Rows in `e` of the entities of the receptive field, H + 1 tensors int64 (B, K^h).
+        rows_penalty: L2 penalty of the vectors and biases that the pairs look up, a mean over pairs, a scalar. Three
+            terms have the weight `l2`: the squared norm of the user's vector; the mean squared norm of the entities in
+            each level of the receptive field, summed over levels; and the mean squared norm of all relations. The
+            squared biases have the weight `bias_l2`.
+        weights: Attention to each neighbour, H tensors (B, K^h, K), before the division by K in the authors' code.
         vectors: Vector v_u of each pair's item for the pair's user, (B, d).
         logits: Logit of each pair, (B,).
     """
@@ -296,7 +311,7 @@ class PairVectors:
 
 
 class KGCNTask(GradientTask):
-    """Trains KGCN."""
+    """Trains KGCN by log loss and, with `ls_weight`, label smoothness."""
 
     def __init__(self, model: KGCN, data: ClickThroughData) -> None:
         self.model, self.module, self.data, self.config = model, model.network, data, model.config
@@ -363,8 +378,12 @@ class KGCNTask(GradientTask):
     def _labels(self, batch: GraphBatch, level: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the labels of the entities of one level, and a mask of the known ones: float32 and bool (B, K^h).
 
-        The pair's user gives an entity the label 1 if they like it, and 0 if it is one of the user's negatives in this
-        epoch. The pair's item and all other entities are unknown, with label ½.
+        An entity has the label 1 if the pair's user likes it, and 0 if it is one of this user's negatives in the epoch.
+        The pair's item and all other entities are unknown, with label ½.
+
+        Args:
+            batch: The pairs, and all negatives of the epoch.
+            level: Entities of one level of the receptive field, int64 (B, K^h).
         """
         users = np.repeat(batch.pairs.users, level.shape[1])
         entities = level.reshape(-1)

@@ -1,4 +1,4 @@
-"""KGIN: users like items for intents, which are mixtures of the knowledge graph's relations."""
+"""KGIN: a user's likes come from several intents, each of which is a mixture of the knowledge graph's relations."""
 
 from __future__ import annotations
 
@@ -41,20 +41,22 @@ class KGINConfig(KnowledgeConfig):
         "dropout": Range(0.0, 0.5),
     }
 
-    negatives_per_like: ClassVar[int] = 1  # not settings: BPR compares a like with one item at a time
+    negatives_per_like: ClassVar[int] = 1  # not settings: BPR compares each like with one negative
     negative_popularity: ClassVar[float] = 0.0
     batch_size: int = Field(4096, ge=1, description="number of pairs per step: likes and negatives")
-    n_layers: int = Field(2, ge=1, description="number of propagation steps; the result is the sum over all of them")
-    intents: int = Field(4, ge=1, description="number of intents")
+    n_layers: int = Field(
+        2, ge=1, description="number of propagation steps; the result is the sum of all steps and the input"
+    )
+    intents: int = Field(4, ge=1, description="number of intents, which are mixtures of relations")
     independence: Literal["distance", "cosine", "mi"] = Field(
         "distance",
         description='how the dependence of intents is measured: "distance" correlation, squared "cosine", or mutual '
         'information ("mi")',
     )
-    independence_weight: float = Field(1e-4, ge=0, description="weight of the dependence of intents")
-    temperature: float = Field(0.2, gt=0, description='divisor of the cosines if independence="mi"')
+    independence_weight: float = Field(1e-4, ge=0, description="weight of the penalty on the dependence of intents")
+    temperature: float = Field(0.2, gt=0, description='divisor of the cosines of intents if independence="mi"')
     residual: bool = Field(
-        True, description="whether the mean of the liked items is added to a user's message, as in the authors' code"
+        True, description="whether each layer adds the mean of the liked items to a user's vector (authors' code)"
     )
     l2: float = Field(2e-2, ge=0, description="weight of the squared norms of the batch's vectors before propagation")
     learning_rate: float = Field(5e-3, gt=0, description="learning rate of Adam")
@@ -70,15 +72,16 @@ class KGIN(PropagatedRecommender, TrainedRecommender):
     """KGIN (X. Wang et al., WWW 2021, "Learning Intents behind Interactions with Knowledge Graph for Recommendation").
 
     An intent is a mixture of relation vectors, e_p = Σ_r softmax_r(w_rp) e_r. In each layer a user's vector becomes
-    Σ_p β(u, p) e_p ∘ mean of the liked items' vectors, with β = softmax_p(e_p · u). An entity's vector becomes the mean
-    of e_r ∘ v over its neighbours v. The score is the product of the sums over all layers, learnt by BPR, so it is not
-    a probability. A penalty keeps the intents different.
+    (Σ_p β(u, p) e_p) ∘ m, where m is the mean of the liked items' vectors and β = softmax_p(e_p · u). An entity's
+    vector becomes the mean of e_r ∘ v over its neighbours v by relation r. The score is the dot product of the user's
+    and the item's sums over the input and all layers. It is learnt by BPR, so it is not a probability. A penalty keeps
+    the intents different.
 
-    As in the authors' code, each layer's output is scaled to length one, and a relation and its inverse have a vector
-    each. Unlike there, and as in the paper, β compares a user's unpropagated vector with the e_p in all layers, and the
-    penalty compares the e_p; all edges are used in each step (the code draws half of them). `residual=False` gives the
-    paper's user message. The side term, where it is on, is not in the paper. The test set decides when the authors'
-    training stops; here the validation set does.
+    As in the authors' code, each layer's output is scaled to length one, and a relation and its inverse have different
+    vectors. Three things are as in the paper, not as in the code: β compares a user's unpropagated vector with the e_p
+    in all layers; the penalty compares the e_p; and each step uses all edges (the code draws half of them).
+    `residual=False` gives the paper's formula for users, without adding m. The optional side term (`side`) is not in
+    the paper. In the authors' code the test set decides when training stops; here the validation set does.
     """
 
     name = "KGIN"
@@ -120,7 +123,7 @@ class KGINTask(GradientTask):
     def loss(self, batch: Comparisons) -> torch.Tensor:
         """Return mean −log σ(s_ui − s_uj) + independence_weight · dependence + l2 · mean squared norm, a scalar.
 
-        The norms are those of a comparison's unpropagated vectors.
+        The norms are those of the compared users and items before propagation.
         """
         network, config = self.module, self.config
         intents = network.intent_vectors()

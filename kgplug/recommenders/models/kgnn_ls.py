@@ -26,11 +26,11 @@ class KGNNLSConfig(KGCNConfig):
 
     tuning: ClassVar[Space] = {**KGCNConfig.tuning, "ls_weight": Range(0.1, 1.0, log=True)}
 
-    ls_weight: float = Field(0.5, gt=0, description="weight of label smoothness")
+    ls_weight: float = Field(0.5, gt=0, description="weight of the label smoothness loss")
     n_layers: int = Field(
         2,
         ge=1,
-        description="number of propagation steps (H); with 1, labels only reach items that are linked to each other",
+        description="number of propagation steps (H); with 1, a label only reaches direct neighbours of its item",
     )
     neighbours: int = Field(4, ge=1, description="number of sampled neighbours per entity (K)")
 
@@ -39,11 +39,11 @@ class KGNNLS(KGCN):
     """KGNN-LS (H. Wang et al., KDD 2019, "Knowledge-aware Graph Neural Networks with Label Smoothness Regularization
     for Recommender Systems").
 
-    The network is that of KGCN. Label smoothness hides the label of each pair (like or negative). It propagates the
-    labels of the user's other items over the user's weighted graph, with the attention as weights. This predicts the
-    hidden label, and the log loss of the prediction is added to the loss (leave-one-out, eqs. 8 and 9). So label
-    smoothness trains the attention, not the entity vectors.
-    The receptive field is a sample of neighbours, as in the authors' code, and its weights are softmax attention.
+    The network is that of KGCN. Label smoothness is an additional loss. It hides the label of each pair (like or
+    negative), and predicts it from the labels of the user's other items. These labels are propagated over the knowledge
+    graph, with the user's attention as weights. The log loss of the prediction is added to the loss (leave-one-out,
+    eqs. 8 and 9). So label smoothness trains the attention, not the entity vectors.
+    As in the authors' code, each entity has a sample of its neighbours, weighted by softmax attention.
     """
 
     name = "KGNN-LS"

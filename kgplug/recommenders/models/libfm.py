@@ -36,9 +36,9 @@ class LibFMConfig(PretrainedConfig):
 class LibFMNetwork(PairNetwork):
     """logit = w0 + w·x + ½ Σ_f [(Σ_k v_kf x_k)² − Σ_k v_kf² x_k²].
 
-    The entries of x belong to the user (its id and the mean vector of its likes) or to the item (its id and its
-    vector). Let a be Σ_k v_k x_k over the user's entries, and b the same over the item's. Then ½ Σ_f […] is
-    a·b + ½(‖a‖² − Σ_k ‖v_k‖² x_k²) + ½(‖b‖² − Σ_k ‖v_k‖² x_k²): a product and two biases.
+    The entries of x belong to the user (id, and mean pre-trained vector of the user's likes) or to the item (id, and
+    pre-trained vector). Let a be Σ_k v_k x_k over the user's entries, and b the same over the item's. Then the last
+    term is a·b + ½(‖a‖² − Σ_k ‖v_k‖² x_k²) + ½(‖b‖² − Σ_k ‖v_k‖² x_k²). So it is one product and two biases.
 
     Args:
         n_users: Number of users.
@@ -73,7 +73,12 @@ class LibFMNetwork(PairNetwork):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return each user's vector a in the product a·b, and the sum of all terms that depend only on the user.
 
-        Shapes: (n, d), (n, 1), (n, m) → (n, d), (n,).
+        Args:
+            factors, bias: Rows of the user table and biases, (n, d) and (n, 1).
+            histories: Mean vectors of the users' likes, (n, m).
+
+        Returns:
+            (n, d) and (n,).
         """
         return _side(factors, bias, histories, self.history_factors, self.history_weights)
 
@@ -82,14 +87,24 @@ class LibFMNetwork(PairNetwork):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return each item's vector b in the product a·b, and the sum of all terms that depend only on the item.
 
-        Shapes: (n, d), (n, 1), (n, m) → (n, d), (n,).
+        Args:
+            factors, bias: Rows of the item table and biases, (n, d) and (n, 1).
+            vectors: Pre-trained vectors of the items, (n, m).
+
+        Returns:
+            (n, d) and (n,).
         """
         return _side(factors, bias, vectors, self.vector_factors, self.vector_weights)
 
     def forward(
         self, users: np.ndarray, items: np.ndarray, left_out: np.ndarray | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Score pairs, as in `PairNetwork`. `left_out`, int64 (B,): a liked item per pair to hide from the history."""
+        """Return (logits of pairs (B,), mean over pairs of the squared norms of their vectors and biases, a scalar).
+
+        Args:
+            users, items: Indices, int64 (B,).
+            left_out: For each pair, a liked item to leave out of the user's history, int64 (B,).
+        """
         n = len(users)
         u_rows, (user_of,) = distinct(users, device=self.device)
         i_rows, (item_of,) = distinct(items, device=self.device)
@@ -113,7 +128,8 @@ def _side(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return Σ_k v_k x_k and Σ_k w_k x_k + ½(‖Σ_k v_k x_k‖² − Σ_k ‖v_k‖² x_k²).
 
-    The sums are over a one-hot id, with v_k in `factors` and w_k in `bias`, and over the entries of `x`.
+    The sums are over a one-hot id and over the entries of `x`. For the id, v_k and w_k are a row of `factors` (n, d)
+    and of `bias` (n, 1). For `x` (n, m), they are rows of `x_factors` (m, d) and entries of `x_weights` (m,).
     """
     total = factors + x @ x_factors  # (n, d)
     squares = factors.square().sum(1) + x.square() @ x_factors.square().sum(1)  # (n,)
@@ -124,8 +140,9 @@ class LibFM(FactorRecommender, TrainedRecommender):
     """A factorisation machine of order 2 over x = [one-hot u; one-hot i; pretrained(i); mean pretrained(likes of u)].
 
     Source: S. Rendle, "Factorization Machines with libFM", ACM TIST 3(3), 2012, eq. 1, with log loss. The
-    pre-trained vector of an item is the vector of its entity, or zero if it has no entity. The vectors come from TransR
-    by default, as in the papers of MKR and RippleNet, and are scaled to a mean squared norm of one.
+    pre-trained vector of an item is the vector of its entity in an embedding of the knowledge graph, or zero if it has
+    no entity. The embedding is TransR by default, as in the papers of MKR and RippleNet. Its vectors are scaled to a
+    mean squared norm of one.
     """
 
     name = "LibFM"

@@ -39,7 +39,10 @@ class LightGCNConfig(ClickThroughConfig):
     batch_size: int = Field(16384, ge=1, description="twice the number of likes per step")
     negatives_per_like: int = Field(4, ge=1, description="number of negatives that are drawn for each like")
     negative_popularity: float = Field(
-        0.5, ge=0, le=2, description="power p: an item is a negative with a chance proportional to (1 + likes)^p"
+        0.5,
+        ge=0,
+        le=2,
+        description="negatives are drawn with a chance proportional to (1 + likes of the item)^this; 0: uniformly",
     )
     patience: int = Field(10, ge=1, description="stop after this many epochs without a better validation metric")
     epochs: int = Field(300, ge=1, description="maximum number of epochs")
@@ -60,7 +63,9 @@ class LightGCNConfig(ClickThroughConfig):
 
 
 class LightGCNNetwork(nn.Module):
-    """One table of nodes, users first, then items; logit = u · v + b_u + b_i + b, where u and v are propagated vectors.
+    """One table of vectors, for users and then items, and biases: logit = u · v + b_u + b_i + b.
+
+    u and v are the propagated vectors of the user and the item.
 
     Args:
         n_nodes: Number of users and items together.

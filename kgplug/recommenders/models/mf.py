@@ -34,7 +34,7 @@ class MFConfig(ClickThroughConfig):
         0.5,
         ge=0,
         le=2,
-        description="power p: an item is a negative with a chance proportional to (1 + likes)^p",
+        description="negatives are drawn with a chance proportional to (1 + likes of the item)^this; 0: uniformly",
     )
 
     @classmethod
@@ -43,7 +43,7 @@ class MFConfig(ClickThroughConfig):
 
 
 class MFNetwork(PairNetwork):
-    """logit = u · v + b_u + b_i + b.
+    """Vectors and biases of users and items: logit = u · v + b_u + b_i + b.
 
     Args:
         n_users, n_items: Numbers of users and items.
@@ -77,7 +77,7 @@ class MF(FactorRecommender, TrainedRecommender):
     """Matrix factorisation with biases, trained on likes and new negatives by log loss.
 
     Source: Y. Koren, R. Bell, C. Volinsky, "Matrix Factorization Techniques for Recommender Systems", IEEE
-    Computer 42(8), 2009, eqs. 4 and 5, with the logistic loss for clicks. L2 is strong: on sparse data it
+    Computer 42(8), 2009, eqs. 4 and 5, with the log loss instead of the squared error. L2 is strong: on sparse data it
     matters more than any graph.
     """
 

@@ -63,14 +63,17 @@ class MKRConfig(SlowLayersConfig):
         0.5,
         ge=0,
         le=2,
-        description="power p: an item is a negative with a chance proportional to (1 + likes)^p",
+        description="negatives are drawn with a chance proportional to (1 + likes of the item)^this; 0: uniformly",
     )
     kge_batch_size: int = Field(4096, ge=1, description="number of triples per KG step")
     learning_rate: float = Field(5e-3, gt=0, description="learning rate of the recommendation task")
     kge_learning_rate: float = Field(3e-3, gt=0, description="learning rate of the KG task")
     l2: float = Field(1e-4, ge=0, description="weight of the squared norms of the batch's vectors (λ2)")
     vector_l2: float = Field(
-        1e-2, ge=0, description="weight of ‖u_L‖² + ‖v_L‖², the scored vectors; up to 0.05 for few likes"
+        1e-2,
+        ge=0,
+        description="weight of the squared norms of the two vectors whose product is the score (u_L and v_L); up to "
+        "0.05 if users have few likes",
     )
     low_layers: int = Field(
         1, ge=1, description="number L of cross & compress units, of user layers and of relation layers"
@@ -79,10 +82,11 @@ class MKRConfig(SlowLayersConfig):
     kge_interval: int = Field(3, ge=1, description="number of recommendation steps per KG step (t); see kge_turns")
     kge_turns: Literal["steps", "epochs"] = Field(
         "steps",
-        description='"steps": a KG step every t steps (the paper); "epochs": all triples every t epochs (its code)',
+        description='"steps": a KG step after every t recommendation steps (paper); "epochs": a pass over all triples '
+        "every t epochs (authors' code)",
     )
     kge_layers: Literal["relation", "tail"] = Field(
-        "relation", description="input of the KG task's L layers: relations (the paper) or tails (its code)"
+        "relation", description="input of the KG task's L layers: relations (paper) or tails (authors' code)"
     )
     kge_weight: float = Field(1.0, ge=0, description="weight of the KG task (λ1); 0: no KG task")
     head: Literal["dot", "mlp"] = Field("dot", description="score function: dot product or MLP")
@@ -93,16 +97,19 @@ class MKRConfig(SlowLayersConfig):
     offset: float = Field(
         1.0,
         ge=0,
-        description="number added to the inputs of a cross & compress unit, subtracted from its outputs; 0: the paper",
+        description="number added to the inputs of a cross & compress unit and subtracted from its outputs; 0: none, "
+        "as in the paper",
     )
     init_scale: float = Field(0.03, gt=0, description="standard deviation of the initial vectors")
     own_weight: float = Field(
         1.0,
         ge=0,
-        description="weight of a second log loss without the side term, so that towers also learn what that term "
-        "explains",
+        description="weight of a second log loss, computed without the side term, so that the vectors also learn what "
+        "the side term explains",
     )
-    orient_items: bool = Field(True, description="whether to reverse triples whose only item is the tail")
+    orient_items: bool = Field(
+        True, description="whether to reverse triples whose tail is an item and whose head is not"
+    )
 
     @classmethod
     def of_saved(cls, settings: dict[str, Any]) -> dict[str, Any]:
@@ -116,12 +123,12 @@ class MKRConfig(SlowLayersConfig):
 
 @dataclass(frozen=True, eq=False)
 class TripleBatch:
-    """Triples of one KG step, and corrupt tails (which would make a triple wrong).
+    """Triples of one KG step, and corrupt tails: entities that, in place of the tail, give a triple not in the graph.
 
     Attributes:
         heads, relations, tails: The triples, int64 (n,) each.
         corrupt: A corrupt tail for each triple that can have one, int64 (m,).
-        triple_of_corrupt: Position in `heads` of the triple that each corrupt tail is for, int64 (m,).
+        triple_of_corrupt: Position in `heads` of the triple that each corrupt tail belongs to, int64 (m,).
     """
 
     heads: np.ndarray
@@ -134,9 +141,10 @@ class TripleBatch:
 class MKR(TrainedRecommender):
     """MKR (Wang et al., WWW 2019, "Multi-Task Feature Learning for Knowledge Graph Enhanced Recommendation").
 
-    Each item is learnt by two tasks: as an item and as an entity. Cross & compress units mix the two vectors. An item
-    without an entity gets an entity vector of its own, without triples. The alternation of the tasks, corrupted tails
-    and two optimisers follow the paper's Algorithm 1. `MKRConfig` lists the differences from the paper.
+    Each item is learnt by two tasks: by recommendation as an item, and by the KG task as an entity. Cross & compress
+    units mix the two vectors. An item without an entity gets an entity vector of its own, without triples. As in the
+    paper's Algorithm 1, the tasks alternate, each with optimisers of its own, and the KG task corrupts tails.
+    `MKRConfig` lists the differences from the paper.
     """
 
     name = "MKR"
@@ -165,7 +173,7 @@ class MKR(TrainedRecommender):
         return MKRTask(self.network, self.config, pairs, triples)
 
     def _settle(self) -> None:
-        """Compute and store u_L and v_L of all users and items. They do not depend on the pair to score."""
+        """Compute and store u_L of all users and v_L of all items. A user's u_L is the same for all items to score."""
         self.network.eval()
         with torch.no_grad():
             self._users, self._items = self.network.all_users(), self.network.all_items()
@@ -193,7 +201,7 @@ class MKR(TrainedRecommender):
 
     @torch.no_grad()
     def _score_vectors(self, users: torch.Tensor, bias: torch.Tensor) -> np.ndarray:
-        """Score all items for users with vectors (b, d) and biases (b, 1): float32 (b, n_items)."""
+        """Return the logits of all items, float32 (b, n_items), for users with vectors (b, d) and biases (b, 1)."""
         network = self.network
         logits = network.joined_with_all(users, self._items) + bias + network.item_bias.T + network.global_bias
         return logits.cpu().numpy()
@@ -258,7 +266,7 @@ class MKRTask:
     ) -> tuple[Optimizer, ...]:
         """Return the optimisers of the recommendation task.
 
-        Of the tables, a step updates only the rows that the batch uses, because these are few.
+        In the tables, a step updates only the rows that the batch uses. `dense` are the weights of all layers.
         """
         return RowAdam(tables, lr=self.config.learning_rate), Adam(dense, lr=self.config.layer_learning_rate)
 
@@ -305,10 +313,11 @@ class MKRTask:
         return loss.detach()
 
     def recommendation_loss(self, batch: Pairs) -> torch.Tensor:
-        """Return the log loss plus penalties, a scalar. Towers run once per distinct user and item.
+        """Return the log loss plus penalties, a scalar.
 
         The penalties are l2 · mean ‖inputs‖² + bias_l2 · mean biases² + vector_l2 · mean ‖outputs‖² + weight_l2 · ‖W‖².
-        Inputs and outputs are those of the towers.
+        Inputs and outputs are those of the towers: the layers that turn table rows into u_L and v_L. The towers run
+        once per distinct user and item.
         """
         network, config, n = self.module, self.config, len(batch)
         users, (user_of,) = distinct(batch.users, device=network.device)
@@ -348,7 +357,10 @@ class MKRTask:
         return vectors, user_of, row_penalty(vectors, user_of, len(batch))
 
     def kge_loss(self, batch: TripleBatch) -> torch.Tensor:
-        """Return −λ1 (mean true − mean corrupt score) + l2 · mean ‖vectors‖² + weight_l2 · ‖W‖², a scalar."""
+        """Return −λ1 (mean true − mean corrupt score) + l2 · mean ‖vectors‖² + weight_l2 · ‖W‖², a scalar.
+
+        λ1 is `kge_weight`. A score is σ(predicted tail · tail), with the true or the corrupt tail.
+        """
         network, n = self.module, len(batch.heads)
         entities, (head_of, tail_of, corrupt_of) = distinct(
             batch.heads, batch.tails, batch.corrupt, device=network.device

@@ -30,7 +30,10 @@ _NEIGHBOUR_STREAM = 0xA77  # makes the neighbours for scoring independent of tho
 
 
 class MKRAttentionConfig(MKRConfig):
-    """Settings of MKR-attention: MKR's except `head` and `layer_learning_rate`, and a switch for each new part."""
+    """Settings of MKR-attention: those of MKR except `head` and `layer_learning_rate`, and settings of the new parts.
+
+    Each new part can be switched off: `n_layers=0`, `neighbours=0`, `gates=False`, `side=False`.
+    """
 
     tuning: ClassVar[Space] = {
         **MKRConfig.tuning,
@@ -55,16 +58,18 @@ class MKRAttentionConfig(MKRConfig):
     )
     l2: float = Field(1e-4, ge=0, description="weight of the squared norms of the vectors in a KG step (λ2)")
     vector_l2: float = Field(
-        5e-3, ge=0, description="weight of ‖u‖² + ‖v_L‖², the two vectors in the dot product; 0.05 on sparse data"
+        5e-3,
+        ge=0,
+        description="weight of the squared norms of the two vectors whose product is the score; 0.05 on sparse data",
     )
     bias_l2: float = Field(1.0, ge=0, description="weight of the squared user and item biases of the batch")
     init_scale: float = Field(
-        0.01, gt=0, description="standard deviation of the initial vectors; without the side term 0.1 learns faster"
+        0.01, gt=0, description="standard deviation of the initial vectors; 0.1 learns faster if side=False"
     )
     activation: Literal["tanh", "leaky_relu", "relu"] = Field(
         "leaky_relu", description="activation of the KG task's dense layers"
     )
-    own_weight: float = Field(0.0, ge=0, description="weight of the log loss without the side term")
+    own_weight: float = Field(0.0, ge=0, description="weight of a second log loss, computed without the side term")
     kge_interval: int = Field(1, ge=1, description="number of recommendation steps per KG step (t, Algorithm 1)")
     n_layers: int = Field(2, ge=0, description="number of propagation steps over likes and knowledge; 0: none")
     hidden: float = Field(0.5, gt=0, lt=1, description="fraction of the likes that an epoch hides and predicts")
@@ -73,7 +78,9 @@ class MKRAttentionConfig(MKRConfig):
     gates: bool = Field(
         True, description="whether gates mix item and entity per dimension; False: MKR's cross & compress unit"
     )
-    side: bool = Field(True, description="whether to add the side term, a score from counts of likes and shared facts")
+    side: bool = Field(
+        True, description="whether to add the side term, a score from counts of likes and shared KG features"
+    )
     side_learning_rate: float = Field(1e-1, gt=0, description="learning rate of the side term")
 
     @classmethod
@@ -83,14 +90,14 @@ class MKRAttentionConfig(MKRConfig):
 
 
 class GatedCross(nn.Module):
-    """Crosses an item v with its entity e by gates: v' = e + g ∘ v, where g = σ(a ∘ v + b ∘ e + c).
+    """Mixes an item's vector v and its entity's vector e by gates: v' = e + g ∘ v, where g = σ(a ∘ v + b ∘ e + c).
 
-    Also e' = e + g' ∘ v, where the gates g' have other weights.
+    The second output is e' = e + g' ∘ v, where the gates g' have other weights a, b and c.
 
-    In the cross & compress unit one number per item decides how much of a vector passes, in all dimensions.
-    Here each dimension has its own gate. Both units cost O(d). The entity's vector passes unchanged. The item's own
-    vector passes through gates that are nearly closed at the start, because a vector learnt from two likes says little
-    about a book. (With gates that start at .27 instead of .05, the validation AUC on Book-Crossing was .003 lower.)
+    In MKR's cross & compress unit, one number per item decides how much of a vector passes, in all dimensions. Here
+    each dimension has its own gate. Both units cost O(d). The entity's vector passes unchanged. The item's vector
+    passes through gates that are nearly closed at the start, because a vector learnt from very few likes says little
+    about an item. (With gates that start at .27 instead of .05, the validation AUC on Book-Crossing was .003 lower.)
 
     Args:
         dim: Length d of a vector.
@@ -105,18 +112,20 @@ class GatedCross(nn.Module):
             self.gates[:, 2] = self.CLOSED
 
     def forward(self, item: torch.Tensor, entity: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return (v', e'): (n, d), (n, d) → (n, d), (n, d)."""
+        """Return (v', e') of items v and their entities e: (n, d), (n, d) → (n, d), (n, d)."""
         of_item, of_entity = (torch.sigmoid(by_v * item + by_e * entity + c) for by_v, by_e, c in self.gates)  # (n, d)
         return entity + of_item * item, entity + of_entity * item
 
 
 class AttentionNetwork(MKRNetwork):
-    """MKR with attention over neighbours and gated crossing.
+    """The network of MKR, with attention over neighbours, and with gates in place of cross & compress units.
 
     There is no MLP over user vectors, because it lowered the validation AUC on Book-Crossing by .01.
 
-    `attention_relations` (n_relations + 1, d) holds the vector r of each relation to a neighbour. The last row is for
-    the self-loop of entities without neighbours.
+    Attributes:
+        attention_relations: Vector r of each relation to a neighbour, (n_relations + 1, d). The last row is for the
+            self-loop of entities without neighbours.
+        scale: Learnt factor of all user vectors, (1,).
     """
 
     def __init__(self, shape: MKRAttentionConfig, *, n_relations: int, **rest: object) -> None:
@@ -147,14 +156,16 @@ class AttentionNetwork(MKRNetwork):
     def crossed(
         self, items: torch.Tensor, entities: torch.Tensor, near: torch.Tensor, relations: torch.Tensor
     ) -> torch.Tensor:
-        """Return v_L of items: v crossed with e + Σ_k a_k e_k, where a = softmax_k(e · (e_k + r_k) / √d).
+        """Return v_L of items: the item's own vector v, mixed by the gates with e + Σ_k a_k e_k.
 
-        e is the vector of the item's entity, e_k that of its k-th neighbour.
+        e is the vector of the item's entity, e_k that of its k-th neighbour, and r_k the vector of the relation to it.
+        The attention is a = softmax_k(e · (e_k + r_k) / √d).
 
         Args:
             items: Indices, int64 (m,).
             entities: Propagated entity vectors, (n_entities, d).
-            near, relations: Entities that are the items' neighbours, and the relations to them, int64 (m, K).
+            near: Entities that are the items' neighbours, int64 (m, K).
+            relations: Relation to each of these neighbours, int64 (m, K).
 
         Returns:
             Item vectors, (m, d).
@@ -169,10 +180,10 @@ class AttentionNetwork(MKRNetwork):
 
 
 class AttentionTask(MKRTask):
-    """Trains MKR-attention. Each epoch hides other likes and samples other neighbours than the epoch before.
+    """Trains MKR-attention. Each epoch hides a new random part of the likes and samples new neighbours.
 
-    The KG task crosses an item with the entity vector before propagation. After propagation, the entity vector would
-    contain the neighbours, and so also the tail to predict.
+    The KG task mixes an item's vector with its entity's vector before propagation. After propagation, the entity's
+    vector would contain the neighbours, and so also the tail to predict.
 
     Args:
         model: The model, with its graphs.
@@ -187,7 +198,7 @@ class AttentionTask(MKRTask):
         self.model = model
 
     def recommendation_optimizers(self, tables: list[nn.Parameter], dense: list[nn.Parameter]) -> tuple[Optimizer, ...]:
-        """Return the optimiser of the recommendation task. It updates whole tables: a propagation reaches every row."""
+        """Return the optimiser of the recommendation task. It updates whole tables: propagation involves every row."""
         return (Adam([*tables, *dense], lr=self.config.learning_rate),)
 
     @property
@@ -196,7 +207,7 @@ class AttentionTask(MKRTask):
         return self.model.likes_graph.n_nodes * self.config.embedding_dim
 
     def pairs(self, rng: np.random.Generator) -> Iterator[HiddenBatch]:
-        """Sample new neighbours, and yield batches of hidden likes to predict, with negatives."""
+        """Sample new neighbours, hide some likes, and yield batches of the hidden likes with negatives."""
         self._neighbours = self.model.neighbours_of_items(rng)
         return self.model.likes_graph.epoch(self.data, self.config.hidden, self.config.batch_size, rng)
 
@@ -224,18 +235,19 @@ class AttentionTask(MKRTask):
 
 
 class MKRAttention(PropagatedRecommender, MKR):
-    """Our design: MKR over the collaborative knowledge graph, with attention and gates in place of cross & compress.
+    """Our design: MKR over the graph of likes and triples, with attention, and gates instead of cross & compress units.
 
     - User vectors u and entity vectors e are propagated over the graph of likes and triples, as LightGCN does over
       likes (He et al., SIGIR 2020). Each epoch hides a fraction of the likes and predicts only these, so no like
       predicts itself.
     - An item's e becomes e + Σ a_k e_k over sampled neighbours in the KG, where a = softmax(e · (e_k + r_k) / √d).
     - Gates decide per dimension how much of the item's own vector is added (`GatedCross`).
-    - The side term adds a score from counts of likes and from the KG profile (explained in `side_term`).
+    - The side term adds a logit from counts of likes and from the KG features that the item shares with the user's
+      likes.
 
     An item's vector does not depend on the user, so ranking takes one matrix product. The base is MKR (Wang et al., WWW
     2019, "Multi-Task Feature Learning for Knowledge Graph Enhanced Recommendation"); Cao et al. 2021 name attention
-    and another crossing as future work. Each part has a switch (`MKRAttentionConfig`).
+    and another unit in place of cross & compress as future work. `MKRAttentionConfig` has a switch for each part.
     """
 
     name = "MKR-attention"
@@ -265,7 +277,7 @@ class MKRAttention(PropagatedRecommender, MKR):
         return AttentionTask(self, pairs, triples)
 
     def neighbours_of_items(self, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        """Sample K neighbours of each item; return them and the relations to them: int64 (n_items, K) each."""
+        """Return K sampled neighbours of each item, and the relations to these neighbours: int64 (n_items, K) each."""
         network = self.network
         drawn, items = self._near.sample(self.config.neighbours, rng), network.item_entities.cpu().numpy()
         near, relations = (torch.from_numpy(x[items]) for x in (drawn.entities, drawn.relations))

@@ -23,13 +23,17 @@ from kgplug.recommenders.parts.layers import distinct, lookup
 from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import DataSize
 
-HALF_POINT = 0.5  # the neutral rating is this far below like_threshold
+HALF_POINT = 0.5  # by default, the neutral rating is this far below like_threshold
 
 
 class MKRRatedConfig(MKRConfig):
-    """Settings of MKR-rated: those of MKR without `exclude_low_rated`, because negatives are not drawn.
+    """Settings of MKR-rated: those of MKR, and `rating_middle`.
 
-    The paper: ratings from 1 to 5, likes from 4 on (`like_threshold=4` of the interactions), an 80 : 20 split, 10 runs.
+    The settings of drawn negatives are missing, because none are drawn: `exclude_low_rated`, `negatives_per_like` and
+    `negative_popularity`.
+
+    In the paper: ratings from 1 to 5, of which 4 and 5 are likes (`like_threshold=4` of the interactions), an 80 : 20
+    split, 10 runs.
     """
 
     removed: ClassVar[frozenset[str]] = MKRConfig.removed | {"exclude_low_rated"}
@@ -40,7 +44,8 @@ class MKRRatedConfig(MKRConfig):
     layer_learning_rate: float = Field(
         5e-3,
         gt=0,
-        description="learning rate of the recommendation task's layers and units; they turn ratings into user vectors",
+        description="learning rate of the recommendation task's cross & compress units and dense layers; the layers "
+        "turn ratings into user vectors",
     )
     patience: int = Field(5, ge=1, description="stop after this many epochs without a better validation metric")
     epochs: int = Field(100, ge=1, description="maximum number of epochs")
@@ -49,7 +54,7 @@ class MKRRatedConfig(MKRConfig):
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:
-        """Return the settings to change if there are very few likes; otherwise {}.
+        """Return settings that suit data with very few likes; {} for other data.
 
         MKR's settings for sparse data are left out, because they were measured with drawn negatives.
         """
@@ -62,7 +67,7 @@ class RatedData(ClickThroughData):
 
     Args:
         train, valid: Interactions with ratings and a like_threshold.
-        side: As in `ClickThroughData`.
+        side: Side term, which is trained with the model and added to every logit; or None.
     """
 
     def __init__(self, train: Interactions, valid: Interactions | None, side: SideTerm | None = None) -> None:
@@ -81,12 +86,14 @@ def _labelled(rows: Interactions) -> Pairs:
 
 
 class RatedNetwork(MKRNetwork):
-    """MKR whose input for user u is u + Σ ω_ui v_i / Σ |ω_ui| over the items i that u rated.
+    """MKR's network, but the input for user u is u + Σ ω_ui v_i / Σ |ω_ui| over the items i that u rated.
 
     ω_ui is the rating minus the neutral rating.
 
-    Ratings are in buffers, sorted by user: `rated_starts` int64 (n_users + 1,), the first rating of each user;
-    `rated_items` int64 (n,); and `rated_weights` float32 (n,), the weights ω.
+    Attributes:
+        rated_starts: Position of each user's first rating in the two arrays below, int64 (n_users + 1,).
+        rated_items: Item of each rating, sorted by user, int64 (n,).
+        rated_weights: Weight ω of each rating, float32 (n,).
     """
 
     rated_starts: torch.Tensor
@@ -125,7 +132,7 @@ class RatedNetwork(MKRNetwork):
         return sums, totals[:, None]
 
     def all_users(self) -> torch.Tensor:
-        """Return u_L of every user: (n_users, d)."""
+        """Return u_L of every user, the output of the last user layer: (n_users, d)."""
         sums, totals = self.tastes(torch.arange(len(self.users), device=self.device))
         return self.user_layers(self.users + share(sums, totals))
 
@@ -137,7 +144,7 @@ def share(sums: torch.Tensor, totals: torch.Tensor) -> torch.Tensor:
 
 
 class RatedTask(MKRTask):
-    """Trains MKR-rated. The input for a pair's user leaves out the rating of the pair's item."""
+    """Trains MKR-rated. The user's input leaves out the rating of the pair's item, which would leak the label."""
 
     module: RatedNetwork
     data: RatedData
@@ -154,9 +161,9 @@ class RatedTask(MKRTask):
     def user_vectors(
         self, batch: Pairs, u: torch.Tensor, user_of: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Do as `MKRTask.user_vectors`, but with one row of u_L per pair, (n, d).
+        """Return the same as `MKRTask.user_vectors`, but with one row of u_L per pair, (n, d).
 
-        Each pair leaves out its own rating, so no two pairs share a row: row numbers are 0 … n − 1.
+        Each pair leaves out its own rating, so no two pairs share a row. The row of pair p is p.
         """
         network = self.module
         sums, totals = network.tastes(distinct(batch.users, device=network.device)[0])
@@ -173,9 +180,9 @@ class MKRRated(MKR):
     """MKR for ratings: explicit negatives, and users described by their ratings (after Cao et al. 2021).
 
     Pairs rated below like_threshold are the negatives; none are drawn. So the score is the probability that a user who
-    rates an item likes it. A user's input is u + Σ ω v / Σ |ω| over the rated items, where ω is the rating minus the
-    neutral rating (`rating_middle`), so disliked items have negative weight. In training, the pair to predict is left
-    out of both sums; otherwise it would leak the label.
+    rates an item likes it. A user's input is u + Σ ω v / Σ |ω|, where v are the vectors of the rated items, and ω is
+    the rating minus the neutral rating (`rating_middle`). So disliked items have negative weight. In training, the pair
+    to predict is left out of both sums; otherwise it would leak the label.
     Cao et al. describe their weighting in prose only; the formula is our reading. The rest is MKR (Wang et al.,
     WWW 2019, "Multi-Task Feature Learning for Knowledge Graph Enhanced Recommendation").
     """

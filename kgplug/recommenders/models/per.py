@@ -1,4 +1,4 @@
-"""PER: likes propagate along meta-paths of the knowledge graph, with one factorisation per meta-path."""
+"""PER: likes propagate along the meta-paths of the knowledge graph. Each meta-path has its own factorisation."""
 
 from __future__ import annotations
 
@@ -40,15 +40,17 @@ class PERConfig(ModelConfig):
 
 
 class PER(FactorRecommender):
-    """Score = Σ_l θ_l P_l[u] · Q_l[i] over the meta-paths user–item–attribute–item, one per relation.
+    """Score = Σ_l θ_l P_l[u] · Q_l[i], summed over the meta-paths l: user–item–attribute–item, one per relation.
+
+    1. The similarity of items i and j along l is PathSim, S_l = 2 (A Aᵀ)_ij / ((A Aᵀ)_ii + (A Aᵀ)_jj). A is the
+       item–attribute matrix of the relation, in both directions. An item is not its own neighbour, so no like predicts
+       itself.
+    2. P_l and Q_l are a non-negative factorisation, R S_l ≈ P_l Q_lᵀ, where R is the matrix of likes. Each P_l is
+       scaled so that the mean squared score of a like is one, which makes all θ_l comparable.
+    3. The path weights θ ≥ 0 are learnt by BPR. `history["path_weights"]` holds θ by relation.
 
     Source: X. Yu et al., "Personalized Entity Recommendation: A Heterogeneous Information Network Approach", WSDM
-    2014, eqs. 2, 4 and 6, with one θ for all users. The similarity of items is PathSim, S_l = 2 (A Aᵀ)_ij /
-    ((A Aᵀ)_ii + (A Aᵀ)_jj), where A is the item–attribute matrix of a relation in both directions. With R the matrix of
-    likes, R S_l ≈ P_l Q_lᵀ is a non-negative factorisation; θ ≥ 0 is learnt by BPR. An item is not its own neighbour,
-    so no like predicts itself. Each P_l is scaled so that the mean squared score of a like is one, which makes all θ_l
-    comparable.
-    `history["path_weights"]` holds θ by relation.
+    2014, eqs. 2, 4 and 6, with one θ for all users.
     """
 
     name = "PER"
@@ -82,7 +84,7 @@ class PER(FactorRecommender):
 
 
 def item_attributes(knowledge: KnowledgeGraph, linked: np.ndarray, relation: int) -> sparse.csr_matrix:
-    """Return a matrix of the entities that a relation connects with each item, as head or tail.
+    """Return the item–attribute matrix of a relation. An item's attributes are the entities at its triples' other ends.
 
     Args:
         knowledge: Triples.
@@ -90,7 +92,7 @@ def item_attributes(knowledge: KnowledgeGraph, linked: np.ndarray, relation: int
         relation: Index of the relation.
 
     Returns:
-        CSR float32 (n_items, n_entities), 1 for a connected entity.
+        CSR float32 (n_items, n_entities): 1 if a triple of the relation connects the item and the entity.
     """
     item_of = np.full(knowledge.n_entities, -1, dtype=np.int64)
     item_of[linked[linked >= 0]] = np.flatnonzero(linked >= 0)
@@ -159,7 +161,7 @@ def _differences(
 
     Args:
         likes: Training likes.
-        users, items: Matrices P_l and Q_l of each path.
+        users, items: Matrices P_l and Q_l of each path, float32 (n_users, dim) and (n_items, dim).
         rng: Random generator of the sample of likes and of the random items.
 
     Returns:
@@ -174,7 +176,7 @@ def _differences(
 
 
 def learn_weights(differences: np.ndarray, *, l2: float) -> np.ndarray:
-    """Return θ ≥ 0 that minimises mean −log σ(D θ) + l2 ‖θ‖². The problem is convex, so the solution is exact.
+    """Return the θ ≥ 0 that minimises mean −log σ(D θ) + l2 ‖θ‖². The problem is convex, so this is the global minimum.
 
     Args:
         differences: Matrix D, float64 (n, paths).

@@ -14,7 +14,7 @@ from kgplug.training.config import ModelConfig
 
 
 class PopularityConfig(ModelConfig):
-    """Popularity has no settings."""
+    """Settings of Popularity, which has none."""
 
 
 class Popularity(Recommender):
@@ -49,7 +49,7 @@ class Popularity(Recommender):
 
     @classmethod
     def user_arrays(cls) -> UserArrays:
-        return UserArrays(items=ItemArrays(rows=("likes_per_item",)))  # counts of likes per item only
+        return UserArrays(items=ItemArrays(rows=("likes_per_item",)))  # holds only counts per item
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return {"likes_per_item": self.likes_per_item}

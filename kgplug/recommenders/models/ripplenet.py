@@ -1,4 +1,4 @@
-"""RippleNet: a user's likes propagate over the knowledge graph, and each step is compared with the item."""
+"""RippleNet: likes propagate over the knowledge graph, and items are scored by attention to the triples reached."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import DataSize, Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
 
-GROUP = 8  # maximum number of a user's pairs that share one copy of the user's memories in a step
+GROUP = 8  # maximum number of pairs of one user that share one copy of the user's memories in a training step
 BLOCK_FLOATS = 4_000_000  # floats in the largest tensor when ranking
-HIDDEN = -1e9  # logit of an ignored memory
+HIDDEN = -1e9  # attention logit of an ignored memory, so that its weight is zero
 
 
 class RippleNetConfig(LayeredConfig):
@@ -54,18 +54,22 @@ class RippleNetConfig(LayeredConfig):
 
     old_names: ClassVar[Mapping[str, str]] = {"n_hops": "n_layers"}
 
-    learning_rate: float = Field(1e-2, gt=0, description="learning rate of Adam; 2e-3 on sparse and small data")
-    l2: float = Field(1e-2, ge=0, description="weight of the squared norms of the batch's vectors; high by design")
+    learning_rate: float = Field(1e-2, gt=0, description="learning rate of Adam; 2e-3 on data both sparse and small")
+    l2: float = Field(
+        1e-2, ge=0, description="weight of the squared norms of the batch's vectors; far higher than in the paper"
+    )
     n_layers: int = Field(2, ge=1, description="number of propagation steps (H)")
-    memory_size: int = Field(32, ge=1, description="number of triples per user and step")
-    kge_weight: float = Field(1e-2, ge=0, description="weight of the KG loss on the memories' triples")
+    memory_size: int = Field(32, ge=1, description="number of sampled triples (memories) per user and step")
+    kge_weight: float = Field(1e-2, ge=0, description="weight of the KG loss, computed on the sampled triples")
     update: Literal["replace", "plus", "replace_transform", "plus_transform"] = Field(
-        "plus_transform", description="update of an item's vector after each step"
+        "plus_transform",
+        description='how a step with result o changes the item\'s vector v: "replace": v becomes o; "plus": v + o; '
+        '"…_transform": then times a learnt matrix',
     )
     all_hops: bool = Field(True, description="whether the user's vector sums all steps; False: only the last step")
     inverse: bool = Field(False, description="whether likes also propagate from tail to head (not in the paper)")
     hide_target: bool = Field(
-        True, description="whether scores ignore memories whose head or tail is the item (not in the paper)"
+        True, description="whether scores ignore sampled triples with the item as head or tail (not in the paper)"
     )
     bias: bool = Field(True, description="whether to add user, item and global biases (not in the paper)")
 
@@ -80,17 +84,19 @@ class RippleNetConfig(LayeredConfig):
 class Ripples:
     """The memories (sampled triples) of some users: M memories in each of H steps.
 
-    `rotated` has a row for each distinct (relation, head) pair of the memories, and `tails` for each distinct entity.
-    `pair_of`, `tail_of`, `head_ids` and `tail_ids` hold one index per memory, int64 (n_users, H, M).
+    A memory is a triple of head h, relation and tail t; R is the relation's matrix.
 
     Attributes:
-        rotated: Products R_r h, (n_pairs, d).
-        tails: Entity vectors, (n_rows, d).
-        pair_of, tail_of: Row of the memory's pair in `rotated`, and of its tail in `tails`.
-        head_ids, tail_ids: Entity index of the memory's head, and of its tail.
+        rotated: Product R h for each distinct pair of a relation and a head, (n_pairs, d).
+        tails: Vector of each distinct entity, (n_rows, d).
+        pair_of: Row in `rotated` of each memory's relation and head, int64 (n_users, H, M).
+        tail_of: Row in `tails` of each memory's tail, int64 (n_users, H, M).
+        head_ids: Entity index of each memory's head, int64 (n_users, H, M).
+        tail_ids: Entity index of each memory's tail, int64 (n_users, H, M).
         known: False for a user without memories, bool (n_users, 1).
-        truth: Weighted sum over users of Σ_hop mean σ(hᵀ R t), a scalar.
-        penalty: Weighted sum over users of Σ_hop mean (‖h‖² + ‖t‖² + ‖R‖²), a scalar.
+        truth: Mean of σ(hᵀ R t) over a user's memories of a step, summed over the steps and (weighted) over the users,
+            a scalar.
+        penalty: Mean of ‖h‖² + ‖t‖² + ‖R‖² over a user's memories of a step, summed in the same way, a scalar.
     """
 
     rotated: torch.Tensor
@@ -105,7 +111,7 @@ class Ripples:
 
 
 class RippleNetwork(PairNetwork):
-    """RippleNet's entity vectors (n_entities, d), relation matrices (n_relations, d · d), biases and W (d, d).
+    """RippleNet's entity vectors (n_entities, d), relation matrices (n_relations, d · d), biases, and matrix W (d, d).
 
     W transforms an item's vector after each step, if the setting `update` ends with "transform".
 
@@ -181,7 +187,7 @@ class RippleNetwork(PairNetwork):
         return logits, penalty, ripples.truth
 
     def ripples(self, users: np.ndarray, weights: np.ndarray) -> Ripples:
-        """Look up the memories of users, and compute their R h and hᵀ R t, which scoring and loss need.
+        """Return the memories of users, with the products R h and the scores hᵀ R t that scoring and loss need.
 
         Args:
             users: Indices, int64 (n_users,), distinct.
@@ -217,12 +223,15 @@ class RippleNetwork(PairNetwork):
     def _rotated(
         self, e: torch.Tensor, r: torch.Tensor, head_of: np.ndarray, relation_of: np.ndarray
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return [R h, hᵀ R] for each distinct (relation, head) pair, and for each triple the index of its pair.
+        """Return [R h, hᵀ R] for each distinct pair of a relation and a head, (P, 2d), and each triple's pair.
 
-        Shapes: (P, 2d), int64 (T,). All heads of one relation are multiplied by its matrix R in one product.
+        Each triple's pair is a row of the first result, int64 (T,). All heads of one relation are multiplied by its
+        matrix R in one product.
 
         Args:
-            head_of, relation_of: Row of each triple's head in `e` and of its relation in `r`, int64 (T,).
+            e: Vectors of the distinct entities, (n, d).
+            r: Matrices of the distinct relations, (n_r, d · d).
+            head_of, relation_of: Row in `e` of each triple's head, and row in `r` of its relation, int64 (T,).
         """
         codes, pair_of = np.unique(relation_of * np.int64(len(e)) + head_of, return_inverse=True)
         heads = functional.embedding(torch.from_numpy(codes % len(e)).to(e.device), e)  # (P, d)
@@ -281,10 +290,10 @@ class RippleNet(TrainedRecommender):
     """RippleNet (Wang et al., CIKM 2018, "RippleNet: Propagating User Preferences on
     the Knowledge Graph for Recommender Systems").
 
-    A user has M memories (triples) per step (hop): first triples whose heads are the liked items, then triples whose
-    heads are the tails of the step before. At each step the item's vector v attends to the memories,
-    p = softmax(vᵀ R h), o = Σ p t, and is then changed as the setting `update` says. The score is v · Σ o, with v after
-    the last step. Users without memories are scored by biases alone.
+    A user has M memories (sampled triples) per step: first triples whose heads are the liked items, then triples whose
+    heads are the tails of the step before. In each step the item's vector v attends to the memories with the weights
+    p = softmax(vᵀ R h), which gives o = Σ p t. Then o changes v, as the setting `update` says. The score is v · Σ o,
+    with v after the last step. Users without memories are scored by biases alone.
     `RippleNetConfig` lists the differences from the paper.
     """
 

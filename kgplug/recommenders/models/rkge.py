@@ -46,15 +46,15 @@ class RKGEConfig(LayeredConfig):
 
     embedding_dim: int = Field(16, ge=1, description="length of a node vector")
     hidden_dim: int = Field(16, ge=1, description="length of the LSTM state")
-    l2: float = Field(1e-2, ge=0, description="weight of the squared norms of the batch's vectors; high by design")
+    l2: float = Field(1e-2, ge=0, description="weight of the squared norms of the batch's vectors")
     paths: int = Field(5, ge=1, description="maximum number of paths per pair")
     bias: bool = Field(True, description="whether to add user, item and global biases (not in the paper)")
 
 
 class RKGENetwork(PairNetwork):
-    """logit = w · max over paths of LSTM(u, j, a, i), plus biases.
+    """Vectors of users and entities, an LSTM and biases: logit = w · max over paths of LSTM(u, j, a, i), plus biases.
 
-    A path leads from user u over a liked item j and an entity a to item i. For pairs without a path, a learnt vector
+    A path leads from user u via a liked item j and an entity a to item i. For pairs without a path, a learnt vector
     replaces the maximum.
 
     Args:
@@ -121,7 +121,7 @@ class RKGENetwork(PairNetwork):
         return logits, penalty
 
     def _largest(self, states: torch.Tensor, paths: Paths) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the m pairs that have paths, int64 (m,), and the maximum over the states of their paths, (m, hidden).
+        """Return the m pairs that have paths, int64 (m,), and the maximum over each pair's paths, (m, hidden).
 
         Args:
             states: Last state of the LSTM for each path, (n_paths, hidden).
@@ -141,7 +141,7 @@ class RKGETask(LayeredTask):
     module: RKGENetwork
 
     def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[Pairs]:
-        """Yield the likes of one epoch with new negatives."""
+        """Yield the likes of one epoch with new negatives. Until the last batch, the network samples random paths."""
         self.module.rng = np.random.default_rng(rng.integers(2**63))
         yield from super().batches(epoch, rng)
         self.module.rng = None
@@ -150,13 +150,14 @@ class RKGETask(LayeredTask):
 class RKGE(TrainedRecommender):
     """RKGE (Sun et al., RecSys 2018, "Recurrent Knowledge Graph Embedding for Effective Recommendation").
 
-    For each pair of a user and an item, up to 5 simple paths of 3 edges are chosen: from the user to a liked item, to
-    an entity that both items share, to the pair's item. An LSTM reads each path, and the maximum of the paths' last
-    states gives the score. For pairs without a path, a learnt state gives it. Training samples new paths in each epoch;
-    scoring uses fixed paths, spread evenly over all paths of the pair.
+    For each pair of a user and an item, up to 5 simple paths of 3 edges are chosen (setting `paths`). A path leads from
+    the user to a liked item, to an entity that both items share, to the pair's item. An LSTM reads each path, and the
+    score is computed from the maximum of the LSTM's last states. For pairs without a path, a learnt state replaces the
+    maximum. Training samples new paths in each epoch; scoring uses fixed paths, spread evenly over all paths of the
+    pair.
 
-    To rank all items for a user, the LSTM reads up to 5 · n_items paths, so this is slow, but memory use is limited.
-    For large catalogues, rank the candidates of a faster model by `score`.
+    Ranking all items for a user is slow, because the LSTM reads up to 5 · n_items paths. Pairs are scored in blocks, so
+    memory use is limited. For large catalogues, rank the candidates of a faster model by `score`.
     """
 
     name = "RKGE"
@@ -202,7 +203,7 @@ class RKGE(TrainedRecommender):
         """Score all items by paths over the given likes; user vectors and biases come from ridge regression."""
         users = np.column_stack([self.user_vectors(), self.network.user_bias.detach().cpu().numpy()])
         folded = torch.from_numpy(self._folded(likes, self.item_vectors(), users))  # (b, d + 1)
-        folded[np.diff(likes.indptr) == 0, -1] = 0  # bias, as of users without likes in training
+        folded[np.diff(likes.indptr) == 0, -1] = 0  # bias 0, as for training users without likes
         weights = self.network.state_dict() | {"users": folded[:, :-1], "user_bias": folded[:, -1:]}
         network = self._network(self.network.sampler.of_others(*likes.nonzero()), len(folded), self.seed)
         network.load_state_dict(weights)

@@ -1,4 +1,4 @@
-"""RKGE-CF: lists of RKGE, item-CF and user-CF, fused into one."""
+"""RKGE-CF: lists of RKGE, item-based and user-based collaborative filtering, fused into one."""
 
 from __future__ import annotations
 
@@ -22,21 +22,23 @@ class RKGECFConfig(RKGEConfig):
 
     neighbours: int = Field(20, ge=1, description="number of similar items per item, and of similar users per user")
     cf_share: float = Field(
-        0.5, ge=0, le=1, description="fraction of a list's places for both CF lists together; RKGE gets the rest"
+        0.5, ge=0, le=1, description="fraction of a list's items that item-CF and user-CF choose; RKGE chooses the rest"
     )
     item_share: float = Field(
-        0.5, ge=0, le=1, description="fraction of the CF lists' places for item-CF; user-CF gets the rest"
+        0.5, ge=0, le=1, description="fraction of these items that item-CF chooses; user-CF chooses the rest"
     )
 
 
 class RKGECF(RKGE):
-    """RKGE with item-CF and user-CF: three lists fused into one by "high replaces low" (explained in `fuse`).
+    """Fuses the lists of RKGE, item-CF and user-CF (item- and user-based collaborative filtering) into one.
 
-    Source of RKGE: Sun et al., RecSys 2018, "Recurrent Knowledge Graph Embedding for Effective Recommendation". Item-CF
-    and user-CF compare likes by cosine and use the nearest `neighbours`. The fusion is that of CKCF (Zhou et al.), a
-    model that was compared with RKGE-CF. The lists of item-CF and user-CF are fused first, then the result with the
-    list of RKGE. The score is 1 / rank. A user's liked items are in no list; they score below all other items. Scoring
-    one pair takes as long as ranking all items for its user, so avoid scoring single pairs.
+    Item-CF and user-CF compare likes by cosine and use the nearest `neighbours`. Their two lists are fused first, then
+    the result with the list of RKGE. Lists are fused by "high replaces low": the best items of the second list replace
+    the lowest ranks of the first (`fuse`). The score is 1 / rank. A user's liked items are in no list; they score below
+    all other items. Scoring one pair takes as long as ranking all items for its user, so avoid scoring single pairs.
+
+    Source of RKGE: Sun et al., RecSys 2018, "Recurrent Knowledge Graph Embedding for Effective Recommendation". The
+    fusion is that of CKCF (Zhou et al.), a model that was compared with RKGE-CF.
 
     Attributes:
         similar_items: Similarities to each item's nearest items, CSR float32 (n_items, n_items).
@@ -82,7 +84,7 @@ class RKGECF(RKGE):
         return self._score_new_users(likes), None
 
     def _fused(self, logits: np.ndarray, likes: sparse.csr_matrix, similar_users: sparse.csr_matrix) -> np.ndarray:
-        """Return scores of all items, from the fusion of the three lists of each user: float32 (b, n_items).
+        """Return the scores of all items, computed from the fused list of each user: float32 (b, n_items).
 
         Args:
             logits: Logits by RKGE, float32 (b, n_items).
@@ -103,7 +105,7 @@ class RKGECF(RKGE):
         return scores
 
     def _ranked(self, scores: np.ndarray, left_out: np.ndarray) -> np.ndarray:
-        """Return the items not in the mask `left_out`, best first: int64 (b, n_items), -1 past a list's end."""
+        """Return the items not in the mask `left_out`, best first: int64 (b, n_items), -1 after a list's end."""
         return self._best(scores, left_out, scores.shape[1])[0]
 
     def _best(self, scores: np.ndarray, left_out: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

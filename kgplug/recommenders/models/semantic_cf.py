@@ -1,4 +1,4 @@
-"""SemanticCF: neighbours by feedback and by any embedding of the graph, with their scores added."""
+"""SemanticCF: a score from item similarity in the feedback plus one from item similarity in an embedding."""
 
 from __future__ import annotations
 
@@ -22,22 +22,28 @@ class SemanticCFConfig(TwoNeighbourhoodsConfig):
     """
 
     compare: Literal["own", "relations", "mean"] = Field(
-        "own", description="vectors to compare: the item's own, one per relation of the item, or their sum"
+        "own", description='vectors to compare: the item\'s own, one per relation of the item, or their sum ("mean")'
     )
     translate: bool = Field(
-        True, description="whether a neighbour t, linked by relation r, counts as t − r; False: as t"
+        True, description="whether an item's neighbour t by relation r contributes t − r to the vector; False: t"
     )
     relations: int = Field(
-        16, ge=1, description="maximum number of directed relations to compare; those with the most items are used"
+        16,
+        ge=1,
+        description="maximum number of relations to compare (each direction counts as one); those with the most items "
+        "are used",
     )
     hot_exponent: float = Field(
         0.2,
         ge=0,
         le=1,
-        description="exponent of n₁ · n₂, which divides the CF similarity (n₁, n₂: the items' numbers of users)",
+        description="the CF similarity of two items is divided by (n₁ · n₂) to this power, where n₁ and n₂ are their "
+        "numbers of users",
     )
     cold_boost: Literal["printed", "midpoint", "none"] = Field(
-        "none", description="which similarities to new items are raised; see CKCF"
+        "none",
+        description="which similarities of an item to new items are raised: those above the sum of its largest and "
+        'smallest similarity ("printed"), those above half of this sum ("midpoint"), or none',
     )
     cf_share: float = Field(0.8, ge=0, le=1, description="weight of collaborative filtering; the graph has the rest")
 
@@ -45,9 +51,10 @@ class SemanticCFConfig(TwoNeighbourhoodsConfig):
 class SemanticCF(TwoNeighbourhoods):
     """Item-CF plus the similarity of any PyKEEN model's vectors: score = s · cf / max cf + (1 − s) · kg / max kg.
 
-    cf and kg are an item's summed similarities to the user's likes, cf by co-occurrence and kg by the cosine of
-    vectors, both as in CKCF. max is over all items, for one user; s is `cf_share`. With back_fill="popularity", 1 is
-    added to the score of items near a like, and all other items score below 1, by number of likes.
+    cf and kg are an item's summed similarities to the user's likes: cf by co-occurrence, kg by the cosine of vectors.
+    Both similarities are those of CKCF. max is over all items, for one user; s is `cf_share`. With
+    back_fill="popularity", 1 is added to the score of items near a like, and all other items score below 1, ordered by
+    number of likes.
 
     Source: item-CF plus the similarity of TransE or its successors (TransX + CF), a baseline of RKGE-CF and CKCF
     (Zhou et al.; TransE: A. Bordes et al., "Translating Embeddings for Modeling Multi-relational Data", 2013).
@@ -77,6 +84,6 @@ class SemanticCF(TwoNeighbourhoods):
 
 
 def _scaled(found: sparse.csr_matrix) -> sparse.csr_matrix:
-    """Divide each row by its largest value: CSR (b, n), values positive."""
+    """Return a matrix with each row divided by its largest value: CSR (b, n), positive → CSR (b, n)."""
     largest = found.max(axis=1).toarray()[:, 0]
     return sparse.csr_matrix(sparse.diags(1 / np.where(largest > 0, largest, 1).astype(np.float32)) @ found)

@@ -17,7 +17,7 @@ from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import Grid, Range, Space
 
 _BLOCK_COLUMNS = 32  # columns that a thread solves at a time; Ctrl-C takes effect after them
-_PENALTIES = {"l1": 1.0, "l2": 50.0}  # if all users have weight 1
+_PENALTIES = {"l1": 1.0, "l2": 50.0}  # defaults if all users have weight 1
 
 
 class SLIMConfig(ListsConfig):
@@ -28,26 +28,28 @@ class SLIMConfig(ListsConfig):
     grid: ClassVar[Grid] = {"l2": 4.0, "l1": 3.0, **ListsConfig.grid}
 
     l1: float | None = Field(
-        None, ge=0, description="weight of L1, the sum of item-item weights; by default the mean weight of a like"
+        None, ge=0, description="weight of the sum of item-item weights (L1); by default the mean weight of a like"
     )
     l2: float | None = Field(
-        None, gt=0, description="weight of L2, the squared norms; by default 50 times the mean weight of a like"
+        None,
+        gt=0,
+        description="weight of the squared item-item weights (L2); by default 50 times the mean weight of a like",
     )
     user_power: float = Field(
         0.5,
         ge=0,
         le=1,
-        description="exponent of a user's weight 1 / likes^user_power in training; 0 (the paper): equal weights",
+        description="a user's weight in training is 1 / likes^user_power; 0: equal weights, as in the paper",
     )
 
 
 class SLIM(ChosenSimilarity):
-    """Sparse linear method: score(u, ·) = x_u W, where W ≥ 0, with a zero diagonal, predicts the likes X.
+    """Sparse linear method: score(u, ·) = x_u W, where the item-item weights W ≥ 0 predict the likes X from X.
 
-    W minimises ½ ‖D^½ (X − X W)‖² + ½ l2 ‖W‖² + l1 ‖W‖₁ (eq. 3), where D holds the weights of users (I in the paper).
-    Each column is solved separately, by coordinate descent, until no weight changes by more than 1e-6. W_ji can be
-    positive only if the users who like both items have a total weight above l1, so no other items are tried. Memory is
-    needed for the likes and for the positive weights.
+    W has a zero diagonal and minimises ½ ‖D^½ (X − X W)‖² + ½ l2 ‖W‖² + l1 ‖W‖₁ (eq. 3), where D is the diagonal matrix
+    of the users' weights (I in the paper). Each column is solved separately, by coordinate descent, until no weight
+    changes by more than 1e-6. W_ji can be positive only if the users who like both items have a total weight above l1,
+    so no other items are tried. Memory is needed for the likes and for the positive weights.
 
     Source: X. Ning, G. Karypis, "SLIM: Sparse Linear Methods for Top-N Recommender Systems", ICDM 2011; coordinate
     descent: J. Friedman, T. Hastie, R. Tibshirani, "Regularization Paths for Generalized Linear Models via Coordinate
@@ -70,7 +72,7 @@ class SLIM(ChosenSimilarity):
         return np.maximum(np.diff(self.likes.indptr), 1.0) ** -self.config.user_power
 
     def _penalties(self) -> dict[str, float]:
-        """Return l1 and l2. By default they are proportional to the mean weight of a like, which is its user's."""
+        """Return l1 and l2. By default, both are proportional to the mean weight of a like (its user's weight)."""
         mean_weight = float(self._weights() @ np.diff(self.likes.indptr)) / self.likes.nnz
         given = {"l1": self.config.l1, "l2": self.config.l2}
         return {name: _PENALTIES[name] * mean_weight if value is None else value for name, value in given.items()}
@@ -92,7 +94,7 @@ class SLIM(ChosenSimilarity):
             found[columns.start] = sparse.csr_matrix((values, rows, starts), shape=(len(counts), n_items))
 
         share(solve, blocks)
-        columns = sparse.vstack([found[block.start] for block in blocks], format="csr")  # row i: W_·i
+        columns = sparse.vstack([found[block.start] for block in blocks], format="csr")  # row i is column i of W
         similarity = sparse.csr_matrix(columns.T)
         similarity.sort_indices()
         return similarity

@@ -1,4 +1,4 @@
-"""UserKNN: items that similar users like, by the `implicit` library."""
+"""UserKNN: items that similar users like. The `implicit` library finds the similar users."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class UserKNNConfig(ModelConfig):
 class UserKNN(Recommender):
     """Scores an item by the similarity of the users who liked it: Σ s(u, w) over all w in near(u) who like i.
 
-    near(u) are the `neighbours` users most similar to u, without u. The similarity of two users comes from
+    near(u) are the `neighbours` users most similar to u, without u itself. The similarity s of two users comes from
     their likes: cosine, cosine after TF-IDF weighting, or dot product after BM25 weighting.
 
     Source: P. Resnick et al., "GroupLens: An Open Architecture for Collaborative Filtering of Netnews", CSCW 1994,

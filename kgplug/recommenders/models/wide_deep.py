@@ -43,7 +43,9 @@ class WideDeepConfig(PretrainedConfig):
     learning_rate: float = Field(3e-3, gt=0, description="learning rate of Adam")
     l2: float = Field(1e-2, ge=0, description="weight of the squared norms of the batch's vectors")
     weight_l2: float = Field(
-        1e-4, ge=0, description="weight of the squared norms of the dense layers' weights; 2e-3 on tiny data"
+        1e-4,
+        ge=0,
+        description="weight of the squared norms of the dense layers' weights; 2e-3 with fewer than 1,000 likes",
     )
     batch_size: int = Field(2048, ge=1, description="number of pairs per step; 64 to 256 on sparse or small data")
 
@@ -52,18 +54,19 @@ class WideDeepConfig(PretrainedConfig):
         # With batches of 256, the AUC rises by .012 on Book-Crossing, and by .002 to .009 on subsets of it and of
         # MovieLens-100K.
         small = {"batch_size": min(256, cls.small_batches(batch_size=2 * size.n_likes)["batch_size"])}
-        # On synthetic data, where each user likes one director's films, lists with these settings hold .93 and .97 of
-        # the director's other films, instead of .73 and .70 (40 and 120 users; 160 and 480 likes).
+        # On synthetic data, where each user likes one director's films, lists with these settings contain .93 of the
+        # director's other films, instead of .73 (40 users, 160 likes), or .97 instead of .70 (120 users, 480 likes).
         tiny = {"weight_l2": 2e-3, "epochs": 60} if size.n_likes < CHOOSING_FROM else {}
         return super().suited_to(size) | (small if size.is_sparse or size.has_few_likes else {}) | tiny
 
 
 class WideDeepNetwork(PairNetwork):
-    """logit = w0 + w·x + MLP(x), with x as in `WideDeep`; the MLP reads learnt vectors instead of one-hot ids.
+    """A linear model plus an MLP: logit = w0 + w·x + MLP(x).
 
-    The first layer takes [user vector; mean pre-trained vector of the user's likes; item vector; pre-trained vector of
-    the item]. It is split into four parts, so that the user's parts are computed once per user, and the item's parts
-    once per item.
+    x = [one-hot u; one-hot i; pretrained(i); mean pretrained(likes of u)]. In place of the one-hot ids, the MLP reads
+    learnt vectors of the user and the item. Its first layer takes [user vector; mean pre-trained vector of the user's
+    likes; item vector; pre-trained vector of the item]. The layer is split into these four parts, so that the user's
+    parts are computed once per user, and the item's parts once per item.
 
     Args:
         n_users: Number of users.
@@ -123,7 +126,12 @@ class WideDeepNetwork(PairNetwork):
     def forward(
         self, users: np.ndarray, items: np.ndarray, left_out: np.ndarray | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Score pairs, as in `PairNetwork`. `left_out`, int64 (B,): a liked item per pair to hide from the history."""
+        """Return (logits of pairs (B,), mean over pairs of the squared norms of their vectors and biases, a scalar).
+
+        Args:
+            users, items: Indices, int64 (B,).
+            left_out: For each pair, a liked item to leave out of the user's history, int64 (B,).
+        """
         n = len(users)
         u_rows, (user_of,) = distinct(users, device=self.device)
         i_rows, (item_of,) = distinct(items, device=self.device)
@@ -143,8 +151,9 @@ class WideDeep(TrainedRecommender):
     """A linear model and an MLP over x = [one-hot u; one-hot i; pretrained(i); mean pretrained(likes of u)].
 
     Source: H.-T. Cheng et al., "Wide & Deep Learning for Recommender Systems", DLRS 2016, eq. 3. The pre-trained
-    vector of an item is the vector of its entity, or zero if it has no entity. The vectors come from TransR by default,
-    as in the paper of RippleNet, and are scaled to a mean squared norm of one.
+    vector of an item is the vector of its entity in an embedding of the knowledge graph, or zero if it has no entity.
+    The embedding is TransR by default, as in the paper of RippleNet. Its vectors are scaled to a mean squared norm of
+    one.
     """
 
     name = "Wide&Deep"
@@ -163,7 +172,7 @@ class WideDeep(TrainedRecommender):
         return HistoryTask(self.network, self.config, pairs, width=self.config.first_layer)
 
     def _settle(self) -> None:
-        """Store what each user and each item adds to the first layer's output, and their linear logits."""
+        """Store what each user and each item adds to the first layer's output, and to the linear model's logit."""
         network = self.network
         with torch.no_grad():
             histories = network.features.histories(torch.arange(len(network.users), device=network.device))
@@ -208,7 +217,7 @@ class WideDeep(TrainedRecommender):
 
         Args:
             users: What each user adds to the first layer's output, (b, width).
-            user_logits: Linear logit of each user, (b,).
+            user_logits: What each user adds to the linear model's logit, (b,).
         """
         parts = self._parts
         logits = np.empty((len(users), len(parts["items"])), dtype=np.float32)
@@ -224,7 +233,10 @@ class WideDeep(TrainedRecommender):
         return logits
 
     def _deep(self, first: torch.Tensor) -> torch.Tensor:
-        """Return the same as `WideDeepNetwork.deep`: (..., width) → (...). Overwrites `first`."""
+        """Return the MLP's logit from the first layer's output before its ReLU, and overwrite `first`.
+
+        Shapes: (..., width) → (...).
+        """
         parts = self._parts
         hidden = functional.linear(first.relu_(), parts["second.weight"], parts["second.bias"]).relu_()
         return functional.linear(hidden, parts["third.weight"], parts["third.bias"]).squeeze(-1)
