@@ -49,12 +49,15 @@ class _NoVectors(PairNetwork):
 
 
 class SideTerm(TrainedRecommender):
-    """The side term alone: a score from counts of likes and shared facts, without a vector of any user or item.
+    """The side term alone: a score from counts of likes and shared KG features, without user or item vectors.
 
-    Two small networks turn the number of likes of a user, those of an item and those of items that share facts with it
-    into a logit. The similarity of the item's facts to those of the user's likes is added to it
-    (`kgplug.recommenders.click_through.side_term`). A model with the setting `side` must beat this model; otherwise its
-    vectors are useless.
+    The score is the logit of `click_through.side_term`: small networks over the number of likes of the user, of the
+    item, and of items with the same KG features, plus a weight times the similarity of the item's KG features to those
+    of the user's likes. It is a baseline for models with the setting `side`: one that is no better has learnt useless
+    vectors.
+
+    Our design. Its counts replace the user and item biases of the baseline predictors in Y. Koren, R. Bell,
+    C. Volinsky, "Matrix Factorization Techniques for Recommender Systems", IEEE Computer 42(8), 2009.
     """
 
     name = "SideTerm"
