@@ -107,7 +107,7 @@ _OUT_OF_MEMORY = (
 
 
 def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UsageError:
-    """Return the error for a name that is not among the valid ones. Its message lists these and suggests a similar one.
+    """Return the error for a name that is not in `valid`. Its message lists the valid names and suggests a similar one.
 
     `kind` says what the name stands for, such as "model". Case is ignored.
     """

@@ -127,7 +127,7 @@ def load(run_dir: Path | str) -> AnyModel:
 
 
 def _with_run_dir(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings. In `embedding` and `members`, names of local runs are replaced by the runs' folders."""
+    """Return the settings, with the names of local runs in `embedding` and `members` replaced by the runs' folders."""
     found = dict(settings)
     if isinstance(name := settings.get("embedding"), str):
         found["embedding"] = _run_dir(name, EMBEDDINGS)
@@ -218,7 +218,7 @@ def _added(name: str, model: Any, good_for: str) -> ModelInfo:
 
 
 def _of_point(name: str, point: EntryPoint) -> ModelInfo:
-    """Return the `ModelInfo` of a model of another package. If kgplug cannot use it, `good_for` says why."""
+    """Return the `ModelInfo` of a model of another package. If kgplug cannot use it, the field `good_for` says why."""
     try:
         return _added(name, _load_point(point), f"added by {_package(point)}")
     except UsageError as error:

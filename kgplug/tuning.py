@@ -50,10 +50,12 @@ class Tuning:
         model: The model's name.
         metric: Name of the metric that was maximised.
         settings: Settings of the best trial, for `kgplug.create`: the fixed settings and those that the trial tried. If
-            the defaults are best, only the fixed settings (for most recommenders also settings="defaults").
+            the defaults are best, only the fixed settings. Most recommenders also get settings="defaults" here, so that
+            a training uses these settings instead of choosing some itself.
         best: The best trial's metric.
         trials: One row per ended trial, in order. Columns: trial (number, from 1), state ("complete", "pruned" or
-            "failed"), metric (NaN unless complete), best (so far), seconds, each searched setting, reason (or "").
+            "failed"), metric (NaN unless complete), best (metric so far), seconds, each searched setting, reason (of
+            pruning or failure; otherwise "").
         path: The study's file; None if the study was kept in memory.
     """
 
@@ -135,7 +137,7 @@ def tune(
         epochs: Maximum number of epochs in a trial. If omitted, the model's default.
         folder: Folder for the study's SQLite file. The same call continues the study; `trials` may differ. If omitted,
             the study is kept in memory.
-        progress: Show a progress bar; None shows it on a terminal.
+        progress: Whether to show a progress bar. None: only on a terminal.
         settings: Settings of the model that stay fixed.
 
     Raises:
@@ -151,7 +153,7 @@ def tune(
     if dict(model.config).get("settings") == "auto":
         if "settings" in settings:
             raise UsageError('tune: settings="auto" would search within each trial. Omit it.')
-        settings = {**settings, "settings": "defaults"}  # a trial must not search, nor a training with its settings
+        settings = {**settings, "settings": "defaults"}  # neither a trial nor a training with its settings searches
     limit = {} if epochs is None else {"epochs": epochs}
     models.create(name, **{**settings, **limit})  # wrong settings are refused here, not in every trial
     space, own = _space_of(model, settings)
@@ -274,8 +276,8 @@ def _objective(
     A trial whose training fails is reported to Optuna as pruned, because the sampler learns from pruned trials, but not
     from failed ones.
 
-    The first trial uses `own`, the defaults. `fixed` is part of every trial's settings. `train(settings, on_epoch)`
-    trains a model and returns its metric.
+    The first trial uses `own`, the defaults; later ones choose from `space`. `fixed` is part of every trial's settings.
+    `train(settings, on_epoch)` trains a model and returns its metric.
     """
 
     def objective(trial: Trial) -> float:

@@ -46,7 +46,7 @@ SHOWN_TRIALS = 10
 
 
 def add_to(app: typer.Typer) -> None:
-    """Register these commands."""
+    """Add the commands of this module to the command line `app`."""
     for command in (tune, compare, plot):
         app.command(rich_help_panel="Models")(command)
 
@@ -100,7 +100,7 @@ def tune(
 
 
 def _train_command(found: Tuning, given: dict[str, str | None]) -> str:
-    """Return the command that trains with the best settings."""
+    """Return the command that trains with the best settings and the options in `given`, except those that are None."""
     words = ["kgplug", "train", found.model]
     for name, value in found.settings.items():
         words += ["-s", f"{name}={value if isinstance(value, str) else json.dumps(value)}"]

@@ -18,7 +18,7 @@ _VARIABLE = "_KGPLUG_COMPLETE"
 
 
 def answer(arguments: Sequence[str]) -> str | None:
-    """Return what `--show-completion [SHELL]` or `--install-completion [SHELL]` prints, None for any other arguments.
+    """Return what `--show-completion [SHELL]` or `--install-completion [SHELL]` prints; None for any other arguments.
 
     If no shell is named, use the shell that runs this command.
 
@@ -98,7 +98,7 @@ def query_names(incomplete: str) -> list[str]:
 
 
 def data_sets(incomplete: str) -> list[str]:
-    """Return the data sets that `import` knows by name, and the folders, that begin with `incomplete`."""
+    """Return the sources for `import` that begin with `incomplete`: names of known data sets, and folders."""
     from kgplug.data.sources.catalogue import DATA_SETS
 
     typed = Path(incomplete)

@@ -44,7 +44,7 @@ out = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 class _Notes(Console):
-    """Standard error: notes for people or, with --log-json, one JSON object per line."""
+    """A console that prints notes: as text for people or, with --log-json, as one JSON object per line."""
 
     def print(self, *objects: Any, **options: Any) -> None:
         if progress.style() == "json":
@@ -57,7 +57,7 @@ err = _Notes(highlight=False, soft_wrap=True, markup=False, emoji=False, stderr=
 
 
 def report_renamed() -> None:
-    """From now on, report each use of an old name (for example in kgplug.toml) on standard error, once per name."""
+    """Make kgplug report the use of an old name, for example in kgplug.toml, on standard error, once per name."""
     show_other = warnings.showwarning
 
     def show(
@@ -253,7 +253,7 @@ def print_compared(
 
 
 def with_differences(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table for JSON: each row has its differences from the baseline, if models were compared."""
+    """Return a table for JSON. If models were compared, a new column has each row's differences from the baseline."""
     found: list[Difference] = table.attrs.get("differences", [])
     if not found:
         return table

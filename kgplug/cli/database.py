@@ -36,7 +36,7 @@ db = typer.Typer(no_args_is_help=True, help="The local Neo4j that kgplug manages
 
 
 def add_to(app: typer.Typer) -> None:
-    """Register these commands."""
+    """Add the commands of this module to the command line `app`."""
     app.add_typer(db, name="db")
     app.command("import", rich_help_panel="Graph")(import_)
     for command in (init, check, cypher):

@@ -27,7 +27,7 @@ NOTEBOOK = "notebooks/01_from_graph_to_recommendations.ipynb"
 
 
 def add_to(app: typer.Typer) -> None:
-    """Register this command."""
+    """Add the command of this module to the command line `app`."""
     app.command()(demo)
 
 

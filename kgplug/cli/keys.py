@@ -93,7 +93,10 @@ def with_negative_key(arguments: list[str]) -> list[str]:
 
 
 def say_which(found: FoundKey, label: str) -> None:
-    """If the typed text fits two stored keys, a number and a text, print on standard error which one is used."""
+    """If the typed text fits two stored keys, a number and a text, print on standard error which one is used.
+
+    `label` is the label of the nodes with these keys.
+    """
     if found.other is not None:
         err.print(found.note(label), markup=False, soft_wrap=True)
 

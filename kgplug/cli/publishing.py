@@ -34,7 +34,7 @@ PublishedModel = Annotated[
 
 
 def add_to(app: typer.Typer) -> None:
-    """Register these commands."""
+    """Add the commands of this module to the command line `app`."""
     app.command(rich_help_panel="Publishing")(publish)
     app.command(rich_help_panel="Publishing")(rollback)
     app.command(rich_help_panel="Publishing")(diff)

@@ -40,7 +40,7 @@ Model = Annotated[
 
 
 def add_to(app: typer.Typer) -> None:
-    """Register these commands."""
+    """Add the commands of this module to the command line `app`."""
     for command in (recommend, similar, predict, rules):
         app.command(rich_help_panel="Serving")(command)
 

@@ -47,7 +47,7 @@ MEASURED_LENGTHS = "10,20"  # default of -k: lengths of the measured lists
 
 
 def add_to(app: typer.Typer) -> None:
-    """Register these commands."""
+    """Add the commands of this module to the command line `app`."""
     for command in (models, train, runs, evaluate):
         app.command(rich_help_panel="Models")(command)
 
@@ -290,7 +290,7 @@ def evaluate(
 
 
 def _newest(store: Runs, graph: Graph, schema_file: Path | None, failures: dict[Path, KgplugError]) -> list[Path]:
-    """Return the folder of each model's newest run on this graph; add damaged runs to `failures`."""
+    """Return the folder of each model's newest run on this graph; add each damaged run with its error to `failures`."""
     here = this_graph(graph, schema_file)
     found, others = store.of(here)
     failures |= {info.path: RunError(info.damage) for info in store.list() if info.damage}

@@ -59,12 +59,12 @@ def id_prefix(model: str) -> str:
 
 
 def write_artefact(run_dir: Path, arrays: dict[str, np.ndarray], content: dict[str, Any]) -> None:
-    """Write an artefact, replacing any artefact of the same name. After a failure the old artefact is intact.
+    """Write an artefact into a folder, replacing any artefact in it. If writing fails, the old artefact stays intact.
 
     Args:
-        run_dir: folder of the artefact.
+        run_dir: folder of the artefact, created if missing.
         arrays: numeric arrays by name.
-        content: other facts to store, ready for JSON.
+        content: other facts to store, by name; all values must be JSON-serialisable.
 
     Raises:
         RunError: the folder exists and is not an artefact, or the disk refused to write.
@@ -134,7 +134,12 @@ def _write_files(building: Path, arrays: dict[str, np.ndarray], content: dict[st
 
 
 def _write_manifest(building: Path, names: dict[str, str]) -> None:
-    """Write a manifest into `building`. `names`: ARRAYS or CONTENT → the file's final name."""
+    """Write the manifest of the two files in the folder `building`.
+
+    Args:
+        building: folder of a new artefact that is not yet complete.
+        names: "arrays.safetensors" and "content.json" → the name that the file gets in the finished artefact.
+    """
     files = {
         part: {"name": name, "bytes": (building / part).stat().st_size, "sha256": sha256_of(building / part)}
         for part, name in names.items()
@@ -193,7 +198,9 @@ def read_content(run_dir: Path) -> dict[str, Any]:
 
 
 def peek_content(run_dir: Path) -> dict[str, Any]:
-    """Return the content of an artefact. Check the hash of the content, but only the size of the file of arrays.
+    """Return the content of an artefact quickly: the arrays' file is not read, only its size is checked.
+
+    The hash of the content is checked.
 
     Raises:
         RunError: the folder is missing, truncated, altered or in another format.
@@ -208,9 +215,10 @@ def peek_content(run_dir: Path) -> dict[str, Any]:
 
 
 def count_numbers(run_dir: Path, prefixes: tuple[str, ...]) -> int:
-    """Count the floating-point numbers in arrays whose names start with one of `prefixes`. The arrays are not read.
+    """Count a model's parameters: the floating-point numbers in arrays whose names start with one of `prefixes`.
 
-    Arrays of a single number are not counted, because most of them belong to the state of a regulariser.
+    Arrays with a single number are not counted, because most of them are not parameters but the state of a
+    regulariser. The arrays themselves are not read.
     """
 
     def read(run_dir: Path, files: dict[str, dict[str, Any]]) -> int:
@@ -235,9 +243,9 @@ def read_arrays(run_dir: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
 
 
 def _read_settled(run_dir: Path, read: Callable[[Path, dict[str, dict[str, Any]]], T]) -> T:
-    """Call `read` with the folder and its manifest's files, and return the result.
+    """Call `read` with the folder and the entries of its manifest, and return the result.
 
-    If `read` fails because the artefact was replaced meanwhile, call it again.
+    If `read` fails because another process replaced the artefact meanwhile, it is called again.
     """
     while True:
         files = _read_manifest(run_dir)
@@ -257,7 +265,10 @@ def sha256_of(path: Path) -> str:
 
 
 def _read_manifest(run_dir: Path) -> dict[str, dict[str, Any]]:
-    """Return the manifest's entries for the two files: ARRAYS or CONTENT → {name, bytes, sha256}."""
+    """Return the manifest's entries: "arrays.safetensors" and "content.json" → the file's {name, bytes, sha256}.
+
+    A file's name on disk differs from these two after the artefact was replaced.
+    """
     try:
         manifest = json.loads((run_dir / MANIFEST).read_text(encoding="utf-8"))
         version, files = manifest["format"], {part: dict(manifest["files"][part]) for part in (ARRAYS, CONTENT)}

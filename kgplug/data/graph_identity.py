@@ -68,7 +68,7 @@ class GraphIdentity:
     def same_graph(self, other: Self) -> bool:
         """Return whether both graphs have the same store, users, items and feedback. Unknown fields count as equal.
 
-        If this graph's `holds` is known, it must also contain the labels and feedback type of the other graph.
+        If `self.holds` is not None, it must also contain the labels and the feedback type of the other graph.
         """
         known = ((getattr(self, name), getattr(other, name)) for name in ("user", "item", "feedback"))
         if not all(not (mine and theirs) or mine == theirs for mine, theirs in known):

@@ -53,7 +53,8 @@ def vector_findings(what: str, vectors: np.ndarray, *, learnt: np.ndarray | None
     Args:
         what: name of this kind of node, such as its label; used in the sentence.
         vectors: float (n, d).
-        learnt: bool (n,), whether a vector had training data and so must not be zero; None if unknown.
+        learnt: bool (n,), whether a vector had training data and so must not be zero. None if unknown: then zero
+            vectors are a sign only if all vectors are zero.
     """
     if len(vectors) == 0 or vectors.shape[1] == 0:
         return []
@@ -77,9 +78,10 @@ def vector_findings(what: str, vectors: np.ndarray, *, learnt: np.ndarray | None
 
 
 def _spread(vectors: np.ndarray, lengths: np.ndarray) -> float:
-    """Return the mean squared distance of vectors from their mean, relative to their squared length.
+    """Return the mean squared distance of vectors from their mean, divided by their mean squared length.
 
-    With more than one dimension, vectors are scaled to length 1 first, because the vector index compares directions.
+    If they have more than one dimension, each vector is first scaled to length 1, because the vector index compares
+    only directions.
     """
     scale = lengths[:, None] if vectors.shape[1] > 1 else np.sqrt(np.square(lengths).mean())
     scaled = vectors.astype(np.float64) / np.maximum(scale, np.finfo(np.float64).tiny)
@@ -91,7 +93,7 @@ def list_findings(lists: TopLists, *, probabilities: bool = False, counts: bool 
 
     Args:
         lists: lists with their scores, best first.
-        probabilities: whether scores are probabilities.
+        probabilities: whether scores are probabilities. Then it is also a sign if nearly all are close to 0 or 1.
         counts: whether scores count something, such as common likes. Then equal scores are healthy: if a user has seen
             all items that have something in common with the user's likes, the other items have equal scores.
     """

@@ -53,7 +53,7 @@ class Interactions:
         item_texts: object (n_items,) of str, such as titles; "" for items without text. None if no texts are given.
         own_items: int64 (n_users,), item index of each user who is also an item, -1 for other users. None if no user
             is an item. No row, sampled negative or recommended list pairs a user with itself.
-        time_unit: "s", "ms", "us" or "ns": the coarsest unit that holds all times exactly. With "ns", times
+        time_unit: "s", "ms", "us" or "ns": the coarsest unit in which all times are whole numbers. With "ns", times
             before 1677 or after 2262 are moved to the ends of this range (`kgplug.data.values.times`).
         counts: int64 (n,), number of source rows merged into each row; None if all are 1.
         ratings_are_counts: whether each rating is the number of source rows merged into its row.
@@ -106,11 +106,14 @@ class Interactions:
         Args:
             frame: each row is one user's feedback on one item.
             user, item, rating, timestamp: names of the frame's columns.
-            like_threshold: the lowest rating that counts as a like; None: every row is a like.
-            items: keys of further items that may be in lists although they have no feedback.
+            like_threshold: the lowest rating that counts as a like. None: every row is a like or, if ratings are
+                booleans, every row with true.
+            items: keys of further items, which can be recommended although they have no feedback.
             users_are_items: whether a user and an item with the same key are one and the same, as when people follow
                 people. Then rows that pair a user with itself are left out, and no user is recommended to itself.
-            repeated: how several rows for one pair are merged: "last", "sum", "mean" or "count" (see `from_arrays`).
+            repeated: how several rows for one pair are merged: by keeping the "last" rating, by the "sum" or "mean" of
+                the ratings, or by the "count" of rows. None: "last" if there are ratings, otherwise "count". For
+                details see `from_arrays`.
             time_unit: unit of numeric timestamps: "s", "ms", "us" or "ns". None: derived from their sizes.
 
         Raises:
@@ -164,12 +167,14 @@ class Interactions:
         the merged row:
 
         - "last": rating of the latest row; if times are equal or missing, of the row that comes last in the arrays.
-          The default with ratings.
+          The default if there are ratings.
         - "sum", "mean": sum or mean of the ratings.
-        - "count": number of rows, so 100 plays are a rating of 100. The default without ratings, if any pair is
+        - "count": number of rows, so 100 plays are a rating of 100. The default if there are no ratings and a pair is
           repeated. If this default applies, `like_threshold` is ignored and every row is a like.
 
-        Rows whose user and item are the same are left out; their number is logged.
+        By default, rows without ratings and without repeated pairs stay without ratings.
+
+        If users can be items, rows that pair a user with itself are left out; their number is logged.
 
         Args:
             user_keys, item_keys: object (n_users,) and (n_items,), `int` or `str`, unique and in canonical order
@@ -177,7 +182,8 @@ class Interactions:
             users, items: integer (n,), indices into the keys.
             ratings: number or boolean (n,), or None.
             timestamps: dates (n,), or Unix times in `time_unit`, or None.
-            like_threshold: the lowest rating that counts as a like, compared after merging; None: every row is a like.
+            like_threshold: the lowest rating that counts as a like, compared after merging. None: every row is a like
+                or, if ratings are booleans, every row with true.
             user_label, item_label: node labels, "" if there are none.
             item_texts: object (n_items,) of str, or None.
             own_items: int64 (n_users,), item index of each user who is also an item, -1 for other users. None: users
@@ -185,7 +191,7 @@ class Interactions:
             users_are_items: whether a user and an item with the same key are one and the same. Always true if both
                 labels are equal.
             time_unit: unit of numeric timestamps: "s", "ms", "us" or "ns".
-            repeated: "last", "sum", "mean" or "count"; None: the default above.
+            repeated: "last", "sum", "mean" or "count"; None: the default, as described above.
 
         Raises:
             DataError: a rating is not a finite number, an index is out of range, arrays differ in length, or user and

@@ -182,9 +182,11 @@ class KnowledgeGraph:
 
         The tails of each relation's triples are permuted at random. So every entity is head and tail of as many triples
         of each relation as before, but which tail a head is linked to is random. By chance, some triples of the
-        original graph may occur again. If a tail repeats a triple, or equals its head, it is permuted again with other
-        tails of the relation, for at most 20 rounds. Triples that still repeat after that are left out; this happens if
-        a relation has few distinct tails.
+        original graph may occur again.
+
+        If the permutation makes two triples equal, or makes a tail equal to its own head, the affected tails are
+        permuted again with other tails of the relation, for at most 20 rounds. Triples that are still duplicates after
+        that are left out; this happens if a relation has few distinct tails.
 
         Args:
             seed: seed of the shuffle, at least 0.
@@ -207,8 +209,8 @@ class KnowledgeGraph:
     def with_own_tails(self, keys: np.ndarray, *, label: str = "") -> KnowledgeGraph:
         """Return a graph with one triple for each of the given entities, each with a tail that no other triple has.
 
-        Such a graph has no information about which entities are alike. Use it for a model that cannot be trained
-        without triples.
+        Such a graph has no information about which entities are alike. Use it instead of `without_triples` for a model
+        that cannot be trained without triples.
 
         Args:
             keys: object (n,), keys of the entities. Keys that this graph does not have are skipped.

@@ -96,7 +96,8 @@ class Publication:
         run: id of the run, unique; letters, digits, "-" and "_".
         vectors: vectors of nodes, one entry per label.
         lists: recommended lists, or None for a model that does not recommend.
-        details: facts about the run (settings, metrics …), stored as JSON on the model's catalogue node.
+        details: facts about the run (settings, metrics …), stored as JSON on the run's own node in the graph,
+            (:KgplugRun).
         relations: parameters of the relations, or None for a model without them.
         similar: the nearest nodes of each node, one entry per label; see `kgplug.data.ranking.neighbours`.
         findings: signs that the model has collapsed, one sentence each (`kgplug.data.health`).
@@ -173,7 +174,7 @@ class PathRule:
         relation: Relationship type that the rule concludes.
         body: The path from X to Y: for each step, the relationship type, and True if the step goes from the start of
             the relationship to its end, False if it goes backwards.
-        confidence: support / (body_size + a constant).
+        confidence: support / (body_size + a constant), where the constant is a setting of the model (`laplace`).
         support: Number of pairs (X, Y) for which both the path and the relationship exist.
         body_size: Number of pairs (X, Y) for which the path exists.
         rule: The rule as text, such as "DIRECTED(X, Y) <- DIRECTED(X, Z), SEQUEL(Z, Y)".

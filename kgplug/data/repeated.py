@@ -36,15 +36,19 @@ def latest_rows(pairs: np.ndarray, timestamps: np.ndarray | None) -> tuple[np.nd
 
 
 def merge_rule(repeated: Repeated | None, ratings: np.ndarray | None, counts: np.ndarray | None) -> Repeated | None:
-    """Return the rule that merges ratings of repeated pairs: "sum", "mean" or "count"; None to keep the latest rating.
+    """Return how to merge the ratings of repeated pairs: "sum", "mean" or "count"; None if there is nothing to merge.
+
+    There is nothing to merge if each pair keeps the rating of its latest row ("last"), or if the rule is "sum" or
+    "mean" and no pair is repeated.
 
     Args:
-        repeated: the caller's choice. None: "count" if there are no ratings and a pair is repeated, otherwise "last".
-        ratings: ratings of the rows, or None.
-        counts: from `latest_rows`.
+        repeated: the caller's choice: "last", "sum", "mean" or "count". If the caller made none (None), the rule is
+            "count" if there are no ratings and a pair is repeated, otherwise "last".
+        ratings: ratings of the rows; None if there are none.
+        counts: number of rows of each pair, from `latest_rows`; None if no pair is repeated.
 
     Raises:
-        UsageError: `repeated` is not one of REPEATED, or needs ratings and there are none.
+        UsageError: `repeated` is another word, or is "sum" or "mean" without ratings.
     """
     if repeated is not None and repeated not in REPEATED:
         raise UsageError(f"repeated: expected one of {', '.join(REPEATED)}, found {repeated!r}.")

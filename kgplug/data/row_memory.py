@@ -15,13 +15,13 @@ HASHES, SETS = "rows.hashes", "rows.parts"  # names of the arrays in a run
 
 @dataclass(frozen=True, eq=False)
 class RowMemory:
-    """Record of the set that each row of a run was in: training, validation or test. Rows are identified by hashes.
+    """Record of which rows were in the training, validation and test set of a run. Rows are identified by hashes.
 
     A row is a user's feedback on an item, or a triple.
 
     Attributes:
         hashes: uint64 (n,), hash of each row, ascending.
-        sets: uint8 (n,), set of each row: TRAINING, VALIDATION or TEST.
+        sets: uint8 (n,), which set each row was in: TRAINING (0), VALIDATION (1) or TEST (2).
     """
 
     hashes: np.ndarray
@@ -52,7 +52,9 @@ class RowMemory:
         return {HASHES: self.hashes, SETS: self.sets}
 
     def sets_of(self, hashes: np.ndarray) -> np.ndarray:
-        """Return the set of each row of a graph: int8 (m,), NEW if the row is not in the memory.
+        """Return for each row of a graph which set it was in: int8 (m,), TRAINING, VALIDATION or TEST.
+
+        Rows that are not in the memory get NEW (-1).
 
         Args:
             hashes: uint64 (m,), hash of each row.
@@ -63,7 +65,11 @@ class RowMemory:
         return np.where(self.hashes[positions] == hashes, self.sets[positions], NEW).astype(np.int8)
 
     def count(self, code: int) -> int:
-        """Return the number of rows in a set: TRAINING, VALIDATION or TEST."""
+        """Return the number of rows in a set.
+
+        Args:
+            code: the set: TRAINING, VALIDATION or TEST.
+        """
         return int((self.sets == code).sum())
 
     def without(self, hashes: np.ndarray) -> Self:
@@ -78,7 +84,8 @@ def common_test_rows(sets: Sequence[np.ndarray]) -> np.ndarray:
     These rows are in the test set of at least one run, and in no run's training or validation set.
 
     Args:
-        sets: for each run, the set of each row, int8 (m,), from `RowMemory.sets_of` for the same m rows.
+        sets: for each run an array from `RowMemory.sets_of`, int8 (m,): which of the run's sets each row was in. All
+            arrays are about the same m rows.
     """
     tested, learnt = np.zeros(len(sets[0]), dtype=bool), np.zeros(len(sets[0]), dtype=bool)
     for codes in sets:

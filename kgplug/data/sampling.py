@@ -8,26 +8,25 @@ from kgplug.data.interactions import Interactions
 from kgplug.data.ranking.threads import row_blocks
 from kgplug.data.values.keys import distinct
 
-MOST_REDRAWS = 10
+MOST_REDRAWS = 10  # maximum number of times that `PopularSampler` draws again
 DRAWN_AT_ONCE = 4_000_000  # number of draws in one block of `PopularSampler`; temporary arrays take about 150 MB
 
 
 class ComplementSampler:
-    """Draws members that a group does not hold, such as items that a user does not like.
+    """Draws numbers that are not in a given set, such as items that a user does not like.
 
-    Each group is a set that holds some of the members; for example, a user is a group that holds the items that the
-    user likes. Draws are uniform and need no rejection. Let f_0 < f_1 < … be the members that a group holds. The r-th
-    member that it does not hold (r = 0, 1, …) is r + |{j : f_j − j ≤ r}|. One binary search computes this for all draws
-    at once.
+    There are several sets, called groups. For example, each user is a group, whose members are the items that the user
+    likes. Draws are uniform and need no rejection: let f_0 < f_1 < … be the members of a group. Then the r-th number
+    that is not a member (r = 0, 1, …) is r + |{j : f_j − j ≤ r}|. One binary search computes all draws.
 
     Args:
-        groups, members: integer (n,): group `groups[i]` holds member `members[i]`. Repetitions are allowed.
+        groups, members: integer (n,): `members[i]` is a member of group `groups[i]`. Repetitions are allowed.
         n_groups: number of groups.
-        n_members: number of possible members; these are 0 to n_members - 1. Either one number for all groups, or int64
+        n_members: number of possible members, which are 0 to n_members - 1. Either one number for all groups, or int64
             (n_groups,), one number per group.
 
     Attributes:
-        n_free: int64 (n_groups,), number of members that each group does not hold.
+        n_free: int64 (n_groups,), for each group, how many possible members it does not contain.
     """
 
     def __init__(self, groups: np.ndarray, members: np.ndarray, *, n_groups: int, n_members: int | np.ndarray) -> None:
@@ -42,13 +41,13 @@ class ComplementSampler:
         self.n_free: np.ndarray = n_members - counts
 
     def draw(self, groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Draw, for each given group, a member that it does not hold: int64 (n,) → int64 (n,); -1 if there is none."""
+        """Draw, for each given group, a number that is not in it: int64 (n,) → int64 (n,); -1 if there is none."""
         rank = rng.integers(0, np.maximum(self.n_free[groups], 1))
         below = np.searchsorted(self._keys, groups * self._stride + rank, side="right") - self._starts[groups]
         return np.where(self.n_free[groups] > 0, rank + below, -1)
 
     def holds(self, groups: np.ndarray, members: np.ndarray) -> np.ndarray:
-        """Return whether each group holds the given member: int64 (n,), int64 (n,) → bool (n,)."""
+        """Return whether `members[i]` is in the group `groups[i]`: int64 (n,), int64 (n,) → bool (n,)."""
         codes = groups * self._stride + members
         places = np.searchsorted(self._held, codes)
         known = places < len(self._held)
@@ -57,21 +56,22 @@ class ComplementSampler:
 
 
 class PopularSampler:
-    """Draws members that a group does not hold, popular ones more often.
+    """Draws numbers that are not in a given group, popular ones more often (see `ComplementSampler`).
 
-    A member that the group holds is drawn again, at most `MOST_REDRAWS` times; after that, the draw is uniform.
+    If a drawn number is in the group, another one is drawn, at most 10 times; after that, the draw is uniform among
+    the numbers that are not in the group.
 
     Args:
-        free: Uniform sampler of members that a group does not hold.
-        weights: Weight of each member, positive float64 (n_members,). A member is drawn with a probability proportional
-            to its weight.
+        free: Uniform sampler of numbers that are not in a group.
+        weights: Popularity of each number, positive float64 (n_members,). A number is drawn with a probability
+            proportional to its weight.
     """
 
     def __init__(self, free: ComplementSampler, weights: np.ndarray) -> None:
         self._free, self._ends = free, np.cumsum(weights / weights.sum())
 
     def draw(self, groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Draw, for each given group, a member that it does not hold: int64 (n,) → int64 (n,); -1 if there is none."""
+        """Draw, for each given group, a number that is not in it: int64 (n,) → int64 (n,); -1 if there is none."""
         drawn = np.empty(len(groups), dtype=np.int64)
         for block in row_blocks(len(groups), DRAWN_AT_ONCE):
             drawn[block] = self._drawn(groups[block], rng)
@@ -90,8 +90,8 @@ class PopularSampler:
 def negative_sampler(*known: Interactions) -> ComplementSampler:
     """Return a sampler that draws negatives for users: items that are in none of the user's rows in `known`.
 
-    A user who is also an item is never its own negative. For training, pass only rows of the training set: avoiding
-    rows of the test set would leak them.
+    A user who is also an item is never its own negative. For training, pass only the training set. Otherwise the
+    user's test items would never be drawn, which would reveal them to the model.
     """
     own = known[0].own_pairs // max(known[0].n_items, 1), known[0].own_pairs % max(known[0].n_items, 1)
     return ComplementSampler(
@@ -107,7 +107,7 @@ class TailCorrupter:
 
     A corrupt tail comes from the range of the relation: the tails of all triples with that relation. If tails were
     drawn from all entities, a model could recognise them by their kind alone (a person is not a genre), and would learn
-    only the kinds.
+    only which kinds a relation connects.
 
     Args:
         triples: int64 (n, 3), head, relation, tail.

@@ -25,15 +25,16 @@ def split_rows(
     by: str,
     order: str,
 ) -> np.ndarray:
-    """Return the set of each row: int64 (n,), 0 for the first fraction, 1 for the second, and so on.
+    """Assign rows to sets. Return each row's set, int64 (n,): 0 for the first fraction, 1 for the second, and so on.
 
     The result depends on the keys and times of the rows, the fractions, the seed, `by` and `order`, not on the order in
     which the rows are given.
 
-    A group is the rows of one user (`by="user"`), or all rows. Within a group, rows are sorted by time, or by a hash of
-    seed and row; the hash also sorts rows of equal times. A cut separates each set from the next. In a group of n rows,
-    floor(C·n + r) rows come before a cut, where C is the sum of the fractions of the sets before the cut. The remainder
-    r is a uniform random number in [0, 1), computed from the seed, the fractions and the group.
+    With `by="user"`, the rows of each user are a group; with `by="row"`, all rows are one group. Within a group, rows
+    are sorted by time, or by a hash of seed and row; the hash also sorts rows of equal times. A cut separates each set
+    from the next. In a group of m rows, floor(C·m + r) rows come before a cut, where C is the sum of the fractions of
+    the sets before the cut. The remainder r is a uniform random number in [0, 1), computed from the seed, the fractions
+    and the group. With `by="new-users"`, users are sorted by hash and cut in the same way, instead of rows.
 
     So on average each set gets its fraction of each group, even of a group with one row, and each cut
     deviates by less than one row from its exact position. An additional row moves at most one other row across each cut
@@ -48,7 +49,7 @@ def split_rows(
         seed: seed of the order and the remainders, at least 0.
         by: "user" to split each user's rows, "row" to split all rows together, "new-users" to split the users: all rows
             of a user are in one set, so no two sets have a user in common.
-        order: "random" or "time"; it makes no difference if users are split.
+        order: "random" or "time"; it makes no difference with "new-users".
 
     Raises:
         UsageError: the fractions, the seed, `by` or `order` is invalid.
@@ -77,11 +78,13 @@ def split_rows(
 
 
 def _split_users(users: np.ndarray, user_hashes: np.ndarray, fractions: np.ndarray, stream: np.uint64) -> np.ndarray:
-    """Return the set of each row, int64 (n,): users who have rows are sorted by hash and cut as in `split_rows`.
+    """Assign all rows of a user to one set: users are sorted by hash and cut in the given fractions.
+
+    Only users who have rows are counted. The result, int64 (n,), is the number of the set of each row.
 
     Args:
         users, user_hashes: As in `split_rows`.
-        fractions: Checked fractions, float64 (sets,).
+        fractions: Checked fractions, float64 (n_sets,).
         stream: Number from `_stream` that is added to the hashes, so that each seed gives a different split.
     """
     who, place = np.unique(users, return_inverse=True)
@@ -102,10 +105,10 @@ def split_rows_by_position(
     by: str,
     order: str,
 ) -> np.ndarray:
-    """Return the set of each row, int64 (n,), computed from row positions, as early versions of kgplug did.
+    """Assign each row to a set by its position in the data, as early versions of kgplug did: int64 (n,).
 
-    This finds the test set of a run that such a version saved, if the data have not changed since. For the
-    arguments see `split_rows`.
+    Use it to find the test set of a run that such a version saved, if the data have not changed since. For the
+    arguments and result see `split_rows`; `by="new-users"` is not supported.
     """
     checked = check_fractions(fractions)
     seed = check_seed(seed)
@@ -123,12 +126,13 @@ def split_rows_by_position(
 
 
 def _sets(group: np.ndarray, rank: np.ndarray, sizes: np.ndarray, cuts: np.ndarray) -> np.ndarray:
-    """Return the set of each row, int64 (n,): the number of cuts before the row when its group is sorted by rank.
+    """Return the number of the set that each row is in, int64 (n,): how many cuts come before the row in its group.
 
     Args:
-        group, rank: int64 (n,), group of each row, and the row's position in the order of all rows.
-        sizes: int64 (groups,), number of rows in each group.
-        cuts: int64 (sets - 1, groups), number of a group's rows before each cut.
+        group: int64 (n,), group of each row.
+        rank: int64 (n,), position of each row in the order of all rows. The rows of a group are sorted by it.
+        sizes: int64 (n_groups,), number of rows in each group.
+        cuts: int64 (n_sets - 1, n_groups), number of a group's rows before each cut.
     """
     n = len(group)
     sequence = np.argsort(group * np.int64(n) + rank)
@@ -162,7 +166,7 @@ def check_seed(seed: int) -> int:
 
 
 def check_fractions(fractions: Sequence[float]) -> np.ndarray:
-    """Check the fractions of a split, and return them as float64 (sets,).
+    """Check the fractions of a split, and return them as float64 (n_sets,).
 
     Raises:
         UsageError: there are fewer than two, one is negative or not a number, or they do not add up to 1.

@@ -24,9 +24,9 @@ class EmbeddingEntry:
         entity_parts: Indices of the entity tensors that form an entity's vector. The other entity tensors are biases,
             widths or projections.
         defaults: Default settings, where they differ from those of `EmbeddingConfig`.
-        inverse: Whether the model also trains on inverse triples (t, r⁻¹, h); true if PyKEEN cannot build the model
-            without them.
-        reads_graph: Whether the model is a graph network. It keeps the training triples, to pass messages along them.
+        inverse: Whether the model also trains on inverse triples (t, r⁻¹, h). This is true only for models that PyKEEN
+            cannot build without them.
+        reads_graph: Whether the model is a graph network, which keeps the training triples to pass messages along them.
     """
 
     paper: str

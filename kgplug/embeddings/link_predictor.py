@@ -102,12 +102,12 @@ class LinkPredictor(ABC):
     def ranks(self, triples: np.ndarray, known: np.ndarray) -> np.ndarray:
         """Rank the true head and the true tail of each triple among all entities.
 
-        Ranks are filtered: other entities that would also make a known triple are left out. They are realistic: an
-        entity with the same score as the true one counts half.
+        Ranks are filtered: other entities that would also make a known triple are left out. Ranks are also realistic:
+        each other entity with the same score as the true one adds ½ to the rank.
 
         Args:
-            triples: int64 (n, 3).
-            known: int64 (m, 3), triples known to be true; `triples` are added.
+            triples: int64 (n, 3), the triples to rank.
+            known: int64 (m, 3), further triples known to be true.
 
         Returns:
             float64 (n, 2): rank of the head, rank of the tail; the best is 1.
@@ -123,7 +123,11 @@ class LinkPredictor(ABC):
         Args:
             relation: Index of the relation.
             heads, tails: int64 (h,) and (t,), entity indices, ascending.
-            block_floats: Maximum number of floats held at a time, unless a single pair needs more.
+            block_floats: Maximum number of floats in memory at a time, unless a single pair needs more.
+
+        Yields:
+            (some heads, some tails, scores): int64 (b,) and (c,), and the score of each of these b heads with each of
+            these c tails, float32 (b, c).
         """
 
     @abstractmethod
@@ -135,7 +139,7 @@ class LinkPredictor(ABC):
 
         Args:
             relation: Index of the relation.
-            heads, tails: int64 (n,), the links.
+            heads, tails: int64 (n,), head and tail of each link, as entity indices.
         """
         return None
 
@@ -156,7 +160,7 @@ class LinkPredictor(ABC):
         """Read a model that `save` wrote.
 
         Raises:
-            RunError: The folder is damaged or does not hold this kind of model.
+            RunError: The folder is damaged or contains another kind of model.
         """
         return cls.restored(Path(run_dir), *read_artefact(Path(run_dir)))
 

@@ -22,7 +22,8 @@ def check_memory(
     """Raise an error if a model does not fit into memory.
 
     Raises:
-        TrainingError: the parameters, with the copies that training keeps of each, need more memory than is free.
+        TrainingError: The parameters need more memory than is free. The estimate includes what training stores for each
+            parameter: its gradient, Adam's two moments, and its best value so far.
     """
     free, size = free_bytes(device), config.embedding_dim
     upper_bound = _UPPER_BOUND * (n_entities * size + n_relations * size**2 + size**3)

@@ -84,7 +84,7 @@ class EmbeddingModel(LinkPredictor):
                 the filtered mean reciprocal rank of at most 300 triples, or the AUC of `LabelledTriples`. If omitted,
                 all epochs are trained.
             seed: Seed of the training. The same seed, data and settings give the same model (bit by bit on one CPU).
-            progress: Show a bar; None shows it on a terminal.
+            progress: Whether to show a progress bar. None: only on a terminal.
             checkpoint: File to write from time to time, and to continue from if it exists; see
                 `kgplug.training.loop.train`.
             on_epoch: Function called as on_epoch(epoch, metric) after each epoch with validation; the first epoch is 0.
@@ -315,9 +315,9 @@ class EmbeddingModel(LinkPredictor):
         """Score a range of entities as the tail of (head, relation).
 
         Args:
-            heads: Entities, int64 (n,).
-            relation: Relation of all triples.
-            tails: Range of the tails; by default, all entities.
+            heads: Indices of the heads, int64 (n,).
+            relation: Index of the relation, the same for all heads.
+            tails: Range of entity indices to score as tails; by default, all entities.
 
         Returns:
             Scores, higher is more plausible, float32 (n, number of tails).
@@ -441,7 +441,7 @@ class EmbeddingModel(LinkPredictor):
 
 
 def _arrays_of(held_out: np.ndarray | LabelledTriples | None) -> tuple[np.ndarray, ...]:
-    """Return the arrays of validation triples, for a fingerprint."""
+    """Return the arrays of the validation triples (none if there are no such triples), to compute a fingerprint."""
     if isinstance(held_out, LabelledTriples):
         return tuple(held_out)
     return (np.empty(0) if held_out is None else held_out,)

@@ -21,7 +21,7 @@ from kgplug.progress import bar as progress_bar
 if TYPE_CHECKING:
     from kgplug.embeddings.link_predictor import LinkPredictor, PairScores
 
-_BLOCK_FLOATS = 4_000_000  # floats held at a time while scoring: 16 MB
+_BLOCK_FLOATS = 4_000_000  # floats in memory at a time while scoring: 16 MB
 _SHOWN_KEYS = 3
 _COMPARED_KEYS = 500  # a misspelt key is compared with this many keys before it and after it in alphabetical order
 
@@ -90,7 +90,7 @@ def predict(model: LinkPredictor, question: Question, *, k: int = 10, progress: 
         model: The model that the question was made for.
         question: Return value of `ask`.
         k: Maximum number of pairs. Tied pairs are ordered by the index of the head, then of the tail.
-        progress: Show a progress bar; None shows it on a terminal.
+        progress: Whether to show a progress bar. None: only on a terminal.
 
     Raises:
         UsageError: `k` is not a whole number of at least 1.
@@ -187,9 +187,14 @@ def _scored(model: LinkPredictor, question: Question) -> PairScores:
 
 
 def _leave_out(scores: np.ndarray, heads: np.ndarray, tails: np.ndarray, question: Question) -> None:
-    """Set `scores`, (b, c), to -inf for known pairs and, if `loops` is false, for pairs of an entity with itself.
+    """Set the scores of pairs that must not be predicted to -inf, in place.
 
-    scores[i, j] belongs to the pair (heads[i], tails[j]).
+    These are known pairs and, if `question.loops` is false, pairs of an entity with itself.
+
+    Args:
+        scores: Score of each head with each tail, float32 (number of heads, number of tails).
+        heads, tails: int64, entity indices, ascending.
+        question: The known pairs, and whether pairs of an entity with itself are scored.
     """
     known = question.known  # sorted by head
     first, last = np.searchsorted(known[:, 0], [heads[0], heads[-1] + 1])
@@ -221,8 +226,8 @@ def _entities(model: LinkPredictor, end: str, label: str | None, key: int | str 
     Args:
         model: A trained model.
         end: "head" or "tail", for messages.
-        label, key: Label and key of the wanted entities; None: any. If both are None, the entities that share a label
-            with an entity in `seen` are wanted.
+        label, key: Label and key of the entities to score; None: any. If both are None, return the entities that have
+            the label of an entity in `seen`.
         seen: int64 (m,), entities that known triples have at that end.
     """
     labels = model.entity_labels

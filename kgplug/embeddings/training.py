@@ -109,7 +109,7 @@ class TripleTask:
         positives: int64 (n, 3), the training triples. If the module has inverse relations, relation r of the graph is
             2r here, and its inverse is 2r + 1.
         validation: Triples to rank after each epoch, or labelled triples whose AUC is measured; None for no validation.
-            They have the knowledge graph's indices.
+            Indices are those of the knowledge graph, without inverse relations.
         frozen: Rows of the module's tables that training leaves unchanged, or None to train all rows. If rows are
             frozen, all weights outside of the entity and relation tables also stay unchanged.
 

@@ -19,7 +19,8 @@ class Validation(NamedTuple):
 
     Attributes:
         triples: int64 (n, 3), the validation triples.
-        known: int64 (m, 3), true triples that do not count as competitors.
+        known: int64 (m, 3), further true triples. An entity that would make a true triple is left out of the ranks of
+            others.
     """
 
     triples: np.ndarray

@@ -3,8 +3,9 @@
 The metrics are defined in `kgplug.evaluation.metrics.list_contents` and `kgplug.evaluation.metrics.listed_items`.
 
 Accuracy by groups: cold items and users have fewer than `cold` (default 5) likes in the training set; all others are
-hot. AUC is measured on the pairs of the group's users or items. recall@k and NDCG@k of a user group are means over its
-users. For an item group, only its items count as relevant. A metric is NaN if the group has no pair or no relevant row.
+hot. AUC is measured on the labelled (user, item) pairs of the group's users or items. recall@k and NDCG@k of a user
+group are means over its users. For an item group, only its items count as relevant. AUC is NaN if the group has no
+pairs; recall@k and NDCG@k are NaN if it has no relevant test rows.
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ def evaluate_beyond(
     """Measure properties of lists other than accuracy, and accuracy by groups, for users who have a relevant test row.
 
     Args:
-        model, train, test, valid, k, relevant: As in `evaluate_ranking`.
+        model, train, test, valid, k: As in `evaluate_ranking`.
+        relevant: Which test rows are relevant: "likes" for those that are likes, or "all".
         cold: Number of training likes below which a user or item is cold.
         features: Features of each item, float (n_items, f), dense or CSR. They give the similarity of items. If
             omitted, an item's features are the users who liked it in training.

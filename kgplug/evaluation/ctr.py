@@ -94,7 +94,7 @@ def sample_negatives_for_evaluation(
         rng: Generator of the draws.
 
     Returns:
-        (users, items): int64 (m,), ordered by user, item.
+        (users, items): int64 (m,) each, one entry per negative, sorted by user and then by item.
     """
     n_users, n_items = positives.n_users, positives.n_items
     taken = distinct(np.concatenate([positives.own_pairs, *(rows.pairs for rows in (positives, *parts))]))

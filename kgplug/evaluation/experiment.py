@@ -59,7 +59,7 @@ def evaluate(
     """Measure one or several models on one test set.
 
     Recommenders are measured on feedback, by click-through and full ranking. Embeddings are measured on triples, by
-    link prediction (filtered, realistic ranks among all entities).
+    link prediction (filtered, realistic ranks among all entities; see `kgplug.evaluation.link_prediction`).
 
     AUC and ACC are measured on the test likes and an equal number of negatives: the same users, with items that they
     have no feedback on. The negatives are the same for every model. For ACC, a probability of at least 0.5 counts as a
@@ -83,7 +83,7 @@ def evaluate(
             profiles and rows to predict. Omit `valid` unless its users also have profiles.
         k: Lengths of the lists.
         seed: Seed of the negatives.
-        relevant: Test rows that count as relevant: "likes" or "all".
+        relevant: Which test rows are relevant in the list metrics: "likes" for those that are likes, or "all".
         beyond: Also measure novelty, diversity and popularity of the lists, and accuracy by groups
             (`kgplug.evaluation.beyond_accuracy`). These columns follow the others.
         cold: Number of training likes below which a user or item is cold.
@@ -313,7 +313,7 @@ def evaluate_ctr(
         fractions: Shares of the training, validation and test set.
         like_threshold: The lowest rating of a positive row; None: every row is positive.
         seeds: Each seed gives one split, one draw of negatives and one training.
-        progress: Whether to show a bar; None shows it on a terminal.
+        progress: Whether to show a progress bar. None: only on a terminal.
         settings: Settings of the model.
 
     Returns:

@@ -30,11 +30,12 @@ def worse_than_popularity(
     valid: Interactions | None = None,
     within_s: float | None = None,
 ) -> str | None:
-    """Return a sentence if a model's lists are clearly worse than Popularity's, otherwise None.
+    """Return a sentence if a model's lists are clearly worse than lists of the most popular items, otherwise None.
 
-    The NDCG@10 of a sample of test users is compared user by user. A model is clearly worse if its mean is less than
-    half of Popularity's, and lower by more than three standard errors of the mean difference. With fewer than 30
-    users, or a model that gives all users the same list, the result is None.
+    The model is compared with the recommender `Popularity` by the NDCG@10 of a sample of test users, user by user. It
+    is clearly worse if its mean is less than half of Popularity's, and lower by more than three standard errors of the
+    mean difference. With fewer than 30 users, the result is None. It is also None for a model that gives all users the
+    same list.
 
     Args:
         model: Model fitted on `train`.

@@ -57,7 +57,7 @@ def with_profiles(train: Interactions, profiles: Interactions) -> Interactions:
 def by_profile(model: Recommender, known: Interactions) -> Recommender:
     """Return a model that scores every user as a new one, by the user's likes among the rows `known`.
 
-    It has only what this package needs to measure a model: `score`, `recommend`, `personal` and
+    The returned model has only the members that are needed to measure it: `score`, `recommend`, `personal` and
     `scores_are_probabilities`.
     """
     return cast("Recommender", ByProfile(model, known))

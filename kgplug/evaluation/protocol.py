@@ -94,7 +94,10 @@ def _honest(
 def _with_low_rated(
     train: Interactions, everything: Interactions, fractions: Sequence[float], seed: int
 ) -> Interactions:
-    """Return the training set plus a share `fractions[0]` of the non-positive rows. These are never test pairs."""
+    """Return the training set plus a share `fractions[0]` of all rows that are not likes.
+
+    The added rows are never test pairs, because these are likes and items on which the user has no feedback.
+    """
     low = everything.take(~everything.is_like).split(fractions, seed=seed, by="row")[0]
     return everything.take(np.isin(everything.pairs, np.concatenate([train.pairs, low.pairs]))) if len(low) else train
 

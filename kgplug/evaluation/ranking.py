@@ -24,7 +24,7 @@ from kgplug.evaluation.metrics.metric import Shown
 from kgplug.evaluation.metrics.ranked_lists import measure_lists as measure_lists
 from kgplug.recommenders.base import Recommender
 
-BLOCK_USERS = 100_000  # number of users whose lists are held at a time
+BLOCK_USERS = 100_000  # number of users whose lists are in memory at a time
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def evaluate_ranking(
         model: Model fitted on `train`.
         train, test, valid: Sets of one split. Items of `train` and `valid` are left out of the lists.
         k: Lengths of the lists.
-        relevant: "likes": the test rows that are likes; "all": all of them.
+        relevant: Which test rows are relevant: "likes" for those that are likes, or "all".
 
     Raises:
         UsageError: `k` or `relevant` is wrong.

@@ -86,7 +86,10 @@ def _is_numeric(column: pd.Series) -> bool:
 
 
 def _marked(column: pd.Series, marks: Marks, encoding: str = "utf-8") -> list[str]:
-    """Return the values as texts, with a star after the marked ones. If a column has stars, others get a space."""
+    """Return the values as texts, with a star after the marked ones.
+
+    If a column has stars, its other values end in a space, so that the digits stay aligned.
+    """
     cells = _cells(column, encoding)
     starred = [(str(row), str(column.name)) in marks for row in column.index]
     if not any(starred):

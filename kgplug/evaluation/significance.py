@@ -1,12 +1,12 @@
 """Whether the difference between two models on one test set is more than chance: a paired bootstrap over users.
 
-Users are the units: a user's rows belong together, and a result has to hold for another sample of users. Each metric is
-given as one value per user; the mean of these values is the metric. List metrics are such values already. For AUC,
-`kgplug.data.ranking.auc.auc_by_group` computes them.
+Users are resampled, not rows, because the rows of one user depend on each other, and a result has to hold for another
+sample of users. Each metric is given as one value per user; the mean of these values is the metric. List metrics are
+computed per user anyway. For AUC, `kgplug.data.ranking.auc.auc_by_group` computes one value per user.
 
-Interval and p-value come from the same resamples, studentised and symmetric: with six users or more, the interval
-excludes 0 if and only if p < 0.05 (P. Hall, J. R. Stat. Soc. B 50(1), 1988). Holm's correction counts all comparisons
-of one table (S. Holm, Scand. J. Stat. 6(2), 1979).
+The confidence interval and the p-value come from the same resamples, by the symmetric studentised bootstrap. With six
+users or more, the interval excludes 0 if and only if p < 0.05 (P. Hall, J. R. Stat. Soc. B 50(1), 1988). Holm's
+correction counts all comparisons of one table (S. Holm, Scand. J. Stat. 6(2), 1979).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _RESAMPLES = 10_000
 _RESAMPLES_PER_TEST = 50  # used if p is low; after Holm's correction, p can then be as low as 0.02
 _FEW = 10  # a p-value is low if fewer than this many of the first resamples reach the observed difference
 _MAX_UNITS = 1_000  # more users are put into this many random groups, which are then resampled
-_BLOCK_CELLS = 4_000_000  # resample × unit counts in memory at a time
+_BLOCK_CELLS = 4_000_000  # numbers in memory at a time: how often each resample contains each user or group
 _ROUNDING = 1e-12  # variances and means up to this count as 0, for values scaled to variance 1
 
 
@@ -110,11 +110,11 @@ def compare_by_user(
 
 
 def legend(found: Sequence[Difference], by: str) -> list[str]:
-    """Return the sentences to print below a table that shows `marks`; [] without differences.
+    """Return the sentences to print below a table of models: what its stars mean, and which differences may be chance.
 
     Args:
-        found: Differences of the table's models from their baselines.
-        by: Column of the metric for which the sentences name the models whose differences may be chance.
+        found: Differences of the table's models from their baselines. If there are none, the result is [].
+        by: Column of one metric. A sentence names the models whose difference in this metric may be chance.
     """
     if not found:
         return []
@@ -134,7 +134,7 @@ def legend(found: Sequence[Difference], by: str) -> list[str]:
 
 
 def marks(found: Iterable[Difference]) -> set[tuple[str, str]]:
-    """Return (model, column) of each difference that is more than chance."""
+    """Return (model, column) of each difference that is more than chance, to put a star there in a table."""
     return {(each.model, each.metric) for each in found if each.more_than_chance}
 
 
@@ -151,7 +151,7 @@ def differences(
         values: Name of each model → a float64 frame with one row per user (the index) and one column per metric. For
             each metric, users whose value is missing in any model are left out.
         pairs: Pairs (model, baseline).
-        n_pairs: Number of pairs that Holm's correction counts, at least those in `pairs`. None: those in `pairs`.
+        n_pairs: Number of pairs of models that Holm's correction counts, at least len(pairs). None: len(pairs).
         seed: Seed of the bootstrap.
 
     Returns:
@@ -197,7 +197,7 @@ def differences(
 
 
 def _equal_columns(table: np.ndarray) -> Iterable[list[int]]:
-    """Return groups of the columns that are equal: bool (n, m) → lists of column positions."""
+    """Group the columns of a table that are equal: bool (n, m) → for each group, the positions of its columns."""
     groups: dict[bytes, list[int]] = {}
     for column in range(table.shape[1]):
         groups.setdefault(table[:, column].tobytes(), []).append(column)
@@ -207,20 +207,20 @@ def _equal_columns(table: np.ndarray) -> Iterable[list[int]]:
 def paired_bootstrap(
     apart: np.ndarray, *, n_tests: int = 1, resamples: int = _RESAMPLES, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return mean, 95 % confidence interval and p-value of the users' differences, for c comparisons at once.
+    """Compare two models by their n users' differences: mean, 95 % confidence interval, p-value.
 
-    The statistic is t = mean / standard error. In a resample of the users, t* is the same statistic for the
-    resample's mean minus the sample's mean. Then p is the share of resamples with |t*| ≥ |t|, and the interval is
-    mean ± q · standard error with the 95 % quantile q of |t*|. No p-value is below 2^(1 - n), the lowest that a sign
-    test of n differences can have. A resample whose users all have the same difference has an infinite t*, unless this
-    difference equals the sample's mean.
+    This is done for c comparisons at once. The statistic is t = mean / standard error. In a resample of the users, t*
+    is the same statistic for the resample's mean minus the sample's mean. Then p is the share of resamples with
+    |t*| ≥ |t|, and the interval is mean ± q · standard error with the 95 % quantile q of |t*|. No p-value is below
+    2^(1 - n), the lowest that a sign test of n differences can have. A resample whose users all have the same
+    difference has an infinite t*, unless this difference equals the sample's mean.
 
     If fewer than 10 resamples reach |t| and the table has many tests, p is computed from more resamples: 50 per test.
 
     More than 1,000 users are put into 1,000 random groups of equal size, give or take one, and groups are resampled.
 
     Args:
-        apart: Each user's metric with one model minus that with the other, float64 (n, c).
+        apart: float64 (n, c): for each user and comparison, the metric of one model minus that of the other.
         n_tests: Number of tests in the table. The more tests, the lower the p-values that are significant.
         resamples: Number of resamples.
         seed: Seed of the groups and resamples.
@@ -233,10 +233,17 @@ def paired_bootstrap(
 
 
 def _grouped(apart: np.ndarray, seed: int) -> np.ndarray:
-    """Return the differences of the units (users, or groups of users) that are resampled: float64 (units, c).
+    """Put users into 1,000 random groups, and return each group's difference. Fewer users are not grouped.
 
-    Their mean equals the mean of `apart`. With the same seed, the same number of users is always put into the same
-    groups.
+    The differences are what the bootstrap resamples. Their mean equals the mean of `apart`.
+    The groups depend only on the seed and the number of users.
+
+    Args:
+        apart: float64 (n, c): differences between two models for n users and c comparisons.
+        seed: Seed of the groups.
+
+    Returns:
+        float64 (m, c): one row per group, or `apart` if there are at most 1,000 users.
     """
     n = len(apart)
     if n <= _MAX_UNITS:
@@ -251,10 +258,11 @@ def _grouped(apart: np.ndarray, seed: int) -> np.ndarray:
 def _bootstrap(
     units: np.ndarray, n: int, *, n_tests: int, resamples: int = _RESAMPLES, seed: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Compute the result of `paired_bootstrap` from the differences of units (users, or groups of users).
+    """Compute the result of `paired_bootstrap` from differences of users or of groups of users.
 
     Args:
-        units: What `_grouped` returned for n users, float64 (units, c).
+        units: float64 (m, c), from `_grouped`: differences between two models for m users or groups of users, which
+            are resampled, and c comparisons.
         n: Number of users.
         n_tests, resamples, seed: As in `paired_bootstrap`.
     """
@@ -286,10 +294,11 @@ def _bootstrap(
 
 
 def _studentised(scaled: np.ndarray, resamples: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Yield |t*| of the resamples in blocks, float64 (b, c).
+    """Yield |t*| (see `paired_bootstrap`) for b resamples at a time, float64 (b, c).
 
     Args:
-        scaled: Differences with mean 0 and variance 1, float64 (n, c).
+        scaled: float64 (n, c): differences of the n users or groups to resample, for c comparisons. Each column is
+            scaled to mean 0 and variance 1.
         resamples: Number of resamples in all blocks together.
         rng: Generator of the resamples.
     """

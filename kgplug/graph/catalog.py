@@ -18,7 +18,8 @@ Neo4j reads committed data relationship by relationship, so a query during a com
 Therefore no list is ever changed while it serves. A query that first reads the number sees either all of the old run
 or all of the new one.
 
-`previous` is the number of the run that served before this one. `predicted` lists the runs that have PREDICTED edges.
+`previous` is the number of the run that served before the serving one. `predicted` lists the ids of the runs whose
+predicted links are in the graph, as PREDICTED edges.
 For people who browse the graph, (model)-[:SERVES]->(run)-[:PREVIOUS]->(run) shows the serving and the previous run.
 
 The node of a run has parallel lists with one entry per node label. `properties` names the property that holds the
@@ -123,15 +124,16 @@ class RunRecord:
         staged: edition number of lists that are being written and do not serve yet; None if there are none.
         status: "building", "serving", "previous" or "dropping".
         labels, properties, indexes, dimensions: parallel lists with one entry per label whose nodes have vectors: the
-            label, the property with the vectors, the name of the vector index ("" if there is none), and the length of
-            a vector.
+            label, the node property with the vectors, the name of the vector index ("" if there is none), and the
+            length of a vector.
         details: facts about the training (such as settings, metrics and schema) and the options of the publish.
         rates: number of vectors and of edges that were written per second: {"vectors": …, "edges": …}.
         created: ISO time at which the record was first written.
         published: ISO time at which the run last began to serve; None before that.
         vectors_digest: sha256 of the run's vectors. If the run is published again with different vectors, None until
             all old vectors are overwritten.
-        lists_digest: sha256 of the lists in `edition`.
+        lists_digest: sha256 of the lists whose edges have the number `edition`; None in the graph until the run first
+            serves.
     """
 
     id: str
@@ -153,7 +155,10 @@ class RunRecord:
 
 
 def serving(connection: Connection, model: str) -> dict[str, Any] | None:
-    """Return the run that serves under a model's name, as a dict of most fields of `RunRecord`; None if none serves."""
+    """Return the run that serves under a model's name; None if none serves.
+
+    The result is a dict of the fields of `RunRecord`, without `staged`, `rates` and the digests.
+    """
     found = serving_run(connection, model)
     return None if found is None else _public(found)
 
@@ -169,7 +174,7 @@ def previous_run(connection: Connection, model: str) -> RunRecord | None:
 
 
 def published_models(connection: Connection) -> list[dict[str, Any]]:
-    """Return the serving run of every model, most recently published first, as dicts of most fields of `RunRecord`."""
+    """Return the serving run of every model, each as a dict like that of `serving`, most recently published first."""
     return [_public(_record(row["run"])) for row in connection.rows(_ALL_SERVING)]
 
 
@@ -188,7 +193,11 @@ def known_models(connection: Connection) -> list[str]:
 
 
 def planned_record(publication: Publication, *, vectors_digest: str, lists_digest: str) -> RunRecord:
-    """Return the record that a publication's run will have, with names for its vector property and vector indexes."""
+    """Return the record to store for a run that is about to be published.
+
+    This function chooses the names of the run's vector property and vector indexes. The digests are those of
+    `RunRecord`.
+    """
     name = property_name(publication.model, publication.run)
     indexes: list[str] = []
     for number, nodes in enumerate(publication.vectors):
@@ -244,7 +253,7 @@ def unfinished_run(connection: Connection, model: str) -> RunRecord | None:
 
 
 def ensure_constraints(connection: Connection) -> None:
-    """Create the missing constraints on model names, run ids and run numbers."""
+    """Create those uniqueness constraints on model names, run ids and run numbers that do not exist yet."""
     for constraint in _CONSTRAINTS:
         connection.autocommit(constraint)
 
@@ -271,7 +280,7 @@ def begin(connection: Connection, record: RunRecord, token: str, *, stage: bool)
     Args:
         connection: connection to the database.
         record: record of the run.
-        token: token of the lease (`kgplug.graph.publishing.lease`) by which this process has locked the run's model.
+        token: secret of this process's lease, its lock on the run's model (`kgplug.graph.publishing.lease`).
         stage: True: keep the run's staged edition (`RunRecord.staged`), or assign one if it has none. False: clear it.
 
     Returns:
@@ -295,7 +304,8 @@ def note_vectors(connection: Connection, record: RunRecord) -> None:
 def switch(connection: Connection, record: RunRecord, token: str, *, lease_ms: int) -> None:
     """Make a run and its lists serve under its model's name; the run that served before becomes the previous one.
 
-    The lists are those of `record.edition`. The lease with this token is renewed for `lease_ms` milliseconds.
+    The lists are those whose edges have the number `record.edition`. `token` is the secret of this process's lease, its
+    lock on the model. The lease is renewed for `lease_ms` milliseconds.
 
     Raises:
         GraphError: this process no longer holds the lease.
@@ -315,7 +325,7 @@ def switch(connection: Connection, record: RunRecord, token: str, *, lease_ms: i
 
 
 def withdraw(connection: Connection, model: str, token: str) -> None:
-    """Stop serving a model; do nothing if `token` no longer holds the lease on it."""
+    """Stop serving a model. Do nothing if this process's lease (its lock on the model), given by `token`, was lost."""
     connection.write(_WITHDRAW, model=model, token=token)
 
 

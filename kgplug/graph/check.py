@@ -164,7 +164,10 @@ def _items(connection: Connection, schema: GraphSchema, contents: Contents, seen
 
 
 def _keyed(contents: Contents, label: str, key: str, what: str) -> Finding:
-    """Return the finding for a label whose keys are valid; it is a warning if no constraint keeps the keys unique."""
+    """Return the finding for a label whose keys are valid; it is a warning if no constraint keeps the keys unique.
+
+    `what` is the entry for `Finding.check`: "users" or "items".
+    """
     constrained = key in contents.unique.get(label, [])
     note = "" if constrained else "; no constraint keeps it unique, and lookups without an index are slow"
     return Finding(what, "ok" if constrained else "warning", f"{contents.labels[label]:,} :{label} by {key}{note}")
@@ -205,7 +208,10 @@ def _feedback(connection: Connection, schema: GraphSchema, contents: Contents, s
 
 
 def _rows(schema: GraphSchema, n: int, rows: Interactions, report: ReadReport) -> Iterator[Finding]:
-    """Report how many user-item pairs `n` feedback relationships connect, and how many of these pairs are likes."""
+    """Report how many user-item pairs the `n` feedback relationships connect, and how many of these pairs are likes.
+
+    `rows` has one row per pair. `report` says how many relationships were merged into one row, or left out.
+    """
     part, likes = schema.feedback, int(np.count_nonzero(rows.is_like))
     name = part.rating or ("their count" if rows.ratings_are_counts else "")
     scale = f", {likes:,} of them {'a like' if likes == 1 else 'likes'}" + (

@@ -16,7 +16,7 @@ def connect_settings(
     Args:
         settings: server and login. Default: read from the environment.
         start_local: start the local server if it is not running, instead of raising an error.
-        progress: show a bar while the local server is downloaded. None: only on a terminal.
+        progress: Whether to show a progress bar while the local server is downloaded. None: only on a terminal.
 
     Raises:
         GraphError: the server cannot be used (LocalServerError for the local server).

@@ -40,7 +40,7 @@ class Contents:
     def at(self, name: str, label: str) -> tuple[int, int]:
         """Return how many relationships of a type start at nodes of a label, and how many end there.
 
-        Without `ends`, both numbers are upper bounds.
+        If `ends` is None, both numbers are only upper bounds: the number of all relationships of the type.
         """
         n = self.types.get(name, 0)
         if self.ends is None:
@@ -65,8 +65,8 @@ def label_keys(schema: GraphSchema, unique: dict[str, list[str]]) -> dict[str, s
     """Return label → key property for every label that has one, in order of precedence.
 
     A node with several labels is identified by the first one in this order: the item label, the user label, the labels
-    under [knowledge.keys], the labels in `unique` (see `Contents`). Within each of the last two groups, the order is
-    alphabetical.
+    under [knowledge.keys] in kgplug.toml, the labels in `unique` (see `Contents`). Within each of the last two groups,
+    the order is alphabetical.
     """
     keys = {schema.item.label: schema.item.key}
     keys.setdefault(schema.user.label, schema.user.key)
@@ -99,7 +99,7 @@ def require_type(contents: Contents, name: str, *, setting: str) -> None:
 def sample_properties(connection: Connection, pattern: str, *, rows: int = _SAMPLE_ROWS) -> dict[str, list[Any]]:
     """Return property → list of its values in the first `rows` matches of a pattern.
 
-    The pattern binds the node or relationship whose properties are read to the variable `n`.
+    In the pattern, the node or relationship whose properties are read has the variable `n`, as in "(n:Movie)".
     """
     found = connection.rows(f"MATCH {pattern} WITH n LIMIT $rows RETURN properties(n) AS properties", rows=rows)
     values: dict[str, list[Any]] = {}

@@ -62,11 +62,12 @@ def names_in_use(connection: Connection) -> tuple[list[str], list[str]]:
 
 
 def count_patterns(connection: Connection, patterns: Mapping[_Name, str]) -> dict[_Name, int]:
-    """Return name → number of matches of its pattern. `patterns` is name → Cypher pattern that binds `n`.
+    """Return name → number of matches of its pattern.
 
-    All patterns are counted in one query. Counting a pattern with at most one label and one type costs nothing, because
-    Neo4j's count store has the number. But planning takes time for every pattern, so a caller must limit the number of
-    patterns, even if there are many labels or types.
+    `patterns` is name → Cypher pattern whose node or relationship to count has the variable `n`. All patterns are
+    counted in one query. Counting a pattern with at most one label and one type costs nothing, because Neo4j's count
+    store has the number. But the server needs time to plan the query, and more with each pattern. So a caller must not
+    pass one pattern per label or type without a limit.
     """
     names = list(patterns)
     if not names:

@@ -16,14 +16,14 @@ _SHOWN_KEYS = 3
 
 
 def find_key(connection: Connection, label: str, key: str, text: str, *, also: Iterable[object] = ()) -> FoundKey:
-    """Return the key that a typed text stands for: an integer or a text, as it is in the graph.
+    """Return the key that a text, for example from the command line, stands for: an integer or a text, as in the graph.
 
     Args:
         connection: connection to the database.
         label: node label.
         key: key property of that label.
-        text: the key as typed.
-        also: keys known from elsewhere, such as a trained run. They are searched if no node has the key.
+        text: the key as the user entered it.
+        also: keys known from elsewhere, such as from a trained run. They are searched if no node has the key.
 
     Raises:
         UsageError: neither a node of the label nor `also` has this key; the message shows existing keys.

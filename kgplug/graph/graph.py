@@ -79,11 +79,11 @@ class Graph:
 
     @property
     def known_schema(self) -> GraphSchema | None:
-        """The same schema as `schema`, but None where `schema` raises an error."""
+        """The schema that the property `schema` returns; None if that property would raise an error."""
         return self._read[0] if self._used is None and len(self._read) == 1 else self._used
 
     def _note_read(self, schema: GraphSchema) -> dict[str, Any]:
-        """Remember the schema of a read; return it as a dict, which models store."""
+        """Remember that the graph was read with this schema. Return the schema as a dict, which models store."""
         if schema not in self._read:
             self._read.append(schema)
         return schema.model_dump()
@@ -93,7 +93,7 @@ class Graph:
 
         Args:
             schema: schema for this call (see `Graph`).
-            progress: show bars; None shows them on a terminal.
+            progress: Whether to show progress bars. None: only on a terminal.
 
         Raises:
             DataError: a label, type or property of the schema is missing, or keys are missing or repeated.
@@ -131,11 +131,11 @@ class Graph:
             model: a fitted recommender or embedding, or the result of a PyKEEN pipeline.
             options: how to publish it; options given by name take precedence.
             schema: schema for this call (see `Graph`).
-            also_seen: feedback in addition to the training set; by default all feedback now in the graph. If the option
-                `seen` is "all", a user's list leaves out all items on which the user has feedback in `also_seen` or in
-                the training set.
+            also_seen: feedback in addition to the training set. If the option `seen` is "all", a user's list leaves out
+                all items on which the user has feedback in `also_seen` or in the training set. None: all feedback that
+                is now in the graph.
             details: JSON-able facts to store with the run in the catalogue.
-            progress: show bars; None shows them on a terminal.
+            progress: Whether to show progress bars. None: only on a terminal.
             options_by_name: fields of `PublishOptions`.
 
         Raises:
@@ -174,7 +174,9 @@ class Graph:
         return preview_of(plan)
 
     def rollback(self, model: str) -> RollbackReport:
-        """Undo a model's interrupted publish, or else switch back to its previous run. Takes effect at once.
+        """Undo a model's interrupted publish or, if none was interrupted, switch back to its previous run.
+
+        Queries read the earlier lists and vectors at once.
 
         Raises:
             UsageError: no such model is in the graph, or it has no previous run.
@@ -196,7 +198,9 @@ class Graph:
         return unpublish(self.connection, model)
 
     def erase_user(self, user: int | str) -> EraseReport:
-        """Remove the edges and vectors that kgplug wrote for a user. `kgplug.jobs.erase_user` also covers runs on disk.
+        """Remove the edges and vectors that kgplug wrote for a user from the graph.
+
+        `kgplug.jobs.erase_user` does the same, and also removes the user from the runs on disk.
 
         Raises:
             UsageError: no user has that key.
@@ -211,7 +215,9 @@ class Graph:
         return schema or schema_of(model) or self.schema
 
     def write_predictions(self, predictions: Predictions, *, schema: GraphSchema | None = None) -> PredictionCounts:
-        """Write predictions as PREDICTED edges. They replace the model's earlier ones for the same relation and labels.
+        """Write predicted triples as PREDICTED edges.
+
+        They replace the model's earlier PREDICTED edges of the same relation between nodes of the same two labels.
 
         Args:
             predictions: predictions of an embedding (`kgplug.embeddings.prediction.predict`).
@@ -301,8 +307,8 @@ class Graph:
     def _schema_to_ask(self, model: str | None) -> GraphSchema | None:
         """Return the graph's schema.
 
-        If it is unknown, return None for a named model, because that model may have its own schema. Without a model,
-        raise UsageError.
+        If the graph has no known schema: return None if a model is named, because the model may have a schema of its
+        own; raise UsageError if `model` is None.
         """
         return self.schema if model is None else self.known_schema
 
@@ -343,7 +349,7 @@ def connect(
         database: name of the database; by default the account's home database.
         ca_file: PEM file with the certificate authorities to trust for bolt+s:// and neo4j+s://, if your own authority
             signed the server's certificate.
-        progress: show a bar while the local server is downloaded; None shows it on a terminal.
+        progress: Whether to show a progress bar while the local server is downloaded. None: only on a terminal.
 
     Raises:
         GraphError: the server cannot be reached or refuses the login.

@@ -1,7 +1,7 @@
 """The readable name of a node, by one rule for `kgplug init`, the shipped queries, explanations and figure captions.
 
-The name of an item is the title property in the schema. The name of another node is the text property that is called
-most like a title (title, name, label, …). The name of a node without such a property is its key.
+The name of an item is the value of the title property in the schema. The name of another node is the value of the text
+property whose own name fits a title best (title, name, label, …). A node without such a property has its key as name.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def title_rank(name: str) -> int | None:
 def named_keys(schema: GraphSchema) -> dict[str, str]:
     """Return label → key property. The first of these labels that a node has identifies the node.
 
-    The order is: the item label, the labels under [knowledge.keys], the user label.
+    The order is: the item label, the labels under [knowledge.keys] in kgplug.toml, the user label.
     """
     keys = {schema.item.label: schema.item.key, **dict(sorted(schema.knowledge.keys.items()))}
     return {**keys, schema.user.label: keys.get(schema.user.label, schema.user.key)}

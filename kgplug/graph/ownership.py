@@ -25,7 +25,10 @@ UNWIND model.predicted AS run RETURN model.name AS model, run
 
 
 def own_runs(connection: Connection, model: str | None = None) -> list[tuple[str, str]]:
-    """Return the sorted (model name, run id) pairs that kgplug's edges may have, of one model or (None) of all."""
+    """Return the (model name, run id) pairs of all runs that may have edges in the graph, sorted.
+
+    Only the runs of `model` are returned; None returns those of all models.
+    """
     found = ((row["model"], row["run"]) for row in connection.rows(_RUNS, model=model))
     # Nodes of these labels that kgplug did not write may lack the properties, or have values that are not text.
     return sorted(pair for pair in found if all(isinstance(name, str) for name in pair))
@@ -43,7 +46,7 @@ def is_own(edge: str) -> str:
 
 
 def not_own(connection: Connection, name: str, edge: str = "r") -> str:
-    """Return a Cypher condition that excludes kgplug's own relationships of a type; "" if none can exist.
+    """Return a Cypher condition that excludes kgplug's own relationships of a type; "" if kgplug has written none.
 
     The condition lists the model and id of each of kgplug's runs, so that a query over many relationships does not
     look up each one in the catalogue.

@@ -171,7 +171,8 @@ def _reaches(row: dict[str, Any], need: Privilege) -> bool:
 def _takes_away(row: dict[str, Any], need: Privilege) -> bool:
     """Return whether a row that denies the needed action removes the privilege.
 
-    Denials for single properties, or for labels and types that are not kgplug's, are ignored.
+    A denial for a single property is ignored. So is a denial for a single label or type, unless the privilege is needed
+    on exactly this label or type. kgplug needs that only for its own labels and types.
     """
     if _is_of_one_property(row) or row["action"] == "execute_boosted":
         return False
@@ -183,7 +184,10 @@ def _is_of_one_property(row: dict[str, Any]) -> bool:
 
 
 def _covers(segment: str, need: Privilege, *, partly: bool) -> bool:
-    """Return whether a segment such as "NODE(*)" covers all that a privilege needs or, with `partly`, some of it."""
+    """Return whether a segment of SHOW PRIVILEGES covers all that a privilege needs or, with `partly`, some of it.
+
+    A segment such as "NODE(*)" or "RELATIONSHIP(RATED)" names the labels, types or procedures that a row is about.
+    """
     if not need.kind or segment in _WHOLE_SEGMENTS:
         return True
     element = _ELEMENT.fullmatch(segment)

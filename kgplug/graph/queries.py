@@ -91,7 +91,8 @@ def checked(name: str, text: str, given: Mapping[str, object]) -> dict[str, obje
         given: parameters of the call.
 
     Raises:
-        UsageError: the query changes the graph, a parameter is missing, or k is not a whole number from 1 to `LONGEST`.
+        UsageError: the query changes the graph, a parameter is missing, or k is not a whole number from 1 to 10,000,000
+            (`LONGEST`).
     """
     name = name.removesuffix(".cypher")
     if writes(text):

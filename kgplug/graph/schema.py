@@ -23,14 +23,14 @@ class _Part(BaseModel):
 
 
 class UserSchema(_Part):
-    """The nodes that get recommendations."""
+    """Section [user] of kgplug.toml: the nodes that get recommendations."""
 
     label: str = Field(default="User", min_length=1)
     key: str = Field(default="id", min_length=1, description="unique property")
 
 
 class ItemSchema(_Part):
-    """The nodes to recommend."""
+    """Section [item] of kgplug.toml: the nodes to recommend."""
 
     label: str = Field(default="Movie", min_length=1)
     key: str = Field(default="id", min_length=1, description="unique property")
@@ -38,7 +38,7 @@ class ItemSchema(_Part):
 
 
 class FeedbackSchema(_Part):
-    """The relationships between users and items."""
+    """Section [feedback] of kgplug.toml: the relationships that say which items a user likes, dislikes or has seen."""
 
     type: str = Field(default="RATED", min_length=1)
     direction: Literal["user_to_item", "item_to_user"] = Field(
@@ -77,7 +77,7 @@ class FeedbackSchema(_Part):
 
 
 class KnowledgeSchema(_Part):
-    """The relationships to learn from, and the unique key property of each label at their ends."""
+    """Section [knowledge] of kgplug.toml: the relationships to learn from, and the key of each label at their ends."""
 
     relationships: list[str] = Field(default_factory=list, description="types; empty: all except the feedback")
     users: bool = Field(default=True, description="whether users with relationships other than feedback are entities")

@@ -97,18 +97,21 @@ def compare(
 
 
 def _pairs_with(baseline: str | None, trained: dict[str, Path]) -> list[tuple[Path, Path]] | None:
-    """Return the pairs (run, baseline) to compare. None without a baseline: then each run is compared with the best."""
+    """Return the pairs (run, run of the baseline) to compare.
+
+    Return None if `baseline` is None; then `evaluate` compares each run with the best one. `trained` maps the name of
+    each model to its run.
+    """
     if baseline is None:
         return None
     return [(run_dir, trained[baseline]) for name, run_dir in trained.items() if name != baseline]
 
 
 def name_among(name: str, made: Sequence[Model]) -> str:
-    """Return the model name that equals a text, ignoring case.
+    """Return the name of the model in `made` that has a given name, ignoring case.
 
     Raises:
-        UsageError: The text is the name of none of these models, or they are embeddings, which are not compared user by
-            user.
+        UsageError: No model has this name, or the models are embeddings, which cannot be compared user by user.
     """
     if not made[0].kind.gives_lists:
         raise UsageError("--baseline compares recommenders user by user, and embeddings have no users. Omit it.")

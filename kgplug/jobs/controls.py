@@ -23,7 +23,10 @@ CONTROLS = (WITHOUT, SHUFFLED)
 
 
 def refuse_controls(made: Sequence[Model], baseline: str | None) -> None:
-    """Raise UsageError if the models cannot be compared with their controls."""
+    """Raise UsageError if the models cannot be compared with their controls.
+
+    Controls are the same models, trained without their graph or with a shuffled one.
+    """
     others = [model.name for model in made if not model.inputs.likes_and_triples]
     if others:
         raise UsageError(
@@ -39,14 +42,15 @@ def train_controls(
 ) -> list[str]:
     """Train the controls of a model, and add their runs to `trained` under the names of their rows.
 
-    A run with the same data, settings, split and seed is reused. The runs are stored in the folder of
-    checkpoints. So they are never found by a model's name, and `kgplug erase-user` deletes them.
+    The controls are the same model without its graph, and with a shuffled graph. A run with the same data, settings,
+    split and seed is reused. The runs are stored in the folder of checkpoints. So they are never found by a model's
+    name, and `kgplug erase-user` deletes them.
 
     Args:
         model: The untrained model.
         data: Data with the graph.
         runs: The runs on this machine.
-        trained: Name of each row → its run.
+        trained: Name of each row of the table that compares the models → folder of its run.
         options: `split`, `seed` and `progress` of `jobs.train`.
 
     Returns:
@@ -83,12 +87,12 @@ def _train_on_first(
 
 
 def control_pairs(trained: dict[str, Path]) -> list[tuple[Path, Path]]:
-    """Return the runs to compare: (control, its model) for each control among the rows."""
+    """Return the pairs of runs to compare: (run of a control, run of its model). `trained`: see `train_controls`."""
     return [(run_dir, trained[_model_of(name)]) for name, run_dir in trained.items() if _model_of(name) != name]
 
 
 def with_own_controls(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table in which the controls follow their model; the models stay in their order."""
+    """Sort the rows of a table so that each model is followed by its controls. The order of the models is kept."""
     models = [name for name in table.index if _model_of(name) == name]
     place = {name: number for number, name in enumerate(models)}
     order = sorted(table.index, key=lambda name: (place[_model_of(name)], name != _model_of(name), _control(name)))
@@ -96,7 +100,7 @@ def with_own_controls(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _model_of(row: str) -> str:
-    """Return the model's name from the name of a row, which may be the row of a control."""
+    """Return the model's name, given the name of its row or of the row of one of its controls."""
     for control in CONTROLS:
         row = row.removesuffix(f" {control}")
     return row

@@ -29,7 +29,10 @@ DEFAULT_FRACTIONS = {kind: kind.fractions for kind in Kind}  # fractions of trai
 
 @dataclass(frozen=True)
 class Sets:
-    """Sets of one split: feedback for a recommender, triples for an embedding. An empty set is None."""
+    """The training, validation and test set of one split: feedback for a recommender, triples for an embedding.
+
+    An empty validation or test set is None.
+    """
 
     train: Interactions | KnowledgeGraph
     valid: Interactions | KnowledgeGraph | None
@@ -37,7 +40,7 @@ class Sets:
 
     @property
     def memory(self) -> RowMemory:
-        """Return each row's hash and set. The run stores them, to recognise its rows in a changed graph."""
+        """Return the hash and the set of each row. A run stores both, to find its rows again in a changed graph."""
         return RowMemory.of_sets(*(None if rows is None else rows.row_hashes for rows in vars(self).values()))
 
 
@@ -104,6 +107,7 @@ class GraphData:
     """Data read from the graph for training.
 
     Attributes:
+        schema: Schema with which the data were read.
         interactions: Feedback; None if it was not read.
         knowledge: Triples; None if they were not read.
         identity: Identity of the graph; unknown if omitted.
@@ -122,7 +126,7 @@ class GraphData:
         }
 
     def used_by(self, model: Model) -> dict[str, str | None]:
-        """Return the fingerprints of the data that a model learns from; None for unused data."""
+        """Return kind of data → its fingerprint, or None if the model does not learn from this kind."""
         used = self.fingerprints
         if not model.inputs.likes:
             used["interactions"] = None

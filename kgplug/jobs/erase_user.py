@@ -248,7 +248,7 @@ def _keys_of(content: dict[str, Any], keys: str, labels: str | None, label: str)
     The element is None for an entity with another label. If the run's users have another label, the list is empty.
 
     Args:
-        content: Content of a run's artefact.
+        content: The run's content.json, parsed.
         keys: Name of the list of keys in the content.
         labels: Name of the list of the entities' labels; None if all keys are those of users.
         label: Label of the users.
@@ -309,7 +309,10 @@ def _without_item(
 
 
 def _by_own_name(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return those arrays of a run that its model saved, under the names that the model gave them."""
+    """Return the arrays that the model of a run saved, under the model's own names for them.
+
+    In a run, these names have a prefix, which distinguishes them from arrays that kgplug adds.
+    """
     return {name.removeprefix(_PREFIX): array for name, array in arrays.items() if name.startswith(_PREFIX)}
 
 

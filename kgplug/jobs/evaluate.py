@@ -56,7 +56,7 @@ def evaluate(
         beyond: Also measure recommenders beyond accuracy, such as by novelty (`kgplug.evaluation.beyond_accuracy`).
         pairs: Folders of runs to compare, as (run, baseline). None: each run with the best one.
         on_failure: Called with each run that cannot be measured and the error. By default, the first error is raised.
-        progress: Show a bar while the graph is read; None shows it on a terminal.
+        progress: Whether to show a progress bar while the graph is read. None: only on a terminal.
 
     Returns:
         One table per kind of model ("recommender", "embedding") with one row per run. Column "test rows" is the number
@@ -163,7 +163,11 @@ class _Work:
         self._compare(rows, kind, SORTED_BY[kind].column(k[0]), pairs)
 
     def _compare(self, rows: TestRows, kind: str, by: str, pairs: Sequence[tuple[Path, Path]] | None) -> None:
-        """Compare the runs of a group user by user, if they were measured on the same rows."""
+        """Compare the runs of a group user by user, if they were measured on the same rows.
+
+        `pairs` are the folders of runs to compare; None compares each run with the best one, the run with the best
+        value of the metric `by`.
+        """
         values = {
             run_dir.name: rows.by_user[run.run_dir.name]
             for run in rows.runs

@@ -28,7 +28,7 @@ def after_training(model: Model, sets: Sets, split: Split, *, seconds: float) ->
 
     Args:
         model: Model fitted on the training set.
-        sets: Sets of `split`.
+        sets: The training, validation and test set.
         split: How the data were split.
         seconds: Duration of the training.
     """

@@ -37,7 +37,7 @@ class MeasuredRun:
 
     Attributes:
         run_dir: The run's folder.
-        content: Content of its artefact.
+        content: The run's content.json, parsed.
         sets: Set of each row in this run's split (TRAINING, VALIDATION or TEST; NEW if the run does not have the row),
             int8 (m,).
         knows: Whether the run has all keys in each row (user and item, or head and tail), bool (m,).
@@ -96,7 +96,7 @@ class TestRows:
         raise NotImplementedError
 
     def known_to(self, content: dict[str, Any]) -> np.ndarray:
-        """Return for each row whether all its keys are in a run, bool (m,); `content` is the run's content."""
+        """Return for each row whether a run has all its keys, bool (m,). `content` is the run's parsed content.json."""
         raise NotImplementedError
 
     def measure(self, run: MeasuredRun, k: tuple[int, ...], beyond: bool) -> pd.DataFrame:
@@ -113,11 +113,14 @@ class TestRows:
         return np.ones(len(self.hashes), dtype=bool)
 
     def likes(self, rows: np.ndarray) -> int:
-        """Return how many rows in the mask `rows`, bool (m,), can be measured: likes if rows are feedback, else all."""
+        """Return how many of the rows in the mask `rows`, bool (m,), can be measured.
+
+        These are all rows if the rows are triples, and only the likes if they are feedback.
+        """
         return int(rows.sum())
 
     def recall(self) -> list[tuple[MeasuredRun, KgplugError]]:
-        """Find each run's test rows, then the common ones. Return the runs where this fails, with the errors."""
+        """Find the test rows of each run, then the common ones. Return the runs for which this fails, with errors."""
         failed, whole = list[tuple[MeasuredRun, KgplugError]](), list[MeasuredRun]()
         for run in self.runs:
             try:
@@ -250,9 +253,10 @@ class TestFeedback(TestRows):
         return table
 
     def _profile(self, run: MeasuredRun) -> np.ndarray:
-        """Return the mask of the rows in profiles of test and validation users, bool (m,); all false for most splits.
+        """Return the mask of the rows in the profiles of new users, bool (m,).
 
-        Only a run whose split is by users has such profiles.
+        If a run's split is by users, its test and validation users are new to the model. The profile is the part of a
+        new user's rows that the model is given; the other rows are tested. For other splits, the mask is all false.
         """
         profile = np.zeros(len(self.data), dtype=bool)
         if run.split.by_users:
@@ -302,7 +306,10 @@ class TestTriples(TestRows):
         return np.all(self._numbered(_vocabulary(content)) >= 0, axis=1)
 
     def _numbered(self, vocabulary: KnowledgeGraph) -> np.ndarray:
-        """Return the graph's triples with the indices of a run's vocabulary, int64 (m, 3); NEW where missing."""
+        """Return (head, relation, tail) of the graph's m triples as indices in a run, int64 (m, 3).
+
+        The index is NEW (-1) if `vocabulary`, the run's entities and relations, does not have the entity or relation.
+        """
         entities, relations = self.data.indices_in(vocabulary)
         head, relation, tail = self.data.triples.T
         return np.stack([entities[head], relations[relation], entities[tail]], axis=1)

@@ -45,7 +45,7 @@ def predict(
         head_label, tail_label, head, tail: Restrict the heads and tails, as in `kgplug.embeddings.prediction.ask`.
         k: Number of triples.
         announce: Called with the pairs to score before they are scored.
-        progress: Show bars; None shows them on a terminal.
+        progress: Whether to show progress bars. None: only on a terminal.
 
     Raises:
         UsageError: The run is not an embedding, or the relation, a label or a key is unknown.

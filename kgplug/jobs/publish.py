@@ -51,7 +51,7 @@ def publish(
         graph: the graph to publish in.
         run_dir: The run's folder.
         options: how to publish; options given by name take precedence. The graph keeps all of them for `resume`.
-        progress: show bars; None shows them on a terminal.
+        progress: Whether to show progress bars. None: only on a terminal.
         options_by_name: fields of `PublishOptions`.
 
     Raises:

@@ -38,7 +38,11 @@ class RunRules:
         return pd.DataFrame(rows, columns=["rule", "confidence", "support", "body"])
 
     def to_cypher(self) -> str:
-        """Return a Cypher query that applies the rules (`kgplug.graph.rule_query`). They need the same relation."""
+        """Return a Cypher query that applies the rules (`kgplug.graph.rule_query`).
+
+        Raises:
+            UsageError: There are no rules, or they predict different relations.
+        """
         return rule_query(self.rules)
 
 

@@ -201,7 +201,7 @@ def _chosen(origin: dict[str, Any]) -> dict[str, Any]:
 
 
 def _checkpoints(runs: Runs, asked: str, key: str) -> tuple[Path, list[Path]]:
-    """Return a training's checkpoint file, and those of the same training on data that has since changed.
+    """Return the path of a training's checkpoint, and the paths of its outdated ones, made before the data changed.
 
     Args:
         asked: Fingerprint of model, settings, seed, split and schema.
@@ -234,14 +234,14 @@ def _earlier(run_dir: Path, name: str) -> tuple[EmbeddingModel, dict[str, Any]]:
 
 
 def _validation_metrics(model: Model) -> dict[str, float]:
-    """Return {name of a validation metric: its value at the epoch whose weights were kept}; {} without validation."""
+    """Return validation metric → its value at the epoch whose weights were kept; {} if there was no validation."""
     names = {"validation": VALIDATED_BY[model.kind].validation_name, "lists": LISTS_VALIDATED_BY}
     curves = {name: model.history.get(curve) for curve, name in names.items()}
     return {name: round(curve[model.history["best_epoch"]], 4) for name, curve in curves.items() if curve}
 
 
 def _metrics_of_new_users(model: Model, sets: Sets, split: Split, seed: int) -> dict[str, float]:
-    """Return {name of the validation metric: its value for the validation users, who are new}; {} if it is unknown."""
+    """Return validation metric → its value for the validation users, who are new; {} if it cannot be computed."""
     if not isinstance(model, Recommender) or not isinstance(sets.valid, Interactions):
         return {}
     assert isinstance(sets.train, Interactions)
@@ -253,12 +253,12 @@ def _metrics_of_new_users(model: Model, sets: Sets, split: Split, seed: int) -> 
         found = auc(pairs.labels, score_pairs(scoring, pairs))
     except TrainingError:  # a score is NaN; the run is saved all the same
         return {}
-    # It is NaN if users who have feedback on every item leave no negatives.
+    # The AUC is NaN if there are no negatives, because these users have feedback on every item.
     return {} if math.isnan(found) else {VALIDATED_BY[model.kind].validation_name: round(found, 4)}
 
 
 def _find(runs: Runs, key: str, graph: GraphIdentity) -> Path | None:
-    """Return the folder of the newest undamaged run of a graph with the fingerprint `key`; None if there is none."""
+    """Return the folder of a graph's newest undamaged run that has the fingerprint `key`; None if there is none."""
     for info in reversed(runs.of(graph)[0]):
         try:
             if peek_content(info.path).get("key") == key:

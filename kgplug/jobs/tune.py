@@ -40,7 +40,7 @@ def tune(
         settings: Settings that stay fixed.
         split: Fractions and method of the split. If omitted, the default of the model's kind.
         seed: Seed of the proposals and the trainings.
-        progress: Show a progress bar; None shows it on a terminal.
+        progress: Whether to show a progress bar. None: only on a terminal.
 
     Raises:
         UsageError: the split has no validation set.

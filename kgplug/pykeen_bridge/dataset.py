@@ -30,16 +30,17 @@ HELD_OUT = 0.1  # fraction of the triples in each of the test and validation set
 class Neo4j(LazyDataset):
     """The triples of a Neo4j graph, split into a training, a test and a validation set.
 
-    The training set contains every entity and relation. So in a sparse graph, the other two sets each hold less than a
-    tenth of the triples. `kgplug.pykeen_bridge.names` defines the names of entities. PyKEEN's entity ids are in the
-    order of labels, then keys. The graph is read once, when triples are first requested. If the data set is requested
-    by name, PyKEEN keeps it in memory until the process ends.
+    The test and validation sets contain a tenth of the triples each, or less if the training set needs more to contain
+    every entity and relation. `kgplug.pykeen_bridge.names` defines the names of entities. PyKEEN's ids of entities are
+    ordered by label, then by key. The graph is read once, when triples are first requested. If the data set is
+    requested by name, PyKEEN keeps it in memory until the process ends.
 
     The environment variables NEO4J_URI, NEO4J_USERNAME, NEO4J_PASSWORD and NEO4J_DATABASE choose the server; without
     NEO4J_URI, kgplug's local Neo4j is used. These are not arguments, because PyKEEN writes arguments into its results.
 
     Args:
-        schema: Schema file. If omitted, ./kgplug.toml; if that does not exist, the schema is guessed.
+        schema: Schema file. If omitted, ./kgplug.toml is used; if that does not exist, the schema is guessed from the
+            graph.
         seed: Seed of the split. The default is fixed, so that the sets are always the same.
         create_inverse_triples: Also train on inverse triples.
     """
@@ -98,7 +99,7 @@ def triples_factory(knowledge: KnowledgeGraph, **options: Any) -> TriplesFactory
 def held_out(triples: np.ndarray, *, hashes: np.ndarray, seed: int) -> np.ndarray:
     """Assign each triple to a set: 0 for training, 1 for test, 2 for validation; int64 (n,).
 
-    The test and validation sets hold a tenth of the triples each, or less if the training set needs more to contain
+    The test and validation sets contain a tenth of the triples each, or less if the training set needs more to contain
     every entity and relation. (PyKEEN's own split fails on a graph with about as many entities as triples.) The order
     in which triples are chosen depends only on their keys and the seed. So if a triple is added, most others stay in
     their set.

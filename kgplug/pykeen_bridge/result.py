@@ -56,7 +56,7 @@ class PykeenResult:
         The same result has the same id, so publishing it again changes nothing.
 
         Args:
-            details: Further facts to store as JSON with the run, in the list of published runs that the graph holds.
+            details: Further facts to store as JSON with the run, in the graph's list of published runs.
 
         Raises:
             DataError: an entity's name does not identify a node.

@@ -127,7 +127,7 @@ class Recommender(ListMaker):
                 choose automatic settings, and the model is retrained on all rows. If there are fewer than 1,000 likes
                 (or, for a model that learns from dislikes, fewer than 1,000 dislikes), the defaults are used instead.
             seed: Random seed. The same seed, data and settings give the same model.
-            progress: Show a bar; None shows it on a terminal.
+            progress: Whether to show a progress bar. None: only on a terminal.
             checkpoint: File to write from time to time, and to continue from if it exists; see
                 `kgplug.training.loop.train`.
             on_epoch: Called as on_epoch(epoch, metric) after each validated epoch; epochs count from 0. It may raise an
@@ -207,14 +207,14 @@ class Recommender(ListMaker):
             Scores, float32 (n,), higher is better; probabilities if `scores_are_probabilities`.
 
         Raises:
-            UsageError: An index is out of range, or the numbers of users and items differ.
+            UsageError: An index is out of range, or the numbers of users and items differ and neither is 1.
         """
 
     def score_parts(self, users: np.ndarray, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the scores of pairs, before any sigmoid, as two summands.
 
-        The first summand is from the model's own vectors. The second is from its side term, which computes a score from
-        counts of likes and shared KG features.
+        The first summand is the score of the model itself. The second is that of its side term, a small network on
+        counts of likes and on the knowledge-graph features that the item shares with the user's likes.
 
         Args:
             users, items: Indices, int64 (n,).
@@ -241,7 +241,10 @@ class Recommender(ListMaker):
 
     @contextmanager
     def _rows_of(self, interactions: Interactions) -> Generator[None]:
-        """Use `interactions` as the training set within a `with` block: lists then leave out only its items."""
+        """Use `interactions` in place of the training set within a `with` block.
+
+        Lists made in the block leave out only the items that the user has in `interactions`.
+        """
         kept = self.seen, self.liked
         self.seen, self.liked, self._places = interactions.matrix(), interactions.likes().matrix(), None
         try:
@@ -256,12 +259,15 @@ class Recommender(ListMaker):
         return self._places
 
     def _folded(self, likes: sparse.csr_matrix, items: np.ndarray, users: np.ndarray) -> np.ndarray:
-        """Return vectors of new users, float32 (b, e), by a linear map fitted to the training users (`FoldIn`).
+        """Compute vectors of new users by a linear map that is fitted to the training users (`FoldIn`).
 
         Args:
-            likes: Likes of the new users, CSR (b, n_items).
-            items: Item vectors, (n_items, d).
-            users: Vectors of the training users, (n_users, e).
+            likes: Likes of b new users, CSR (b, n_items).
+            items: Item vectors of length d, (n_items, d).
+            users: Vectors of the training users, of length e, (n_users, e).
+
+        Returns:
+            Vectors of the new users, float32 (b, e).
         """
         if self._fold_in is None:
             self._fold_in = FoldIn.learn(self.liked, items, users)
@@ -273,13 +279,13 @@ class Recommender(ListMaker):
 
     @abstractmethod
     def _restore(self, arrays: dict[str, np.ndarray]) -> None:
-        """Restore the weights from what `_arrays` returned; keys, `seen` and `config` are already set."""
+        """Restore the weights from what `_arrays` returned. Keys, `seen` and `config` are set before this is called."""
 
     @classmethod
     def user_arrays(cls) -> UserArrays | None:
-        """Return the names of the arrays that hold data of users, for `kgplug erase-user`.
+        """Return the names of the arrays that contain data of users, so that `kgplug erase-user` can erase a user.
 
-        None means unknown: runs of this model must be deleted instead.
+        None means that the names are unknown. Then a user can only be erased by deleting the model's runs.
         """
         return None
 
@@ -314,7 +320,7 @@ class Recommender(ListMaker):
 
         Args:
             k: Length of a list.
-            details: Facts to store as JSON with the run, in the list of published runs that the graph holds.
+            details: Facts to store as JSON with the run, in the graph's list of published runs.
             also_seen, exclude_seen, only, exclude, diversity, vectors: As in `recommend`.
         """
         self._check_trained()
@@ -381,10 +387,11 @@ class Recommender(ListMaker):
 
         Args:
             run_dir: The run's folder.
-            device: Device to score on. Default: the device of the training, or "auto" if this machine lacks it.
+            device: Device to score on. Default: the device on which the model was trained, or "auto" if this machine
+                does not have that device.
 
         Raises:
-            RunError: The folder is damaged or holds another model.
+            RunError: The folder is damaged or contains another model.
             UsageError: The device does not exist.
         """
         if device is not None:

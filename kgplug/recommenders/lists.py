@@ -29,11 +29,12 @@ class ListMaker(ABC):
 
     Attributes:
         score_block_cells: Maximum number of user × item scores that `recommend` computes at a time.
-        erased_items: Mask of the items that are users whose data have been erased, bool (n_items,), or None if there
-            are none. They are in no list.
+        erased_items: Mask of the items that are also users and were erased by `kgplug erase-user`, bool (n_items,), or
+            None if there are none. These items are left out of all lists.
         own_items: Item index of each user who is also an item, int64 (n_users,), -1 for other users; None if no user
             is an item. A user's list never contains the user.
-        scores_are_exact: Whether scores are counts or ranks without rounding, so that only equal scores are tied.
+        scores_are_exact: Whether scores are free of rounding errors, as counts and ranks are. Then only equal scores
+            are tied; otherwise, scores that differ only by rounding errors are also tied.
     """
 
     name: str
@@ -151,7 +152,7 @@ class ListMaker(ABC):
         diversity: float = 0.0,
         vectors: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray] | pd.DataFrame:
-        """Rank items for users, given by keys (returns a table) or by indices (returns arrays, faster for many users).
+        """Rank items for users. Keys of users give a table; indices of users give arrays, which is faster.
 
         >>> model.recommend(users=["ann", "ben"], k=10)  # a DataFrame of user, item, rank and score
         >>> items, scores = model.recommend(np.arange(len(model.user_keys)), k=10)  # two arrays
@@ -168,7 +169,8 @@ class ListMaker(ABC):
             also_seen: More interactions, such as the validation and test set. A user's items in these interactions are
                 also left out of the user's list. Users and items that the model does not know are skipped.
             only: Items that may be in a list: keys with `users`; otherwise indices, or a mask bool (n_items,).
-            exclude: Items to leave out of all lists, in the same form as `only`. `item_indices` gives indices of keys.
+            exclude: Items to leave out of all lists, in the same form as `only`. To get indices of keys, call
+                `item_indices`.
             diversity: 0 to 1: penalty for being similar to items higher in the list (maximal marginal relevance,
                 `kgplug.data.ranking.diversity.rerank`). The candidates are the 10 · k items with the highest scores.
                 The list is in the order in which items are chosen, so its scores may not be sorted.
@@ -244,7 +246,8 @@ class ListMaker(ABC):
     def _blocks(self, n_users: int, threads: int = 1) -> list[slice]:
         """Divide users into blocks, each with at most `score_block_cells` scores, and return the blocks as slices.
 
-        If the users do not fit in one block, the number of blocks is a multiple of `threads`.
+        If the users do not fit in one block, the number of blocks is a multiple of `threads`, so that all threads get
+        equally many blocks.
         """
         rows = max(1, self.score_block_cells // max(1, len(self.item_keys)))
         if n_users > rows:
@@ -262,14 +265,15 @@ class ListMaker(ABC):
         diversity: float = 0.0,
         vectors: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Rank items for a new user, from the items that this user likes.
+        """Rank items for a new user, given the items that this user likes.
 
-        Models of item similarity use the likes directly. Models with user vectors compute a user vector from the likes
-        (`kgplug.recommenders.new_users.FoldIn`). A user without likes gets the average user's list.
+        Models of item similarity compare items with the likes directly. Models with user vectors first compute a vector
+        for the new user from the likes (`kgplug.recommenders.new_users.FoldIn`). A user without likes gets the average
+        user's list.
 
         Args:
-            likes: Item indices, int64 (n,), or one index; `item_indices` returns the indices of keys. These items are
-                left out of the list.
+            likes: Indices of the liked items, int64 (n,), or one index; `item_indices` turns keys into indices. These
+                items are left out of the list.
             k: Length of the list; it is shorter if fewer items are left.
             only, exclude, diversity, vectors: As in `recommend`.
 
@@ -384,7 +388,15 @@ def _indices(
     *,
     skip_unknown: bool,
 ) -> np.ndarray:
-    """Return the positions of keys in `known`, int64 (n,). For an unknown key, raise the error of `one(key)`."""
+    """Return the positions of keys in `known`, int64 (n,).
+
+    Args:
+        keys: Keys to look up, or one key.
+        known: All known keys, object (m,).
+        label: What the keys identify, for error messages.
+        one: Function that looks up a single key. It is called with the first unknown key, to raise its error.
+        skip_unknown: Skip unknown keys instead.
+    """
     wanted = as_keys([keys] if isinstance(keys, (int, str)) else keys, what=f"{label} keys")
     indices = pd.Index(known, dtype=object).get_indexer(pd.Index(wanted, dtype=object))
     if not skip_unknown and (indices < 0).any():

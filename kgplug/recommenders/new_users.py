@@ -22,8 +22,8 @@ _USERS_AT_ONCE = 256  # users whose outputs are computed at a time
 class FoldIn:
     """A linear map from a user's likes to a user vector, fitted by ridge regression on the training users.
 
-    The input of a user is the sum of the vectors of the n items they like, divided by √n. A user without likes gets
-    the average user's vector. The lengths of item and user vectors are d and e.
+    The map's input for a user is the sum of the vectors of the n items that the user likes, divided by √n. A user
+    without likes gets the average user's vector. Item vectors have length d, and user vectors have length e.
 
     Attributes:
         mean_input: Mean input of the training users, float64 (d,).
@@ -43,9 +43,9 @@ class FoldIn:
 
         Args:
             likes: Training likes, CSR (n_users, n_items), binary.
-            items: Item vectors, (n_items, d).
-            users: User vectors, (n_users, e); or a function that computes the vectors of some users from their
-                indices, int64 (b,) → (b, e).
+            items: Item vectors of length d, (n_items, d).
+            users: User vectors of length e, (n_users, e); or a function that computes the vectors of some users from
+                their indices, int64 (b,) → (b, e).
         """
         some = np.flatnonzero(np.diff(likes.indptr) > 0)
         x = _inputs(likes, items)[some]
@@ -61,7 +61,12 @@ class FoldIn:
         return cls(mean_x, weights, np.asarray(sums) / len(some))
 
     def vectors(self, likes: sparse.csr_matrix, items: np.ndarray) -> np.ndarray:
-        """Return vectors of new users: likes CSR (n, n_items), item vectors (n_items, d) → float32 (n, e)."""
+        """Return vectors of new users, float32 (n, e), where e is the length of a user vector.
+
+        Args:
+            likes: Likes of the new users, CSR (n, n_items), binary.
+            items: Item vectors of length d, (n_items, d), the same as in `learn`.
+        """
         some = np.diff(likes.indptr)[:, None] > 0
         folded = (_inputs(likes, items) - self.mean_input) @ self.weights + self.mean_output
         return np.where(some, folded, self.mean_output).astype(np.float32)

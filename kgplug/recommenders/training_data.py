@@ -22,13 +22,13 @@ class TrainingData:
         knowledge: Triples, or None.
         valid: Validation set, or None.
         seed: Random seed. The same seed, data and settings give the same model.
-        progress: Show a bar; None shows it on a terminal.
+        progress: Whether to show a progress bar. None: only on a terminal.
         checkpoint: File to write from time to time and to continue from, or None.
-        pause_after: Total number of epochs after which a training pauses and writes its checkpoint; or None.
-        resumable: Whether the checkpoint outlives this process.
+        pause_after: Total number of epochs after which a training writes its checkpoint and pauses; None: no pause.
+        resumable: Whether the checkpoint is kept when this process ends, so that another one can continue from it.
         on_epoch: Called as on_epoch(epoch, metric) after each validated epoch; see `kgplug.training.loop.train`.
-        embeddings: Trained embeddings by the fingerprint of their inputs, so that a later training within the same
-            `fit` can reuse them.
+        embeddings: Embedding models trained during this `fit`, so that its later trainings can reuse them. Keys are
+            fingerprints of the embeddings' inputs.
     """
 
     interactions: Interactions
@@ -49,10 +49,10 @@ class TrainingData:
         return self.knowledge
 
     def divided(self, fractions: tuple[float, float], purpose: str) -> TrainingData:
-        """Return a copy that uses part of the training rows as the validation set, and a separate checkpoint file.
+        """Return a copy in which part of the training rows are the validation set. It has its own checkpoint file.
 
         Args:
-            fractions: Fractions of the rows to train on and to validate on.
+            fractions: Fraction of the rows to train on, and fraction to validate on.
             purpose: Word to add to the name of the checkpoint file.
         """
         learnt, valid = self.interactions.split(fractions, seed=self.seed, by="row")

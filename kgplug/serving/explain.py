@@ -73,7 +73,18 @@ def with_vectors(graph: Graph, run: dict[str, Any]) -> Graph:
 def published(
     graph: Graph, model: str | None, *, can_serve: Callable[[dict[str, Any]], bool] | None = None, wanted: str = ""
 ) -> dict[str, Any]:
-    """Return the run that a published model serves; see `kgplug.graph.answering.answers.published`."""
+    """Return the graph's catalogue entry for the run that a published model serves.
+
+    Args:
+        graph: graph in which the model is published.
+        model: name of the model. None: the most recently published one that can serve the schema's users and items.
+        can_serve: function that returns whether a run has the lists or vectors that the caller needs. It is called only
+            if `model` is None.
+        wanted: what the caller needs, in words, for the error message.
+
+    Raises:
+        UsageError: the named model is not published. Without `model`: no suitable model is published.
+    """
     known = graph.schema if model is None else graph.known_schema
     return answers.published(graph.connection, known, model, can_serve=can_serve, wanted=wanted)
 

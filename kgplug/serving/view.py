@@ -66,7 +66,7 @@ def draw(captions: dict[str, str], labels: dict[str, str], edges: list[tuple[str
 
     Args:
         captions, labels: node id → caption, and node id → label. Each label has one colour.
-        edges: (id of the head, relationship type, id of the tail).
+        edges: one tuple per relationship: (id of the head, relationship type, id of the tail).
 
     Raises:
         UsageError: neo4j-viz is not installed.

@@ -17,7 +17,7 @@ class CheckpointTimes:
     """Schedule of checkpoints: decides after each epoch whether to write one, and measures how long writes take.
 
     Args:
-        interval_s: Minimum number of seconds between two writes; 0 writes after every epoch, at any cost.
+        interval_s: Minimum number of seconds between two writes; 0 writes after every epoch, however long it takes.
         n_bytes: Expected size of a checkpoint in bytes.
         clock: Function that returns the time in seconds.
 
@@ -32,7 +32,10 @@ class CheckpointTimes:
         self._spent_s = 0.0
 
     def due(self) -> bool:
-        """Return whether to write now; all writes together stay within `MAX_SHARE` of the training time."""
+        """Return whether to write now.
+
+        Unless `interval_s` is 0, all writes together take at most 5 % of the training time.
+        """
         if self.interval_s == 0:
             return True
         now = self._clock()

@@ -57,7 +57,7 @@ class DataSize:
 
     @property
     def has_very_few_likes(self) -> bool:
-        """Whether an epoch has so few likes that, with default batch sizes, a model hardly learns in it."""
+        """Whether an epoch has so few likes that, with default batch sizes, a model hardly learns in one epoch."""
         return self.n_likes < VERY_FEW_LIKES
 
 
@@ -73,7 +73,7 @@ LEARNING_RATES = Range(1e-3, 1e-1, log=True)
 class ModelConfig(BaseModel):
     """Settings of a model. Unknown names are refused.
 
-    A setting has one name in all models: `embedding_dim`, `epochs`, `learning_rate`, `batch_size`, `l2`, `n_layers`.
+    Settings that mean the same have the same name in all models, such as `embedding_dim`, `epochs` or `l2`.
 
     Attributes:
         tuning: The settings that `kgplug tune` searches, with the values to try.
@@ -126,13 +126,16 @@ class ChosenConfig(ModelConfig):
     """Settings of a model that can choose its most important settings on the validation set.
 
     Attributes:
-        grid: The settings that are chosen on the validation set if the user gives none, with the values to try.
+        grid: The settings that can be chosen on the validation set, with the values to try (see `Grid`). By default,
+            they are chosen if the user has set nothing that affects accuracy. With `settings="auto"`, those that the
+            user has not set are chosen.
     """
 
     grid: ClassVar[Grid] = {}
 
     settings: Literal["auto", "defaults"] = Field(
-        "auto", description='"auto": choose the most important settings on the validation set, if none is given'
+        "auto",
+        description='"auto": choose the most important settings on the validation set, unless settings are given',
     )
 
 

@@ -17,15 +17,16 @@ _log = logging.getLogger(__name__)
 
 
 class Interruption:
-    """Context that delays the first signal to the end of the epoch if that is near. A second signal is handled at once.
+    """Context that delays the first signal until the end of the epoch, if the epoch is expected to end within 10 s.
 
-    It has no effect outside the main thread, because Python delivers signals to the main thread only.
+    A second signal is handled at once. The context has no effect outside the main thread, because Python delivers
+    signals to the main thread only.
 
     Args:
         active: Whether there is a checkpoint to write; without one, the context has no effect.
 
     Attributes:
-        signal: Number of the signal that waits for the end of the epoch, or None.
+        signal: Number of the signal that waits for the end of the epoch; None if none waits.
     """
 
     def __init__(self, *, active: bool) -> None:

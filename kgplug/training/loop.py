@@ -85,7 +85,11 @@ class History:
 
     @property
     def metric(self) -> list[float]:
-        """For each epoch, the metric that chooses the best one: the mean NDCG of the last epochs, or `validation`."""
+        """For each epoch, the metric that chooses the best one.
+
+        If lists choose the best epoch, this is the mean NDCG of the epoch and the two before it; otherwise it is
+        `validation`.
+        """
         if not self.lists:
             return self.validation
         recent = (self.lists[max(0, last - SMOOTHED) : last] for last in range(1, len(self.lists) + 1))
@@ -128,24 +132,26 @@ def train(
         patience: Stop after this many epochs without a better validation metric.
         seed: Seed of the training; each epoch's generator is seeded with (seed, epoch).
         description: Text next to the progress bar.
-        chance: Validation metric that random scores may reach; `patience` counts only after the metric has exceeded it.
+        chance: Validation metric that random scores can reach. Epochs count towards `patience` only after the metric
+            has exceeded this value.
         fingerprint: Fingerprint of data and settings; a checkpoint with another one is refused.
-        checkpoint: File to continue from if it exists; None writes none. It is written at the end of an epoch if it was
-            last written at least KGPLUG_CHECKPOINT_S seconds ago, and if all writes together take at most 5 % of the
-            training time. It is also written if the training is interrupted shortly before an epoch's end.
+        checkpoint: File to continue from if it exists; None writes none. It is written at the end of an epoch if the
+            last write was at least 60 seconds ago (environment variable KGPLUG_CHECKPOINT_S), and if all writes
+            together take at most 5 % of the training time. It is also written if the training is interrupted shortly
+            before an epoch's end.
         pause_after: Stop after this many epochs, counting those of earlier calls. The checkpoint is always written at
             the end, so that a call with a higher number continues.
         resumable: Whether the checkpoint outlives this process. If not, an interruption does not wait for the end of
             an epoch.
         lists: Function that returns the NDCG of the validation users' lists with the module's current weights. It is
             called only if the task has a validation metric.
-        progress: Show a bar; None shows it on a terminal.
+        progress: Whether to show a progress bar. None: only on a terminal.
         on_epoch: Called as on_epoch(epoch, metric) after each validated epoch, with the metric that chooses the best
             epoch; epochs count from 0. It may raise an exception to end the training.
 
     Raises:
-        TrainingError: The loss or metric is not finite, or memory is short in validation. The module then holds the
-            best weights so far, and `error.history` the record of the epochs so far.
+        TrainingError: The loss or metric is not finite, or memory runs out during validation. The module then has the
+            best weights so far, and `error.history` is the record of the epochs so far.
         RunError: The checkpoint is damaged or belongs to other data or settings.
     """
     history, best = History(), _weights(task.module)
@@ -213,7 +219,8 @@ def _validate(
 ) -> float | None:
     """Return the result of `measure`, a metric of the task's module on the validation data.
 
-    If memory is short, load the weights `last_good` and raise TrainingError: smaller batches would not help.
+    If memory runs out, load the weights `last_good` and raise TrainingError. Unlike in training, smaller batches would
+    not help.
     """
     try:
         return measure()

@@ -65,7 +65,7 @@ def attempts(name: str, config: _Config, checkpoint: Path | None) -> Iterator[At
         checkpoint: Checkpoint for the given batch size.
 
     Raises:
-        TrainingError: Memory ran out, and half the batch would have fewer than `FEWEST_ROWS` rows.
+        TrainingError: Memory ran out, and half the batch would have fewer than 32 rows.
     """
     asked = rows = _rows(config)
     while True:

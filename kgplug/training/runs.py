@@ -132,18 +132,20 @@ class Runs:
         """Return the undamaged runs of a graph, oldest first, and the number of undamaged runs of other graphs.
 
         Args:
-            graph: The graph; None returns all runs.
+            graph: The graph; None returns all undamaged runs and 0.
         """
         whole = [info for info in self.list() if not info.damage]
         here = [info for info in whole if graph is None or graph.same_graph(info.graph)]
         return here, len(whole) - len(here)
 
     def last_known(self, address: str, database: str) -> GraphIdentity | None:
-        """Return the identity of the database that the newest run of a server was trained on; None if there is no run.
+        """Return the identity of the database, on a given server, that was trained on last.
+
+        None if no run was trained on this server and database, or if the runs have not recorded the database's store.
 
         Args:
             address: host:port of the server.
-            database: Name of the database; "" for any.
+            database: Name of the database; "" for any database of the server.
         """
         graphs = [info.graph for info in reversed(self.list()) if info.graph.store and info.graph.address == address]
         found = next((graph for graph in graphs if database in ("", graph.database)), None)

@@ -31,7 +31,7 @@ def study_path(folder: Path, model: str, asked: list[Any], data: list[str]) -> P
     Args:
         folder: Folder of all studies.
         model: The model's name.
-        asked: The arguments of the search, as a list that JSON can hold.
+        asked: The arguments of the search, as a JSON-serialisable list.
         data: Fingerprints of the data.
     """
     name = re.sub(r"[^a-z0-9]+", "-", model.lower()).strip("-") or "model"

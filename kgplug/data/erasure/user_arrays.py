@@ -21,7 +21,7 @@ class UserArrays:
         lists: pairs (starts, others) of names. The array `starts`, int64 (n_users + 1,), divides each of `others` into
             one part per user.
         pairs: arrays int64 (2, n) with user indices in the first row.
-        items: the arrays that hold item data, because a user may also be an item; None if they are unknown.
+        items: names of the arrays that hold item data, to erase a user who is also an item; None if unknown.
     """
 
     rows: tuple[str, ...] = ()
@@ -66,7 +66,7 @@ class EntityArrays:
     def without(self, arrays: dict[str, np.ndarray], entity: int, n_entities: int) -> dict[str, np.ndarray]:
         """Return the arrays with an entity erased: its vectors become zero and its triples self-loops.
 
-        Stored rule facts with the entity are removed.
+        In a rule-based model, stored rules that mention the entity are removed.
 
         Args:
             arrays: arrays of the run, by name.

@@ -24,15 +24,16 @@ def auc(labels: np.ndarray, scores: np.ndarray) -> float:
 
 
 def auc_by_group(labels: np.ndarray, scores: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return one value per group, such as per user. The mean of these values is the AUC of all n pairs.
+    """Split the AUC of n scores into one value per group, such as per user. The mean of these values is the AUC.
 
     The placement of a positive is the share of negatives with a lower score. The placement of a negative is the share
     of positives with a higher score. Ties count half. With G groups, the value of a group is AUC + G · (sum over its
     positives of (placement - AUC) / number of all positives + sum over its negatives of (placement - AUC) / number of
     all negatives).
 
-    The variance of the mean of these values estimates the variance of the AUC, even if the pairs of one group depend on
-    each other. To compare two models on the same pairs, test the differences between their values per group.
+    The variance of the mean of these values estimates the variance of the AUC, even if the scores of one group depend
+    on each other. To compare two models that scored the same examples, test the differences between their values per
+    group.
 
     Source: N. A. Obuchowski, Biometrics 53(2), 1997; placements: DeLong, DeLong & Clarke-Pearson, Biometrics 44(3),
     1988.
@@ -40,10 +41,11 @@ def auc_by_group(labels: np.ndarray, scores: np.ndarray, groups: np.ndarray) -> 
     Args:
         labels: bool (n,), true for positives.
         scores: float (n,).
-        groups: int64 (n,), the group of each pair, such as its user.
+        groups: int64 (n,), the group of each score, such as its user.
 
     Returns:
-        (groups, values): int64 (G,), ascending, and float64 (G,). Values are NaN where `auc` is.
+        (groups, values): int64 (G,), ascending, and float64 (G,). All values are NaN if the AUC is undefined:
+        if all n labels are equal, or a score is NaN.
     """
     labels = np.asarray(labels, dtype=bool)
     names, place = np.unique(groups, return_inverse=True)

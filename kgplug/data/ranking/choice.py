@@ -40,7 +40,8 @@ class ListChoice:
 
         Args:
             scores: float32 (b, n_items), -inf for seen items. Overwritten.
-            finish, ties: see `top_k`.
+            finish, ties: passed on to `kgplug.data.ranking.top_k.top_k`: the final monotonic step of scoring, such as a
+                sigmoid, and how tied items are ordered.
 
         Returns:
             (items, scores): int64 and float32 (b, k); -1 and -inf fill shorter lists.

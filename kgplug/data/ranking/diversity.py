@@ -7,7 +7,7 @@ import numpy as np
 from kgplug.data.ranking.ties import ROUNDING
 
 POOL = 10  # candidates per list entry
-_BLOCK_FLOATS = 4_000_000  # floats of candidate vectors held at a time (16 MB)
+_BLOCK_FLOATS = 4_000_000  # floats of candidate vectors in memory at a time (16 MB)
 
 
 def rerank(

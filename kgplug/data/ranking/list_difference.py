@@ -125,9 +125,10 @@ def compare_lists(before: TopLists, after: TopLists, *, k: tuple[int, ...] = (1,
 
 
 def _aligned(lists: TopLists, users: pd.Index, items: pd.Index) -> np.ndarray:
-    """Return the lists as indices into `items`, one row per entry of `users`: int64 (len(users), k).
+    """Return the lists as indices into `items`, one row per entry of `users`: int64 (len(users), width).
 
-    -1 fills the space past a list's end, and the row of a user without a list.
+    The width is that of `lists.items`. -1 fills the space past a list's end, and the row of a user without a
+    list.
     """
     indices = np.append(items.get_indexer(pd.Index(lists.item_keys, dtype=object)), -1)
     aligned = np.full((len(users), max(1, lists.items.shape[1])), -1, dtype=np.int64)
@@ -141,7 +142,8 @@ def _count(
     """Compare the old and the new list of each user.
 
     Args:
-        old, new: int64 (n, k) and (n, k'), from `_aligned`.
+        old, new: int64, one row per user, item indices with the best first, -1 past a list's end. The two arrays have
+            the same n rows, but may differ in width.
         ks: values of k for `hits`.
 
     Returns:

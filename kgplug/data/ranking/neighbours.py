@@ -12,7 +12,7 @@ from kgplug.data.values.whole_numbers import is_whole
 from kgplug.errors import UsageError, unknown_name
 
 _BLOCK_ROWS, _BLOCK_COLUMNS = 512, 8192  # rows and columns of one matrix product
-_BLOCK_CELLS = 4_000_000  # cosines held at a time (16 MB); whole rows, because ties may span column blocks
+_BLOCK_CELLS = 4_000_000  # cosines in memory at a time (16 MB); whole rows, because ties may span column blocks
 
 
 def similar_lists(vectors: list[NodeVectors], k: int, *, label: str | None = None) -> list[TopLists]:

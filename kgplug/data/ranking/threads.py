@@ -80,7 +80,7 @@ def share(
 
 
 def share_rows(fill: Callable[[slice], object], n: int, *, threads: int) -> None:
-    """Split range(n) into one block of equal size per thread, and call `fill` with each; see `share`."""
+    """Split range(n) into one block per thread, of nearly equal size, and call `fill` with each; see `share`."""
     share(fill, row_blocks(n, max(1, -(-n // threads))), threads=threads)
 
 

@@ -33,10 +33,10 @@ class Ties:
 
     @classmethod
     def of_sizes(cls, sizes: np.ndarray, priorities: np.ndarray) -> Ties:
-        """Return `Ties` for n rows of scores. The tolerance of a row is `ROUNDING` times its size.
+        """Return `Ties` for n rows of scores. The tolerance of a row is its size times `ROUNDING`, about 1e-6.
 
         Args:
-            sizes: float (n,), for each row the magnitude of the numbers that are summed to give its scores.
+            sizes: float (n,), size of each row: the magnitude of the numbers that are summed to give its scores.
             priorities: int32 (m,), as in the class.
         """
         return cls(np.ascontiguousarray(sizes * ROUNDING, dtype=np.float32), priorities)

@@ -49,7 +49,8 @@ def settle_rows(
             -inf past a list's end. Changed in place.
         tolerance: float32 (n,), for each row the largest difference at which neighbouring scores are tied.
         priorities: int32 (m,), priority of each item; among tied items, the lowest comes first.
-        k: length of the lists. Column k, if there is one, is only read.
+        k: length of the lists. Column k of `values`, if there is one, is only read: it shows whether a group of tied
+            items continues past the list's end.
     """
     for i in range(len(indices)):
         items, value = indices[i], values[i]

@@ -114,7 +114,10 @@ def natural_title(title: str) -> str:
 
 
 def _table(wheel: zipfile.ZipFile, ending: str) -> pd.DataFrame:
-    """Return the wheel's tab-separated file with this ending as a frame of texts. Column names lose their ":type"."""
+    """Return the wheel's tab-separated file with this ending as a frame of texts.
+
+    RecBole's types are removed from the column names: "user_id:token" becomes "user_id".
+    """
     with wheel.open(f"{_MEMBERS}.{ending}") as file:
         frame = pd.read_csv(file, sep="\t", dtype=str, keep_default_na=False, quoting=csv.QUOTE_NONE, encoding="utf-8")
     return frame.rename(columns=lambda name: name.split(":")[0])

@@ -109,7 +109,7 @@ class _Keys:
         return pandas.util.hash_array(np.array(cells, dtype=object), categorize=False)  # pyright: ignore[reportCallIssue]
 
     def close(self) -> np.ndarray:
-        """Sort the codes collected in `parts`; return the codes that occur more than once."""
+        """Sort all codes collected so far; return the codes that occur more than once."""
         self.sorted = np.sort(np.concatenate([self.sorted, *self.parts]))
         self.parts = []
         return np.unique(self.sorted[1:][self.sorted[1:] == self.sorted[:-1]])
@@ -136,7 +136,7 @@ def check_tables(
         tables: Files from `open_folder`, node files first.
         on_rows: Function called after each block with the number of rows just read.
         rejected: CSV file to write if there are bad rows, with file, line, column, problem and cells of each.
-        block_rows: Number of rows held at a time.
+        block_rows: Number of rows read at a time.
 
     Raises:
         DataError: a row has a wrong number of cells, bad UTF-8, a value of another type, a missing or repeated key, or

@@ -129,7 +129,7 @@ def open_folder(folder: str | Path, *, separator: str = ",") -> list[Table]:
         separator: Separator of the columns in all files: the character or its name.
 
     Raises:
-        UsageError: the folder is an address, does not exist or has no node file, or the separator is not valid.
+        UsageError: the folder is a URL, does not exist or has no node file, or the separator is not valid.
         DataError: a name or a header does not follow the layout.
     """
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(folder)):

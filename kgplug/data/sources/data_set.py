@@ -15,7 +15,7 @@ class Fetch(Protocol):
 
     Args:
         downloads_dir: Folder that keeps the download and the CSV folder.
-        progress: Whether to show a bar; None shows it on a terminal or in a notebook only.
+        progress: Whether to show a progress bar. None: only on a terminal or in a notebook.
 
     Returns:
         The folder, in the layout of docs/import.md.

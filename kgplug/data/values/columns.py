@@ -78,7 +78,7 @@ def as_number(value: object) -> float | None:
 
 
 def read_timestamps(column: Any, name: str, *, unit: TimeUnit | None = None) -> Times:
-    """Return dates or Unix times (numbers) as `Times`, in the coarsest unit that holds all of them exactly.
+    """Return dates or Unix times (numbers) as `Times`, in the coarsest unit in which all of them are whole numbers.
 
     Dates may come from pandas, numpy, Python or Neo4j. Dates without a time zone are UTC. A pandas Period is
     converted to its start time.

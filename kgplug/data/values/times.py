@@ -53,7 +53,7 @@ def check_unit(unit: object) -> TimeUnit:
 
 
 def times_from_unit(values: np.ndarray, unit: TimeUnit) -> Times:
-    """Return times in the coarsest unit that holds all of them exactly.
+    """Return times in the coarsest unit in which all of them are whole numbers.
 
     Args:
         values: int64 (n,).
@@ -67,7 +67,7 @@ def times_from_unit(values: np.ndarray, unit: TimeUnit) -> Times:
 
 
 def times_from_parts(seconds: np.ndarray, nanoseconds: np.ndarray) -> Times:
-    """Return times in the coarsest unit that holds all of them exactly.
+    """Return times in the coarsest unit in which all of them are whole numbers.
 
     Nanoseconds in 64 bits cover the years 1677 to 2262. If any time needs nanoseconds, times outside this range are
     moved to its ends. The order of the times is kept, so comparing two times still gives the right result.
@@ -138,7 +138,7 @@ def _unit_of(numbers: np.ndarray, name: str) -> TimeUnit:
 
 
 def _whole(number: float) -> str:
-    """Return a number as text without its fraction; integers exactly, even if a float cannot hold them."""
+    """Return a number as text without its fraction; integers exactly, even if they are too large for a float."""
     return str(number) if isinstance(number, int) else f"{number:.0f}"
 
 

@@ -12,7 +12,7 @@ from pykeen.models import ComplEx, DistMult, ERModel, RotatE
 from kgplug.embeddings.parts.ranking import ScoreAll, filtered_ranks
 from kgplug.embeddings.parts.translational import Translational
 
-BLOCK_FLOATS = 4_000_000  # floats held at a time while scoring: 16 MB, which the allocator reuses
+BLOCK_FLOATS = 4_000_000  # floats in memory at a time while scoring: 16 MB, which the allocator reuses
 
 
 class AllScores(NamedTuple):
@@ -50,7 +50,7 @@ def ranks_of(module: ERModel[Any, Any, Any], triples: np.ndarray, known: np.ndar
     Args:
         module: The model.
         triples: int64 (n, 3).
-        known: int64 (m, 3), triples known to be true; `triples` are added.
+        known: int64 (m, 3), further triples known to be true.
     """
     scores, n_entities = all_scores(module), module.num_entities
     rows = max(1, BLOCK_FLOATS // (n_entities * scores.floats_per_score))
@@ -126,7 +126,8 @@ def _by_queries(module: Any, compare: Callable[[torch.Tensor, torch.Tensor], tor
     """Return functions that multiply the known entity by the relation and compare the product with every entity.
 
     In DistMult, ComplEx and RotatE, tails are compared with h∘r, heads with t∘r̄ (in RotatE because |r| = 1). Complex
-    vectors are converted to real ones, [real parts, imaginary parts].
+    vectors are converted to real ones, [real parts, imaginary parts]. Here r̄ is the complex conjugate of r, and ∘ the
+    element-wise product.
 
     `compare` maps products (b, d) and entities (n_entities, d) to scores (b, n_entities).
     """

@@ -118,7 +118,10 @@ def build_module(
 
 @contextmanager
 def _quiet() -> Generator[None]:
-    """Hide PyKEEN's progress bar and advice (inverse triples, parameters without reset) while a model is built."""
+    """Hide PyKEEN's progress bar and its warnings while a model is built.
+
+    The warnings are about inverse triples, and about parameters that PyKEEN cannot reset.
+    """
     logger = logging.getLogger("pykeen")
     names = node_piece.__dict__
     level, bar = logger.level, names["tqdm"]

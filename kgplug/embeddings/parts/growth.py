@@ -85,7 +85,8 @@ def check_fit(earlier: ERModel[Any, Any, Any], module: ERModel[Any, Any, Any], *
 def _initialise(module: ERModel[Any, Any, Any], triples: np.ndarray, known: CarriedOver) -> None:
     """Move each new entity to the mean of t − r (as head) and h + r (as tail) over its triples.
 
-    A triple counts if its relation is known, and its other entity is known or was moved in an earlier round.
+    A triple counts if its relation is known, and its other entity is known or was moved in an earlier round. There are
+    several rounds, because new entities may be neighbours of each other.
 
     Args:
         module: The new module.

@@ -21,7 +21,7 @@ def translation_scores(
         n_tails: Number of triples whose tail is replaced.
 
     Returns:
-        float32 (b, 1 + k): the triple itself, then its corruptions.
+        float32 (b, 1 + k): in each row, the score of the triple itself, then those of its k corruptions.
     """
     b, k = others.shape
     scores = np.empty((b, 1 + k), dtype=np.float32)

@@ -1,4 +1,7 @@
-"""Corrupted triples: one end of a true triple is replaced by any entity, or by one seen at that end of the relation."""
+"""Corrupted triples: true triples with another head or tail.
+
+The other entity is any entity, or one that has this role, head or tail, in a training triple of the same relation.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +60,13 @@ class TypedCorrupter:
         self._ends = {end: _End(triples[:, 1], triples[:, end], n_entities) for end in (0, 2)}
 
     def __call__(self, rows: np.ndarray, n_tails: int, rng: np.random.Generator) -> np.ndarray:
-        """Corrupt the training triples at the positions `rows`. Arguments and result are those of `Corrupter`."""
+        """Draw entities that replace one end of training triples: int64 (b, negatives).
+
+        Args:
+            rows: int64 (b,), positions of the triples in the training triples.
+            n_tails: Number of triples whose tail is replaced. These come first; the head of all others is replaced.
+            rng: Random generator.
+        """
         tails, heads = rows[:n_tails], rows[n_tails:]
         return np.concatenate([self._draw(2, tails, rng), self._draw(0, heads, rng)])
 

@@ -51,7 +51,7 @@ def filtered_ranks(
     block_rows: int,
     device: torch.device,
 ) -> np.ndarray:
-    """Rank the true head and the true tail of each triple among all entities, without the other true answers.
+    """Rank the true head and the true tail of each triple among all entities, leaving out the other true answers.
 
     An entity with the same score as the true one counts half ("realistic" rank: the mean of the optimistic and the
     pessimistic rank). A score of NaN counts as the worst score.
@@ -60,7 +60,7 @@ def filtered_ranks(
         score_heads: Function that scores every entity as head of (tail, relation).
         score_tails: Function that scores every entity as tail of (head, relation).
         triples: int64 (n, 3), the triples to rank.
-        known: int64 (m, 3), triples known to be true; `triples` are added.
+        known: int64 (m, 3), further triples known to be true.
         n_entities: Number of entities.
         block_rows: Number of queries scored at a time.
         device: Device of the model.

@@ -33,7 +33,7 @@ class Translational(ERModel):
     translation_part = 0
 
     def space(self, vectors: torch.Tensor, relation: torch.Tensor) -> torch.Tensor:
-        """Map entity vectors into the space of a relation: float32 (n, d) → (n, m).
+        """Map entity vectors of length d into the m-dimensional space of a relation: float32 (n, d) → (n, m).
 
         `relation` is the relation's index, an int64 scalar.
         """
@@ -49,7 +49,7 @@ class Translational(ERModel):
             n_tails: Number of triples whose tail is replaced.
 
         Returns:
-            float32 (b, 1 + k): the triple itself, then its corruptions.
+            float32 (b, 1 + k): in each row, the score of the triple itself, then those of its k corruptions.
         """
         raise NotImplementedError
 
@@ -104,8 +104,8 @@ class Translational(ERModel):
 class TransE(Translational, PykeenTransE):
     """Bordes et al., NeurIPS 2013: `−‖h + r − t‖`, entities on the unit sphere.
 
-    The default is the L2 norm (PyKEEN: L1). With it, cosine and Euclidean neighbours agree with the training objective.
-    Graph databases that score TransE also use it.
+    The default is the L2 norm (PyKEEN: L1). With the L2 norm, cosine and Euclidean neighbours agree with the training
+    objective. Graph databases that score TransE also use the L2 norm.
     """
 
     def __init__(self, *, scoring_fct_norm: int = 2, **kwargs: Any) -> None:
@@ -164,7 +164,7 @@ class TransH(Translational):
         return self.score_batch(hrt_batch, hrt_batch[:, :0], len(hrt_batch))
 
     def collect_regularization_term(self) -> torch.Tensor:
-        """Return the penalty of the paper's soft constraints (eq. 4, 5), each a mean over the rows of its table."""
+        """Return the penalty of the paper's soft constraints (eq. 4, 5), averaged over entities and over relations."""
         entities = weight_of(self.entity_representations[0])
         normal, translation = (weight_of(part) for part in self.relation_representations)
         too_long = (entities.square().sum(dim=-1) - 1).relu().mean()

@@ -8,22 +8,23 @@ from kgplug.data.ranking.threads import row_blocks
 from kgplug.embeddings.parts.ranking import Answers
 from kgplug.embeddings.rules.scoring import RuleScorer
 
-_BLOCK_FLOATS = 4_000_000  # scores held at a time: 16 MB
+_BLOCK_FLOATS = 4_000_000  # scores in memory at a time: 16 MB
 
 
 def reciprocal_ranks(scorer: RuleScorer, triples: np.ndarray, known: np.ndarray, ways: np.ndarray) -> np.ndarray:
     """Return the filtered reciprocal rank of each triple's tail and head, for each way to add up rule strengths.
 
-    Ranks are those of `kgplug.embeddings.parts.ranking.filtered_ranks`.
+    Ranks are computed as in `kgplug.embeddings.parts.ranking.filtered_ranks`.
 
     Args:
         scorer: Object that scores entities by the rules.
         triples: int64 (n, 3), the triples to rank.
-        known: int64 (m, 3), triples known to be true; `triples` are added.
-        ways: float64 (n_ways, 4), as in `RuleScorer.scores`.
+        known: int64 (m, 3), further triples known to be true.
+        ways: float64 (n_ways, 4). Each row is a way to add up strengths: the discount, and the weights of the three
+            kinds of rule (see `RuleScorer`).
 
     Returns:
-        float64 (2n, n_ways): first the tails, then the heads.
+        float64 (2n, n_ways): first the n tails, then the n heads.
     """
     n_entities, n_relations = len(scorer.edges.segments) - 1, scorer.edges.n_relations
 
@@ -51,7 +52,7 @@ def reciprocal_ranks(scorer: RuleScorer, triples: np.ndarray, known: np.ndarray,
 
 
 def chosen_ways(reciprocal: np.ndarray, steps: np.ndarray, *, n_steps: int, prior: float) -> np.ndarray:
-    """Return the best way to add up rule strengths for each step, as an index of `ways`: int64 (n_steps,).
+    """Return the best way to add up rule strengths for each step, as a column of `reciprocal`: int64 (n_steps,).
 
     A step is a relation in one direction. The mean reciprocal rank of a step's own queries is averaged with that of all
     queries, which counts as much as `prior` queries. So a step with few validation triples gets the way that is best

@@ -15,7 +15,7 @@ class Edges(NamedTuple):
     step DIRECTED from Hitchcock stands for the condition "directed by Hitchcock".
 
     Triples with equal head and tail are left out, because different variables of a rule stand for different entities.
-    All members are arrays or numbers, so compiled code can take the whole tuple.
+    All members are arrays or numbers, so compiled code can take the whole tuple. Ranges below exclude their end.
 
     Attributes:
         n_relations: Number of relations.
@@ -25,7 +25,7 @@ class Edges(NamedTuple):
         segments: int64 (n_entities + 1,). The segments of entity x are those from segments[x] to segments[x + 1].
         by_step: int64 (n_segments,), the segments sorted by step.
         step_bounds: int64 (n_steps + 1,). The segments of step s are by_step[step_bounds[s] : step_bounds[s + 1]].
-        reverse: int32 (n_edges,), for each edge, the segment that holds the same edge in the other direction.
+        reverse: int32 (n_edges,), for each edge, the segment that contains the same edge in the other direction.
     """
 
     n_relations: int
@@ -102,7 +102,7 @@ class Pairs(NamedTuple):
     """The edges of `Edges`, sorted by start, end and step, so that all edges between two entities are adjacent.
 
     Attributes:
-        bounds: int64 (n_entities + 1,). The edges from entity x are those from bounds[x] to bounds[x + 1].
+        bounds: int64 (n_entities + 1,). The edges from entity x are those from bounds[x] to bounds[x + 1] - 1.
         ends, steps: int32 (n_edges,), end and step of each edge.
     """
 

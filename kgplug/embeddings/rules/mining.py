@@ -12,7 +12,7 @@ from kgplug.embeddings.rules.rule_set import NONE, RuleSet
 from kgplug.progress import Progress
 from kgplug.progress import bar as progress_bar
 
-_COUNTS = 50_000_000  # counts of paths held at a time: 400 MB, including the list of counts that are not zero
+_COUNTS = 50_000_000  # counts of paths in memory at a time: 400 MB, including the list of counts that are not zero
 _BINS = 1000  # bins of a histogram of confidence, to find the threshold that leaves at most `max_rules` rules
 
 
@@ -29,8 +29,9 @@ def mine(
 ) -> tuple[RuleSet, float]:
     """Mine all rules of length 1 and 2 (`RuleSet`).
 
-    There are two kinds. A path rule says that a relation connects X and Y if a path of one or two steps does. A fact
-    rule says that X has an edge to a constant, a given entity, if X meets a condition.
+    There are two kinds. A path rule says that a relation connects X and Y if a path of one or two steps does. A step
+    is a relation in one direction. A fact rule says that X has an edge to a constant, which is a given entity, if X
+    meets a condition. The condition is that X has an edge of a given step to a constant or to any entity.
 
     A rule's body is the number of cases in which its right side holds: pairs (X, Y) that the path connects, or entities
     X that meet the condition. Its support is the number of these cases in which the left side holds as well. Its
@@ -42,10 +43,10 @@ def mine(
         pc: Number added to the body in the confidence.
         max_rules: Maximum number of fact rules. If there are more, `min_confidence` is raised to the lowest multiple of
             0.001 that leaves at most this many.
-        max_steps: Maximum number of edges to follow for each kind of rule. If a graph needs more, the steps that need
-            most start from a random sample of their entities, and their counts are estimates.
+        max_steps: Maximum number of edges to follow for each kind of rule. If a graph needs more, the steps with the
+            most edges to follow are only followed from a random sample of entities, and their counts are estimates.
         seed: Seed of the sample.
-        progress: Show a bar; None shows it on a terminal.
+        progress: Whether to show a progress bar. None: only on a terminal.
 
     Returns:
         (rules, share): the rules; and the share of edges that were followed, 1 if all counts are exact.
@@ -60,7 +61,7 @@ def mine(
 def _paths(
     edges: Edges, *, min_support: int, min_confidence: float, pc: float, max_steps: float, seed: int, bar: Progress
 ) -> tuple[np.ndarray, float]:
-    """Return `RuleSet.paths`, and the share of edges that were followed."""
+    """Mine the path rules. Return `RuleSet.paths`, and the share of edges that were followed."""
     pairs, n_steps, n_relations = Pairs.of_edges(edges), edges.n_steps, edges.n_relations
     costs = _sums(edges.degrees[edges.ends], edges.bounds)  # (n_segments,), number of possible second edges
     chosen, share = _samples(edges, costs, max_steps, seed)
@@ -103,7 +104,7 @@ def _facts(
     seed: int,
     bar: Progress,
 ) -> tuple[np.ndarray, float]:
-    """Return `RuleSet.facts`, and the share of edges that were followed."""
+    """Mine the fact rules. Return `RuleSet.facts`, and the share of edges that were followed."""
     sizes, n_segments = edges.sizes, len(edges.steps)
     chosen, share = _samples(edges, edges.degrees[edges.starts], max_steps, seed)
     counts, touched = np.zeros(len(sizes), dtype=np.int32), np.empty(len(sizes), dtype=np.int64)
@@ -151,17 +152,18 @@ def _facts(
 def _samples(edges: Edges, costs: np.ndarray, max_steps: float, seed: int) -> tuple[list[np.ndarray], float]:
     """Choose, for each step, the segments to start from, so that the total cost is at most `max_steps`.
 
-    The most expensive steps are all limited to the same cost. Their segments are chosen at random.
+    A step is a relation in one direction. A segment consists of the edges of one step that start at the same entity.
+    The most expensive steps are all limited to the same cost, and their segments are chosen at random.
 
     Args:
         edges: The graph.
-        costs: int64 (n_segments,), cost of each segment.
+        costs: int64 (n_segments,), cost of each segment: the number of edges to follow from it.
         max_steps: Maximum total cost.
         seed: Seed of the sample.
 
     Returns:
-        (chosen, share): for each step, the chosen positions among the step's segments, int64 (n,), ascending; and their
-        share of the total cost of all segments.
+        (chosen, share): for each step, the chosen positions among the step's segments, int64 (n,), ascending; and the
+        share of the total cost of all segments that the chosen ones have.
     """
     in_order = costs[edges.by_step]
     limit = _limit(_sums(in_order, edges.step_bounds), max_steps)

@@ -12,10 +12,13 @@ from kgplug.embeddings.rules.edges import Edges, Pairs
 def count_steps(pairs: Pairs, lowest: int, support: np.ndarray) -> None:
     """Count the pairs (X, Y) that are connected by a relation h and by a step s ≠ h.
 
+    A step is a relation in one direction.
+
     Args:
         pairs: The edges.
-        lowest: Lowest index of the relations h that are counted.
-        support: int32 (m, n_steps), counts, increased in place. Row i is for the relation lowest + i.
+        lowest: Lowest index of the m relations h that are counted.
+        support: int32 (m, n_steps), counts, increased in place. Row i is for the relation h = lowest + i, column s for
+            the step s.
     """
     highest = lowest + len(support)
     for x in range(len(pairs.bounds) - 1):
@@ -48,11 +51,11 @@ def count_paths(
 
     Args:
         edges, pairs: The edges.
-        chosen: int64 (n,), segments of the first step. Each holds all edges of this step from an entity X.
-        lowest: Lowest index of the relations h that are counted.
+        chosen: int64 (n,), segments of the first step. Each contains all edges of this step from an entity X.
+        lowest: Lowest index of the m relations h that are counted.
         bodies: int64 (n_steps,), number of pairs for each second step, increased in place.
-        support: int32 (n_steps · m,), output: number of pairs for each second step and each relation lowest + i. It
-            must be zero before the call.
+        support: int32 (n_steps · m,), output: position s · m + i is the number of pairs for the second step s and the
+            relation h = lowest + i. It must be zero before the call.
         cells: int32 (n_steps · m,), output: the positions in `support` that are no longer zero.
 
     Returns:
@@ -121,9 +124,12 @@ def count_conditions(
 ) -> int:
     """Count the entities that meet both a target and another condition, and collect the rules target ← condition.
 
+    A condition requires an edge to a given entity or to any entity (see `Edges`). The target of a rule is the condition
+    on its left side.
+
     Args:
         edges: The edges.
-        targets: int64 (n,), segments: the conditions (see `Edges`) that rules may conclude.
+        targets: int64 (n,), the conditions that rules may have as targets, as indices of segments.
         used: bool (n_entities,), whether an entity is counted.
         sizes: int64 (n_conditions,), number of entities that meet each condition.
         counts, touched: int32 and int64 (n_conditions,), work space; `counts` is zero before and after.

@@ -28,7 +28,7 @@ from kgplug.errors import RunError, UsageError, unknown_name
 from kgplug.renamed import renamed
 from kgplug.training.config import make_config, signature
 
-_BLOCK_FLOATS = 4_000_000  # scores held at a time: 16 MB
+_BLOCK_FLOATS = 4_000_000  # scores in memory at a time: 16 MB
 _VALIDATED = 2000  # maximum number of validation triples that are ranked
 _PRIOR = 50  # the choice for a step also counts the mean of all queries, with the weight of 50 queries
 _HELD_OUT = 0.05  # share of the triples held out if there is no validation set
@@ -88,9 +88,10 @@ class Rules(LinkPredictor):
         Args:
             knowledge: Training triples.
             valid: Validation triples: a graph, or int64 (n, 3) with `knowledge`'s indices. At most 2,000 are ranked.
-                If omitted, 5 % of the training triples are held out for the choice, and then all are mined.
+                If omitted, 5 % of the training triples are held out for the choice. Rules are then mined again from all
+                triples.
             seed: Seed of samples. The same seed, data and settings give the same model.
-            progress: Show a bar; None shows it on a terminal.
+            progress: Whether to show a progress bar. None: only on a terminal.
             checkpoint: Not used, because mining is fast enough to start again.
             on_epoch: Not used, because there are no epochs.
 
@@ -243,12 +244,20 @@ class Rules(LinkPredictor):
         return max(1, _BLOCK_FLOATS // len(self.entity_keys))
 
     def _scores(self, entities: np.ndarray, steps: np.ndarray, *, predicted_only: bool = False) -> np.ndarray:
-        """Score every entity as the answer to each query (see `RuleScorer.scores`): float32 (b, n_entities)."""
+        """Score every entity as the answer to each query: float32 (b, n_entities).
+
+        Arguments are those of `RuleScorer.scores`. Strengths are added up in the way chosen for the query's step.
+        """
         ways = self._ways[steps][:, None]  # (b, 1, 4)
         return self.scorer.scores(entities, steps, ways, predicted_only=predicted_only)[:, 0]
 
     def _score_all(self, shift: int) -> ScoreAll:
-        """Return a function from (entities, relations) to scores of all entities, for the steps relations + shift."""
+        """Return a function that scores all entities as the missing end of triples, given entities and relations.
+
+        Args:
+            shift: 0 if tails are missing. If heads are missing, the number of relations, because step
+                r + n_relations is relation r from tail to head.
+        """
         return lambda entities, relations: torch.from_numpy(self._scores(entities.numpy(), relations.numpy() + shift))
 
     def entity_vectors(self) -> NoReturn:

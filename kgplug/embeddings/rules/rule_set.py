@@ -18,7 +18,7 @@ class Reason(NamedTuple):
     Attributes:
         text: The rule, such as "ACTED_IN(X, Y) <- DIRECTED(X, Z), SEQUEL(Z, Y)".
         confidence: Confidence of the rule.
-        support, body: Number of cases in which the whole rule holds, and number in which its right side holds.
+        support, body: Number of cases in which both sides of the rule hold, and in which its right side holds.
     """
 
     text: str
@@ -52,7 +52,7 @@ class RuleSet:
         return len(self.paths) + len(self.facts)
 
     def confidences(self, pc: float) -> np.ndarray:
-        """Return the confidence support / (body + pc) of each rule, first paths, then facts: float64 (n + m,)."""
+        """Return the confidence support / (body + pc) of each rule, first paths, then facts: float64 (n_rules,)."""
         support, body = np.concatenate([self.paths[:, -2:], self.facts[:, -2:]]).T
         return support / (body + pc)
 
@@ -61,7 +61,7 @@ class RuleSet:
 
         Args:
             rule: Index of the rule. Paths come first, then facts.
-            pc: As in `confidences`.
+            pc: Number added to the body in the rule's confidence.
             relations: Names of the relations, object (n_relations,).
             names: Keys of the entities, object (n_entities,).
         """

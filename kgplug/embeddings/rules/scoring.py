@@ -25,8 +25,8 @@ _SURE = 1 - 1e-6  # maximum confidence; higher ones are reduced to it, so that t
 class RuleScorer:
     """Scores of entities as answers to queries.
 
-    A query is an entity and a step, which is a relation in one direction. It asks to which entities the step leads from
-    this entity.
+    A query is an entity and a step, which is a relation in one direction. The query asks to which other entities the
+    step leads from this entity.
 
     The score of an entity is a discounted sum over the rules that predict it. The rules are sorted by strength,
     strongest first, and their strengths are multiplied by 1, d, d², … A rule's strength is -log(1 - confidence). With
@@ -70,7 +70,12 @@ class RuleScorer:
         return scores
 
     def _add_popularity(self, scores: np.ndarray, entities: np.ndarray, steps: np.ndarray) -> None:
-        """Add the popularity of both entities to scores, float32 (b, n_ways, n_entities), in place."""
+        """Add the popularity of the query's entity and of the scored entity to all scores, in place.
+
+        Args:
+            scores: float32 (b, n_ways, n_entities).
+            entities, steps: int64 (b,), the entity and the step of each query.
+        """
         edges = self.edges
         for step in np.unique(steps):
             rows = np.flatnonzero(steps == step)

@@ -16,6 +16,8 @@ ABOUT_START, ABOUT_END = -1, -2
 class RuleTables(NamedTuple):
     """Rules, arranged to find those that fit a query. A rule's number is its index: first paths, then facts.
 
+    Ranges below exclude their end. The target of a fact rule is the condition on its left side.
+
     Attributes:
         strengths: float32 (n_rules,), strength of each rule, -log(1 - confidence).
         places: int32 (n_rules,), rank of each rule by strength; the strongest has rank 0.
@@ -54,7 +56,8 @@ def score_queries(
     Args:
         edges: The graph.
         rules: The rules.
-        entities, steps: int64 (b,), entity and step of each query. It asks to which entities the step leads from there.
+        entities, steps: int64 (b,), entity and step of each query, which asks to which entities the step leads from
+            this entity.
         ways: float64 (b, n_ways, 4), ways to add up, for each query: the discount, and the weights of paths of one
             step, of paths of two steps and of facts.
         scores: float32 (b, n_ways, n_entities), increased in place.
@@ -115,8 +118,8 @@ def _fitting(edges: Edges, rules: RuleTables, entity: int, step: int, numbers: n
         edges, rules: The graph and the rules.
         entity, step: The query.
         numbers: int64 (m,), output: numbers of the rules.
-        origins: int64 (m,), output: for a path rule, the segment with its first edges; for a fact rule, ABOUT_START or
-            ABOUT_END.
+        origins: int64 (m,), output: for a path rule, the segment with its first edges. For a fact rule, ABOUT_START if
+            the rule's X is the query's entity, or ABOUT_END if X is the answer.
 
     Returns:
         The number of rules. If it is more than m, the output is incomplete.
@@ -175,9 +178,10 @@ def _predicted(
         entity, step: The query.
         number, origin: The rule and its origin, as `_fitting` returns them.
         seen: int64 (n_entities,), work space: set to `stamp` for entities that are found.
-        stamp: A number that was not used with `seen` before.
+        stamp: A number that is not in `seen` yet.
         found: int32 (n_entities,), output: the entities, each once.
-        times: int32 (n_entities,), output: for a path of two steps, the number of paths to each found entity.
+        times: int32 (n_entities,), output: for a rule with a path of two steps, the number of paths to each entity that
+            is found.
 
     Returns:
         The number of entities.

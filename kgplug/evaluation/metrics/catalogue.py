@@ -59,18 +59,18 @@ def better(column: str) -> Better:
 
 
 def shown(columns: Iterable[str], view: Shown) -> list[str]:
-    """Return the columns that a view shows, in the given order.
+    """Return the columns that a view (such as the tables of `kgplug evaluate`) shows, in the given order.
 
-    Columns of one of the `GROUPS`, such as "NDCG@10 cold users", and columns that show no metric are left out.
+    Columns for a group of users or items, such as "NDCG@10 cold users", and columns that show no metric are left out.
     """
     found = ((column, metric_of(column)) for column in columns if not column.endswith(GROUPS))
     return [column for column, metric in found if metric is not None and metric.shown <= view]
 
 
 def shown_once(columns: Iterable[str], view: Shown) -> list[str]:
-    """Return the columns that a small view shows, each metric at one list length: 10, or the first if 10 is missing.
+    """Return the columns that a view (such as the bars of `kgplug plot`) shows, with one list length per metric.
 
-    Metrics that smaller views also show come first.
+    The length is 10, or the first one in `columns` if 10 is missing. Metrics that smaller views also show come first.
     """
     by_metric: dict[str, list[str]] = {}
     level: dict[str, Shown] = {}

@@ -9,7 +9,7 @@ from scipy import sparse
 
 from kgplug.evaluation.metrics.metric import Better, Metric, Need, Shown
 
-_BLOCK_CELLS = 16_000_000  # maximum number of floats held at a time: the summed features of a block of lists
+_BLOCK_CELLS = 16_000_000  # maximum number of floats in memory at a time: the summed features of a block of lists
 Features = np.ndarray | sparse.csr_matrix
 
 

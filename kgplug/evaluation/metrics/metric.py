@@ -34,7 +34,10 @@ class Need(StrEnum):
 
 
 class Shown(IntEnum):
-    """The smallest view that shows a metric; larger views also show it."""
+    """The tables and pictures that show metrics ("views"), from the one with the fewest metrics to that with the most.
+
+    `Metric.shown` is the smallest view that shows a metric; all larger views also show it.
+    """
 
     LINE = 1
     """A run's line in `kgplug runs`."""
@@ -56,7 +59,7 @@ class Metric(Generic[Measured]):
         name: Its name in tables; "@k" in it stands for the length of the lists.
         better: Whether higher or lower values are better.
         needs: Data that it is computed from.
-        shown: The smallest view that shows it.
+        shown: The smallest view (table or picture) that shows it; larger views also show it.
         description: Its definition, in one line.
         measure: Function that computes it. Its argument and result have the same types for all metrics of a file.
         by_group: Whether `evaluate(beyond=True)` also measures it for cold and hot users and items.

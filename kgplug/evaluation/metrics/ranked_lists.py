@@ -26,7 +26,7 @@ def measure_lists(items: np.ndarray, relevant: Interactions, users: np.ndarray, 
         k: Lengths of the lists, ascending.
 
     Returns:
-        float64 (len(k), len(METRICS), n).
+        float64 (len(k), len(METRICS), n): for each length and each metric in `METRICS`, one value per user.
     """
     found = [[metric.measure(hits) for metric in METRICS] for hits in list_hits(items, relevant, users, k)]
     return np.array(found, dtype=np.float64)

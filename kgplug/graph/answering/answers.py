@@ -134,11 +134,12 @@ def schema_of(run: dict[str, Any]) -> GraphSchema | None:
 
 
 def schema_for(known: GraphSchema | None, run: dict[str, Any]) -> GraphSchema | None:
-    """Return the schema for querying a published run.
+    """Return the schema for querying a published run: the graph's or the one that the run was trained with.
 
-    This is the known schema if it has the same user label, item label and feedback type as the run's schema;
-    otherwise, it is the run's schema. For a run without a schema, it is the known one. The known schema is preferred
-    because it may be newer, for example with a title property that was added after training.
+    `known`, the graph's schema, is returned if it has the same user label, item label and feedback type as the run's
+    schema. It is preferred because it may be newer, for example with a title property that was added after training.
+    Otherwise the run's schema is returned. If the catalogue has no schema of the run, `known` is returned, even if it
+    is None (unknown).
     """
     stored = schema_of(run)
     if stored is None or (known is not None and known.subject == stored.subject):
@@ -147,7 +148,7 @@ def schema_for(known: GraphSchema | None, run: dict[str, Any]) -> GraphSchema | 
 
 
 def schema_with_vectors(known: GraphSchema | None, run: dict[str, Any]) -> GraphSchema | None:
-    """Return `known` if a published run has vectors of this schema's items, otherwise the result of `schema_for`."""
+    """Return `known` (the graph's schema) if a published run has vectors of its items; otherwise as `schema_for`."""
     return known if known is not None and has_vectors(run, known.item.label) else schema_for(known, run)
 
 

@@ -215,7 +215,7 @@ class Connection:
                 pause_s *= 2
 
     def _look_at_server(self) -> None:
-        """Read the database's name and store and the server's version. Refuse a server without vector indexes."""
+        """Read the database's name and store, and the server's version. Raise GraphError without vector indexes."""
         if self.database.strip().lower() == _SYSTEM:
             raise GraphError(
                 f"The database {_SYSTEM!r} on the server at {self.uri} holds the server's accounts, not a graph. "
@@ -261,7 +261,7 @@ def _text(query: str) -> LiteralString:
 
 
 def _address(uri: str) -> tuple[str, int]:
-    """Return host and port of a URI. Refuse a URI that is not Neo4j's or contains a password."""
+    """Return host and port of a URI. Raise GraphError if it is not a Neo4j URI, or if it contains a password."""
     if "@" in unicodedata.normalize("NFKC", uri):  # anywhere, because even a malformed URI may contain a password
         raise GraphError(
             "The Neo4j URI contains a user name or password. Remove it, and set NEO4J_USERNAME and NEO4J_PASSWORD."

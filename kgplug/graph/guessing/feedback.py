@@ -76,7 +76,8 @@ def find_feedback(connection: Connection, profiles: list[TypeProfile]) -> list[C
 def near_misses(profiles: list[TypeProfile]) -> list[str]:
     """Return sentences of advice on types that do not count as feedback, but could be used for it.
 
-    Such a type connects nodes that all have the same label, or each of its end nodes belongs to only one user.
+    Such a type connects nodes that all have the same label; or each of its end nodes, such as an order, belongs to only
+    one user and leads on to items.
     """
     sentences = []
     for one in profiles:
@@ -147,9 +148,10 @@ def _agent_signs(one: TypeProfile, *, at_head: bool) -> int:
 
 
 def _users_apart(connection: Connection, found: list[Candidate]) -> dict[str, bool]:
-    """Return type → whether no relationship of any type ends at a node with the label of the type's users.
+    """Return type → whether its users are at only one end of all relationships, which is a sign of feedback.
 
-    If the type's direction is "item_to_user": whether no relationship of any type starts at such a node.
+    For a type that points from users to items, this is so if no relationship of any type ends at a node with the users'
+    label; for a type that points from items to users, if none starts at such a node.
     """
     patterns = {}
     for one in found:

@@ -156,7 +156,7 @@ def _no_feedback(profiles: list[TypeProfile]) -> list[str]:
 
 
 def _hub(profiles: list[TypeProfile]) -> str:
-    """Return the label whose nodes have the most relationships."""
+    """Return the label whose nodes have the most relationships. It becomes the item label if no feedback was found."""
     touched: Counter[str] = Counter()
     for one in profiles:
         for label in {one.heads, one.tails} - {None}:

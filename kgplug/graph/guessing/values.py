@@ -283,7 +283,10 @@ def _missing(profile: TypeProfile, name: str, values: Values, *, entry: str) -> 
 
 
 def _conversion(connection: Connection, profile: TypeProfile, name: str, conversions: Iterable[str]) -> str | None:
-    """Return the first of the Cypher `conversions` that makes all texts of a property usable; None if none does."""
+    """Return the first Cypher expression of `conversions` that makes all texts of a property usable; None if none does.
+
+    In a conversion, {value} stands for the property, as in "toFloatOrNull({value})".
+    """
     if not all(isinstance(value, str) for value in profile.properties[name]):
         return None
     value = f"r.{quote(name)}"

@@ -127,7 +127,7 @@ def import_folder(
         folder: a folder on this machine.
         separator: separator of the columns in all files: a character, or its name, such as "tab".
         rejected: path of a CSV file to write, with the file, line, column, problem and content of each bad row.
-        progress: show bars. None: only on a terminal or in a notebook.
+        progress: Whether to show progress bars. None: only on a terminal or in a notebook.
 
     Raises:
         UsageError: there is no such folder, it is a URL, or a name cannot be written in Cypher.

@@ -61,7 +61,7 @@ def load_query(checked: CheckedTable, key_of: Mapping[str, str]) -> LoadQuery:
 
 
 def _node_parts(checked: CheckedTable) -> dict[str, str]:
-    """Return {old text: new text} for load_nodes.cypher, in the order of the query (see `_replaced`)."""
+    """Return what `_replaced` must change in load_nodes.cypher: {old text: new text}, in the query's order."""
     key = checked.table.keys[0]
     return {
         "toInteger(row.`id:int`)": _value(key),
@@ -73,7 +73,7 @@ def _node_parts(checked: CheckedTable) -> dict[str, str]:
 
 
 def _relationship_parts(table: Table, key_of: Mapping[str, str]) -> dict[str, str]:
-    """Return {old text: new text} for load_relationships.cypher, in the order of the query (see `_replaced`)."""
+    """Return what `_replaced` must change in load_relationships.cypher: {old text: new text}, in the query's order."""
     head, tail = table.labels
     return {
         "toInteger(row.`user:int`)": _value(table.keys[0]),
@@ -89,8 +89,8 @@ def _relationship_parts(table: Table, key_of: Mapping[str, str]) -> dict[str, st
 def _replaced(text: str, parts: Mapping[str, str]) -> str:
     """Replace parts of a shipped query, given as {old text: new text} in the order of the query.
 
-    The new texts are not searched, so a name in them cannot be mistaken for a part. The old text "// name" stands for
-    all lines from this mark to "// end of name".
+    An old text that is a comment, such as "// labels", stands for all lines from this comment to "// end of labels".
+    New texts are not searched for old texts, so nothing is replaced twice.
     """
     done = []
     for part, new in parts.items():

@@ -29,7 +29,7 @@ def check_name(connection: Connection, schema: GraphSchema, publication: Publica
         connection: connection to the database.
         schema: schema of the publication.
         publication: what will be written.
-        replace: whether a run with another schema may be replaced.
+        replace: accept a run with another schema under this name, because the publish will replace it.
     """
     name = publication.model
     alike = [known for known in catalog.known_models(connection) if known != name and known.lower() == name.lower()]
@@ -52,7 +52,7 @@ def check_name(connection: Connection, schema: GraphSchema, publication: Publica
 
 
 def _served(connection: Connection, run: RunRecord) -> tuple[str | None, str | None, str | None]:
-    """Return the user label, item label and feedback type of a run; None for each that is unknown."""
+    """Return the user label, item label and feedback type of a run. Each of the three is None if unknown."""
     if run.details.get("schema"):
         return GraphSchema.model_validate(run.details["schema"]).subject
     if run.edition is None:
@@ -82,7 +82,7 @@ def check_constraints(connection: Connection, publication: Publication) -> None:
 
 
 def refuse_constrained(connection: Connection, edges: list[str]) -> None:
-    """Raise GraphError if a constraint on one of these relationship types would refuse kgplug's edges."""
+    """Raise GraphError if a constraint on one of the relationship types in `edges` would refuse kgplug's edges."""
     for row in connection.rows(_CONSTRAINTS, types=edges):
         written = _PREDICTED_PROPERTIES if row["edge"] == catalog.PREDICTED else _LIST_PROPERTIES
         properties = set(row["properties"])

@@ -79,7 +79,7 @@ def _check_labels(connection: Connection, labels: tuple[str, ...]) -> None:
 
 
 def _refused(options: ListOptions, error: GraphError) -> UsageError | None:
-    """Return the error for a predicate that the server refuses; None if something else is wrong."""
+    """Return the error to raise if the server refused the predicate; None if `error` has another cause."""
     code = getattr(error.__cause__, "code", None) or ""
     if options.where is None or not code.startswith("Neo.ClientError.Statement."):
         return None
@@ -99,7 +99,10 @@ def _said(options: ListOptions) -> str:
 
 
 def _properties(connection: Connection, label: str) -> str:
-    """Return a sentence that lists the properties of items, as a hint: Cypher does not report a misspelt property."""
+    """Return a sentence that lists the properties of items, as a hint.
+
+    A misspelt property may be the reason why no item was found, because Cypher does not report it as an error.
+    """
     query = (
         f"MATCH (item:{quote(label)}) WITH item LIMIT 100 UNWIND keys(item) AS name WITH DISTINCT name "
         "WHERE NOT EXISTS { (run:KgplugRun) WHERE name IN run.properties } RETURN name"

@@ -45,7 +45,10 @@ class GivesLists(KnowsItems, Protocol):
     def publication(
         self, *, k: int = 10, details: dict[str, Any] | None = None, also_seen: Interactions | None = None, **rules: Any
     ) -> Publication:
-        """Return vectors and lists of length k; `also_seen` and `rules` are arguments of `Recommender.recommend`."""
+        """Return vectors and lists of length k.
+
+        `details` are facts to store with the run. `also_seen` and `rules` are arguments of `Recommender.recommend`.
+        """
         ...
 
 
@@ -75,7 +78,15 @@ def plan_model(
 ) -> Plan:
     """Compute a model's vectors and lists, and return the checked plan for writing them.
 
-    The arguments are those of `Graph.publish`, with its options as one object.
+    Args:
+        connection: connection to the database.
+        schema: schema of the graph.
+        model: a fitted recommender or embedding, or a result of another library, such as a PyKEEN pipeline.
+        options: how to publish it.
+        also_seen: feedback in addition to the training set; by default all feedback now in the graph. If the option
+            `seen` is "all", a user's list also leaves out the items on which the user has feedback here.
+        details: JSON-able facts to store with the run in the catalogue.
+        progress: Whether to show progress bars. None: only on a terminal.
 
     Raises:
         DeadModelError: the model has collapsed, for example to identical vectors or scores.

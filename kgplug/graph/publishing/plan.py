@@ -1,4 +1,4 @@
-"""Plan a publish and check it before the first write. Both a dry run and a real publish begin with this."""
+"""Plan a publish and check it before the first write. A dry run and a real publish both begin with such a plan."""
 
 from __future__ import annotations
 
@@ -86,13 +86,16 @@ def find_own(connection: Connection, planned: RunRecord) -> RunRecord | None:
 def has_same_vectors(planned: RunRecord, found: RunRecord | None) -> bool:
     """Return whether the run's record in the graph has the digest of the planned vectors.
 
-    If so, no other vectors are there, but some of the planned ones may still be missing.
+    If so, the graph has no other vectors of this run, but some of the planned ones may still be missing.
     """
     return found is not None and found.vectors_digest == planned.vectors_digest
 
 
 def has_same_lists(planned: RunRecord, found: RunRecord | None) -> bool:
-    """Return whether the run's record in the graph has the digest of the planned lists. If so, all are written."""
+    """Return whether the run's record in the graph has the digest of the planned lists.
+
+    If so, the graph has all planned lists.
+    """
     return found is not None and found.edition is not None and found.lists_digest == planned.lists_digest
 
 
@@ -114,7 +117,10 @@ def _look_up_nodes(connection: Connection, schema: GraphSchema, publication: Pub
 
 
 def _check_same_run(found: RunRecord, planned: RunRecord) -> None:
-    """Raise GraphError if the run in the graph has another name than planned, or vectors of other labels or sizes."""
+    """Raise GraphError if the run in the graph differs from the planned run in facts that must not change.
+
+    These are the name of the model, and the labels, dimensions and index names of the vectors.
+    """
     if found.model != planned.model:
         raise GraphError(
             f"Run {found.id} is in the graph under the name {found.model}, and a run has one name. To serve it as "

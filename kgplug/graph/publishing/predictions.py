@@ -52,9 +52,10 @@ class PredictionCounts:
 
 
 def write_predictions(connection: Connection, schema: GraphSchema, predictions: Predictions) -> PredictionCounts:
-    """Write predictions as PREDICTED edges. They replace the model's earlier ones for the same relation and labels.
+    """Write predicted triples as PREDICTED edges.
 
-    The property `model` of the edges is the name under which the run is published, or the model's own name if the run
+    They replace the model's earlier PREDICTED edges of the same relation between nodes of the same two labels. The
+    property `model` of the edges is the name under which the run is published, or the model's own name if the run
     is not published.
 
     Raises:
@@ -104,7 +105,8 @@ def _group(
 ) -> tuple[NodeLookup, NodeLookup, dict[str, list[Any]]]:
     """Return the lookups of heads and tails, and the query's parameters, for the predictions between two labels.
 
-    `labels` is (label of the heads, label of the tails); `rows`, bool (n,), marks the predictions between these labels.
+    `labels` is (label of the heads, label of the tails); `rows`, bool with one value per prediction, marks those
+    between these labels.
     """
     heads, tails = (lookups[label] for label in labels)
     rows = rows & heads.present(predictions.head_keys) & tails.present(predictions.tail_keys)

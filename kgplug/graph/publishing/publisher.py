@@ -52,7 +52,7 @@ def write(
     Args:
         plan: checked plan of what to write.
         keep_previous: keep the run that serves now, for `rollback`; otherwise delete it when the new one serves.
-        progress: show bars; None shows them on a terminal.
+        progress: Whether to show progress bars. None: only on a terminal.
         index_timeout_s: maximum number of seconds without progress in building a vector index.
 
     Raises:
@@ -164,7 +164,10 @@ class _Writer:
         return [] if self._publication.lists is None else [self._publication.lists]
 
     def _write_all_lists(self, record: RunRecord, lease: Lease, *, compare: bool) -> None:
-        """Write RECOMMENDS and SIMILAR_TO edges and count them. With `compare`, write only lists that differ."""
+        """Write RECOMMENDS and SIMILAR_TO edges and count them.
+
+        With `compare`, write only lists that differ from those already in the graph.
+        """
         assert record.edition is not None
         edition, report = Edition(record.model, record.id, record.edition, lease.check), self._report
         with self._step("lists"):
@@ -189,7 +192,7 @@ class _Writer:
         return written
 
     def _count_again(self, edge: str, edition: Edition, lists: list[TopLists], written: list[ListCounts]) -> None:
-        """Count the edges in the graph. If there are not as many as `written` expects, rewrite lists that differ."""
+        """Count the edges in the graph. If `written` expects another number, rewrite the lists that are wrong."""
         with self._step("count"):
             if count_edges(self._connection, edge, edition) != sum(counts.expected for counts in written):
                 write_lists(
@@ -204,7 +207,10 @@ class _Writer:
         self._report.missing_keys += _samples(label, new, self._report.missing_keys)
 
     def _switch(self, record: RunRecord, lease: Lease) -> RunRecord | None:
-        """Make the run serve. Return the record that served before; None if no run served or nothing changed."""
+        """Make the run serve. Return the record that served before.
+
+        Return None if no run served, or if this run already served with the same lists.
+        """
         serving = catalog.serving_run(self._connection, record.model)
         if serving is not None and (serving.id, serving.edition) == (record.id, record.edition):
             return None
@@ -218,7 +224,11 @@ class _Writer:
         return serving
 
     def _clean_up(self, served: RunRecord | None) -> None:
-        """Delete all runs except the serving and the previous one; wait first if lists that just served are deleted."""
+        """Delete all runs except the serving and the previous one.
+
+        If this deletes lists that served until now, wait first, so that queries that still read them can finish.
+        `served` is the record that served until now; None if no run served or nothing changed.
+        """
         if served is not None and (not self._keep_previous or served.id == self._publication.run):
             let_readers_finish()
         model = self._publication.model

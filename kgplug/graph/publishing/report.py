@@ -24,7 +24,7 @@ class PublishReport:
         similar, similar_kept, similar_edges: like `lists`, `lists_kept` and `edges`, but for SIMILAR_TO edges.
         missing: number of nodes that the model knows but the graph does not have; nothing was written for them.
         vanished: number of vectors and edges not written because their nodes were deleted during the publish.
-        skipped_keys, missing_keys: examples of the skipped and the missing nodes, as "label key".
+        skipped_keys, missing_keys: examples of the skipped and the missing nodes by label and key, such as "Movie 17".
         indexes: names of the run's vector indexes.
         previous: id of the run that served before and is kept for `rollback`; None if there is none.
         dropped: ids of deleted runs: older ones, and runs whose publish was interrupted.
@@ -101,6 +101,6 @@ class PublishReport:
 
 
 def _few(names: list[str], shown: int = 2) -> str:
-    """Return the first `shown` names as text, and how many more there are."""
+    """Return a text with the first `shown` names, followed by the number of the others, such as "a, b and 3 more"."""
     more = f" and {len(names) - shown} more" if len(names) > shown else ""
     return (", ".join(names[:shown]) or "none") + more

@@ -69,7 +69,7 @@ class Edges:
         types: types that occur, sorted.
         codes: int64 (n,), for each relationship the index of its type in `types`.
         heads, tails: int64 (n,), ids of the head and tail nodes. An id is valid only for the reader that returned it.
-        values: float64 (n, n_values), one column of results for each expression in `Wanted.values`.
+        values: float64, one row per relationship and one column per expression in `Wanted.values`.
     """
 
     types: list[str]
@@ -86,7 +86,7 @@ class _Part:
     Attributes:
         types: relationship types. A type may occur several times.
         counts: for each entry of `types`, the number of consecutive rows of `table` with this type.
-        table: int64 or float64 (n, 2 + n_values), one row per relationship: id of the head, id of the tail, values.
+        table: int64 or float64, one row per relationship: id of the head, id of the tail, `Wanted.values`.
     """
 
     types: list[str]
@@ -229,9 +229,10 @@ class BulkReader:
         return groups
 
     def _long_tasks(self, types: dict[str, int], of_types: str, wanted: Wanted) -> list[Callable[[], _Part]]:
-        """Return tasks that each read a range of relationship ids, or one that streams if `_id_limit` returns None.
+        """Return tasks that each read the relationships in a range of ids.
 
-        `of_types` is the Cypher condition that a relationship has one of the types to read.
+        If `_id_limit` returns None, return one task that streams all relationships. `of_types` is the Cypher condition
+        that a relationship has one of the types to read.
         """
         limit = self._id_limit("MATCH ()-[r]->() RETURN max(id(r)) AS top, count(*) AS n")
         if limit is None:
@@ -263,7 +264,10 @@ class BulkReader:
         return _Part([name for name, _, _ in found], [n for _, n, _ in found], table)
 
     def _as_text(self, wanted: Wanted) -> str:
-        """Return the last clauses of a query. They return one row per type: its name, number of rows, rows as text."""
+        """Return the last clauses of a query, which return one row per relationship type.
+
+        The row has the type, the number of its relationships, and these relationships as a list of texts.
+        """
         return (
             f"WITH type(r) AS name, collect({' + '.join(self._columns(wanted))}) AS rows "
             f"RETURN name, size(rows) AS n, [i IN range(0, size(rows) - 1, {_ROWS_A_TEXT}) | "
@@ -271,12 +275,18 @@ class BulkReader:
         )
 
     def _columns(self, wanted: Wanted) -> list[str]:
-        """Return Cypher expressions for the text of a relationship: ids of head and tail, then values, with spaces."""
+        """Return Cypher expressions whose values, joined, are the text of a relationship.
+
+        They give the ids of head and tail, then the `values` of `wanted`, each followed by a space.
+        """
         columns = (f"{self._id}(a)", f"{self._id}(b)", *wanted.values)
         return [f"toString({column}) + ' '" for column in columns]
 
     def _parse(self, texts: Iterable[str], one: Wanted) -> np.ndarray:
-        """Parse text into `_Part.table`: int64 or, if `one` asks for values, float64 (exact for ids below 2**53)."""
+        """Parse texts into a table as in `_Part`; `one` says which values each relationship has.
+
+        The table is int64 without values, float64 with values. Ids below 2**53 are exact as float64.
+        """
         width, text = 2 + len(one.values), "".join(texts)
         kind = np.float64 if one.values else np.int64
         if self._internal:
@@ -289,7 +299,7 @@ class BulkReader:
         return f"{self._id}(n)", code, key
 
     def _id_limit(self, query: str) -> int | None:
-        """Return a number above all internal ids; None if `id()` is not used or too few of the ids are in use.
+        """Return a number above all internal ids; None if `id()` is not used, or if too few ids are in use.
 
         The query must return the highest id and the number of ids in use.
         """

@@ -80,7 +80,10 @@ def _full(label: str, ids: np.ndarray) -> np.ndarray:
 
 
 def _code(labels: list[str]) -> str:
-    """Return the Cypher expression for node n's code: the index of the first of `labels` that n has, or `_NO_KEY`."""
+    """Return the Cypher expression for the code of node n.
+
+    The code is the index of the first of `labels` that n has, or -1 (`_NO_KEY`) if n has none of them.
+    """
     cases = " ".join(f"WHEN n:{quote(label)} THEN {code}" for code, label in enumerate(labels))
     return f"CASE {cases} ELSE {_NO_KEY} END"
 

@@ -75,7 +75,7 @@ def read_feedback(
 
     Args:
         connection: connection to the database.
-        schema: the meaning of its labels and types.
+        schema: schema of the graph.
         contents: contents of the database.
         bulk: reader for the database.
         advance: called with the number of relationships read, for a progress bar.
@@ -145,12 +145,15 @@ def scan_feedback(
 
 
 def like_threshold(connection: Connection, schema: GraphSchema, ratings: np.ndarray | None) -> float | None:
-    """Return the lowest rating that counts as a like: the schema's, or 1 for booleans. If None, all feedback is a like.
+    """Return the lowest rating that counts as a like; None if all feedback counts as a like.
+
+    It is the `like_threshold` of the schema. If the schema has none, it is 1 for boolean ratings. Without ratings, the
+    threshold is used only if the number of relationships counts as the rating (`repeated = "count"`).
 
     Args:
         connection: connection to the database.
-        schema: the meaning of its labels and types.
-        ratings: float32 (n,), as read; None without a rating property.
+        schema: schema of the graph.
+        ratings: float32 (n,), as read; None if the schema names no rating property.
     """
     part = schema.feedback
     if ratings is None:
@@ -203,7 +206,8 @@ def _wanted(
 ) -> tuple[Wanted, int]:
     """Return what to read, and how many relationships of the feedback's type kgplug wrote.
 
-    The Cypher condition tests the labels of heads only if some heads have other labels. The same holds for tails.
+    The Cypher condition tests the labels of heads only if some heads have other labels, and likewise for tails.
+    `values` are the Cypher expressions to read for each relationship (`Wanted.values`).
     """
     name, total = schema.feedback.type, contents.types[schema.feedback.type]
     head, tail = quote(schema.user.label), quote(schema.item.label)
@@ -270,10 +274,10 @@ def _advice(schema: GraphSchema, rows: list[dict[str, Any]]) -> str:
 def _problems(
     connection: Connection, schema: GraphSchema, setting: str, name: str, values: np.ndarray, *, mixed: bool = False
 ) -> list[DataError]:
-    """Return a list with the error on a property's unusable values; an empty list if all are usable.
+    """Return a list with one error about a property's unusable values; an empty list if all values are usable.
 
-    The error has the number of unusable values, examples with their nodes, and a query that finds all. If the property
-    does not exist, the error lists the properties that do.
+    The message has the number of unusable values, some examples with their nodes, and a query that finds all of them.
+    If no relationship has the property, the message lists the properties that exist.
 
     Args:
         connection: connection to the database.
@@ -323,7 +327,7 @@ def _problems(
 
 
 def _shown(value: object) -> str:
-    """Return a value of a property for a message."""
+    """Return a value of a property as text for a message, shortened if it is long."""
     if value is None:
         return "no value"
     if isinstance(value, float) and not np.isfinite(value):

@@ -42,14 +42,15 @@ does if it connects at least this share of the pairs that have feedback. Pairs e
 class OwnedLabel:
     """A label whose nodes repeat the feedback, because each node connects its owner to items.
 
-    Either each node belongs to one user, directly or through another owned node (an order line through its order). Or
-    the nodes belong to a few users each, and are connected to items on which these users have feedback.
+    There are two kinds. In the first, each node belongs to one user, directly or through another owned node (an order
+    line through its order). In the second, each node belongs to at most a few users, and the nodes are connected to
+    items on which these users have feedback.
 
     Attributes:
         label: the label.
         n: number of nodes.
         owner: label of the owners, which are users or other owned nodes.
-        links: number of (node, item) pairs that a path connects, if the nodes belong to a few users each; otherwise 0.
+        links: number of (node, item) pairs that a path connects, for a label of the second kind; 0 for the first kind.
         repeated: number of these pairs in which one of the node's users has feedback on the item.
     """
 
@@ -80,8 +81,9 @@ class RepeatingType:
 def find_owned(connection: Connection, schema: GraphSchema, contents: Contents) -> list[OwnedLabel]:
     """Return the labels whose nodes repeat the feedback; those nearest to the users come first.
 
-    If users are also the items, one type must link a label's nodes to their owners. Another type, or the same type in
-    the other direction, must link them to items. The (owner, item) pairs must also repeat the feedback (`REPEATED`).
+    If users are also the items, a label counts only if one relationship type links its nodes to their owners, and
+    another type, or the same type in the other direction, links them to items. The (owner, item) pairs must also repeat
+    the feedback, by the rule of `REPEATED`.
     """
     user, item = schema.user.label, schema.item.label
     if not {user, item} <= contents.labels.keys():
@@ -118,7 +120,7 @@ def find_owned(connection: Connection, schema: GraphSchema, contents: Contents) 
 def find_repeating(
     connection: Connection, schema: GraphSchema, contents: Contents, types: Iterable[str]
 ) -> list[RepeatingType]:
-    """Return those of the given types that mostly connect the same users and items as the feedback."""
+    """Return those of the given relationship types that repeat the feedback, by the rule of `REPEATED`."""
     user, item, feedback = schema.user.label, schema.item.label, schema.feedback.type
     if not {user, item} <= contents.labels.keys() or feedback not in contents.types:
         return []
@@ -228,7 +230,7 @@ def _repeated_links(
     A path leads from a node to an item directly, or through one node that belongs to it, such as the line of an order.
 
     Args:
-        rows: rows of `_count_owners` for labels whose nodes have few users.
+        rows: rows of `_count_owners` for labels whose nodes belong to at most a few users each.
     """
     labels = [row["label"] for row in rows]
     if not labels or schema.feedback.type not in contents.types:
@@ -311,7 +313,7 @@ def _owned_by_items(connection: Connection, schema: GraphSchema, contents: Conte
 
 
 def _leads_on(row: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Return whether two rows of the query in `_owned_by_items` have the same label, but another type or direction."""
+    """Return whether two rows of the query in `_owned_by_items` differ in type or direction, but not in their label."""
     return row["label"] == other["label"] and (row["name"], row["leaves"]) != (other["name"], other["leaves"])
 
 
@@ -321,6 +323,9 @@ def _may_join(contents: Contents, name: str, user: str, item: str) -> bool:
 
 
 def _listed(names: Iterable[str]) -> str:
-    """Return :`A`|`B` for a few names; "" for many, because the query also tests the names in its WHERE clause."""
+    """Return names as part of a Cypher pattern, such as :`A`|`B`; "" if there are many.
+
+    A query with many names would take long to plan. It may omit them here, because its WHERE clause also tests them.
+    """
     names = sorted(names)
     return ":" + "|".join(quote(name) for name in names) if len(names) <= MOST_NAMES else ""

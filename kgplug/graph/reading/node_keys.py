@@ -79,12 +79,14 @@ def key_problem(
 
 
 def labels_with_problems(connection: Connection, key_of: dict[str, str], contents: Contents) -> list[str]:
-    """Return the sorted labels on whose nodes keys are missing, repeated or perhaps of a wrong type. Run one query.
+    """Return the sorted labels for which some keys are missing, repeated or perhaps of the wrong type.
+
+    One query checks all labels. The result may include labels whose keys are whole floats, which are valid.
 
     Args:
         connection: connection to the database.
         key_of: label → key property.
-        contents: contents of the database. Keys with a uniqueness constraint are not tested for repetitions.
+        contents: contents of the database. Keys with a uniqueness constraint are not tested for repeated values.
     """
     unsure = [label for label, key in key_of.items() if key not in contents.unique.get(label, [])]
     labels = sorted(key_of)

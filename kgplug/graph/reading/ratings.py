@@ -20,7 +20,10 @@ def rating_of(value: str) -> str:
 
 
 def marked_rating_of(value: str) -> str:
-    """Return the Cypher expression that reads a rating. It gives codes for booleans, which `read_ratings` decodes."""
+    """Return the Cypher expression that reads a rating: the number, a code for true or false, otherwise NaN.
+
+    `value` is the Cypher expression of the stored value. `read_ratings` decodes the result.
+    """
     number = f"toFloatOrNull({value})"
     boolean = f"CASE toBooleanOrNull({value}) WHEN true THEN {_TRUE!r} WHEN false THEN {_FALSE!r} END"
     return (

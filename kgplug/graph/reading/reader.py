@@ -68,7 +68,10 @@ class ReadReport:
     __repr__ = __str__  # shown in notebooks
 
     def logged(self, what: str) -> Self:
-        """Log this report on `what`, such as "feedback", and return it; sentences in `unused` are warnings."""
+        """Log this report and return it. Sentences in `unused` are logged as warnings.
+
+        `what` names the data that was read, such as "feedback".
+        """
         for line in (str(self), *self.left_out):
             _log.info("%s: %s", what, line)
         for line in self.unused:
@@ -81,12 +84,12 @@ def read_interactions(connection: Connection, schema: GraphSchema, *, progress: 
 
     Args:
         connection: connection to the database.
-        schema: the meaning of its labels and types.
-        progress: show a bar. None: only on a terminal.
+        schema: schema of the graph.
+        progress: Whether to show a progress bar. None: only on a terminal.
 
     Returns:
         Interactions sorted by user and item. Several relationships between two nodes become one row, as `repeated` in
-        the schema says. If the schema names a title, `item_texts` has the titles of the items.
+        the schema says. If the schema names a title property, `item_texts` has the titles of the items.
 
     Raises:
         DataError: an unknown label, type or property, a missing or repeated key or one of the wrong type, an unusable
@@ -105,8 +108,8 @@ def read_knowledge(connection: Connection, schema: GraphSchema, *, progress: boo
 
     Args:
         connection: connection to the database.
-        schema: the meaning of its labels and types.
-        progress: show a bar. None: only on a terminal.
+        schema: schema of the graph.
+        progress: Whether to show a progress bar. None: only on a terminal.
 
     Raises:
         DataError: an unknown label, type or property, a missing or repeated key or one of the wrong type, a node whose
@@ -142,7 +145,7 @@ class KeyedNodes:
         nodes: the nodes as read, in any order.
         rows: map from internal node ids to row numbers in `keys`.
         keys: object (n,), sorted: integers first, then strings, each ascending.
-        texts: object (n,) of str, the titles of items; None if the schema has no title.
+        texts: object (n,) of str, the titles of items; None if the schema names no title property.
     """
 
     nodes: Nodes
@@ -176,7 +179,7 @@ def read_items(connection: Connection, schema: GraphSchema, contents: Contents, 
 
 
 def titled(connection: Connection, schema: GraphSchema, items: KeyedNodes) -> KeyedNodes:
-    """Return items with their titles; unchanged if the schema has no title.
+    """Return items with their titles; unchanged if the schema names no title property.
 
     Raises:
         DataError: no item has the title property.
@@ -285,6 +288,6 @@ def _as_rows(connection: Connection, nodes: Nodes, label: str, key: str, setting
 
 @contextmanager
 def reading_bar(description: str, total: int, progress: bool | None) -> Generator[Callable[[int], object]]:
-    """Show a progress bar for `total` relationships. Yield a function that adds to the number of those read."""
+    """Show a progress bar while `total` relationships are read. Yield a function that adds to the count."""
     with progress_bar(total, what=description, unit="rel", progress=progress) as bar:
         yield bar.update

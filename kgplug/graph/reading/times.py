@@ -45,13 +45,19 @@ def is_timestamp(value: str) -> str:
 
 
 def _seconds(date: str) -> str:
-    """Return the Cypher expression for a date's seconds since 1970, rounded down; epochSeconds rounds towards 1970."""
+    """Return the Cypher expression for a date's seconds since 1970, rounded down.
+
+    Neo4j's `epochSeconds` rounds towards 1970. For earlier dates this is up, so 1 is subtracted there.
+    """
     before = f"{date}.nanosecond >= 1000000 AND {date} < datetime({{epochSeconds: 0}})"
     return _near(date, f"{date}.epochSeconds - CASE WHEN {before} THEN 1 ELSE 0 END")
 
 
 def _near(date: str, seconds: str) -> str:
-    """Return a Cypher expression for `seconds`. It uses only the year if Neo4j cannot count that far from 1970."""
+    """Return a Cypher expression for `seconds`, the expression for the time from 1970 to `date`.
+
+    For years so far from 1970 that Neo4j cannot compute this time, it is estimated from the year alone.
+    """
     return f"CASE WHEN abs({date}.year) > {_FAR_YEAR} THEN ({date}.year - 1970) * {_YEAR_S} ELSE {seconds} END"
 
 

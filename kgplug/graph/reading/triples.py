@@ -133,7 +133,11 @@ def plan_triples(connection: Connection, schema: GraphSchema, contents: Contents
 
 
 def count_triples(connection: Connection, plan: TriplePlan) -> dict[str, int]:
-    """Return type → number of triples. A type is counted with a scan only if a rule may leave out some of it."""
+    """Return type → number of triples.
+
+    Only types of which a rule may leave out some relationships are counted with a query that reads them. For the other
+    types, the plan has the number.
+    """
     counts = dict(plan.wanted.types)
     partly = [name for name in counts if any(name in rule.touched for rule in plan.rules)]
     if partly:
@@ -148,7 +152,10 @@ def count_triples(connection: Connection, plan: TriplePlan) -> dict[str, int]:
 
 
 def touched_nodes(connection: Connection, plan: TriplePlan) -> dict[tuple[str, ...], int]:
-    """Count the nodes in triples by their labels; return sorted tuple of all labels of a node → number of nodes."""
+    """Count the nodes in triples by their labels.
+
+    Return combination of labels → number of nodes with exactly these labels. A combination is a sorted tuple.
+    """
     names = sorted(plan.wanted.types)
     kinds = f":{_any(names)}" if len(names) <= MOST_NAMES else ""
     ends = [" AND ".join(["type(r) IN $names", *(rule.condition(*pair) for rule in plan.rules)]) for pair in _PAIRS]
@@ -196,7 +203,10 @@ def _own_rules(connection: Connection, contents: Contents, written: dict[str, in
 
 
 def _end_rules(contents: Contents, names: list[str], labels: list[str], why: str) -> Iterator[Rule]:
-    """Yield one rule that leaves out relationships whose head or tail has one of the labels, if there may be any."""
+    """Yield one rule that leaves out relationships whose head or tail has one of the labels.
+
+    Yield nothing if the types `names` can have no such relationships. `why` is the reason, as in `Rule`.
+    """
     touched, emptied = [], []
     for name in names:
         at = [contents.at(name, label) for label in labels]
@@ -209,7 +219,10 @@ def _end_rules(contents: Contents, names: list[str], labels: list[str], why: str
 
 
 def _user_rules(schema: GraphSchema, contents: Contents, names: list[str]) -> Iterator[Rule]:
-    """Yield a rule that leaves out relationships of users, if the schema says users = false and users are not items."""
+    """Yield a rule that leaves out relationships of users, if the schema says users = false and users are not items.
+
+    `names` are the relationship types to read.
+    """
     if not schema.knowledge.users and schema.user.label != schema.item.label and schema.user.label in contents.labels:
         yield from _end_rules(contents, names, [schema.user.label], "touches users (users = false)")
 
@@ -217,7 +230,10 @@ def _user_rules(schema: GraphSchema, contents: Contents, names: list[str]) -> It
 def _pair_rules(
     connection: Connection, schema: GraphSchema, contents: Contents, names: list[str], repeating: list[str]
 ) -> Iterator[Rule]:
-    """Yield rules that leave out the feedback and the `repeating` types between users and items, in both directions."""
+    """Yield rules that leave out the feedback and the `repeating` types between users and items, in both directions.
+
+    `names` are the relationship types to read; other types need no rule.
+    """
     user, item = schema.user.label, schema.item.label
     if user not in contents.labels:
         return
@@ -270,7 +286,8 @@ def _unused_names(schema: GraphSchema, contents: Contents, telling: set[str]) ->
     """Return sentences on names in the schema that the database does not have, or that have no effect.
 
     Args:
-        telling: the labels and types that repeat the feedback. A name in `include` has an effect only if it is one.
+        telling: the labels and types that repeat the feedback. The setting `include` makes kgplug read such a label or
+            type all the same; on any other name it has no effect.
     """
     known, item = contents.labels.keys() | contents.types.keys(), schema.item.label
     unused = [] if item in known else [f"[item] label is {item}, but no node has this label: no entity is an item."]

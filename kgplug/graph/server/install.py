@@ -81,7 +81,7 @@ def install(folder: Path, *, progress: bool | None = None) -> list[Path]:
 
     Args:
         folder: folder for the jars; created if missing.
-        progress: show a bar while downloading. None: only on a terminal or in a notebook.
+        progress: Whether to show a progress bar while downloading. None: only on a terminal or in a notebook.
 
     Returns:
         The paths of the jars in class path order.
@@ -152,7 +152,7 @@ def _obtain(jar: Jar, folder: Path, staging: Path) -> int:
 
 
 def _from_maven_repository(jar: Jar, staging: Path) -> Path | None:
-    """Copy a jar from Maven's local repository to `staging` and return the copy; None if it is missing or altered."""
+    """Copy a jar from Maven's local repository to `staging`; return the copy, or None if there is no unaltered one."""
     from jgo.constants import default_maven_repo
 
     path = default_maven_repo().joinpath(*jar.group.split("."), jar.artifact, jar.version, jar.file_name)

@@ -19,7 +19,7 @@ def locked(path: Path) -> Generator[None]:
     The kernel releases the lock when its holder ends for any reason.
 
     Raises:
-        LocalServerError: this machine runs Windows.
+        LocalServerError: this machine runs Windows, where kgplug does not manage a local Neo4j.
     """
     if sys.platform == "win32":
         raise LocalServerError(

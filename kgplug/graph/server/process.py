@@ -30,7 +30,7 @@ def dying_with_parent() -> Callable[[], None] | None:
 
 
 def carries(process: psutil.Process, mark: str) -> bool:
-    """Return whether a process is alive and `mark` is one of its command-line arguments."""
+    """Return whether a process is alive and has the text `mark` as one of its command-line arguments."""
     try:
         return mark in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
@@ -38,7 +38,10 @@ def carries(process: psutil.Process, mark: str) -> bool:
 
 
 def serves(process: psutil.Process, port: int | None) -> bool:
-    """Return whether this process, not another program, accepts connections on a loopback port."""
+    """Return whether `process` itself, not another program, accepts connections on a loopback port.
+
+    If `port` is None, the port is unknown, and the result is False.
+    """
     if port is None:
         return False
     try:

@@ -16,7 +16,7 @@ from kgplug.recommenders.training_data import TrainingData
 
 @dataclass(frozen=True, eq=False)
 class HiddenBatch:
-    """A batch of likes that the graph of this epoch does not contain, and that the model learns to predict from it.
+    """A batch of likes that are hidden from this epoch's graph, and that the model learns to predict from the graph.
 
     Attributes:
         pairs: The hidden likes of the batch, with their negatives.
@@ -28,7 +28,7 @@ class HiddenBatch:
 
 
 class CollaborativeGraph:
-    """The edges between users, items and entities. Likes can be left out.
+    """The edges between users, items and entities. `without` leaves out chosen likes.
 
     Nodes are the users, then the entities (including items).
 
@@ -84,7 +84,7 @@ class CollaborativeGraph:
         Args:
             data: Training likes and the sampler of negatives.
             share: Share of the likes to hide, 0 to 1.
-            batch_size: Twice the maximum number of likes per batch.
+            batch_size: Twice the maximum number of likes per batch, because a like and its negative count as two pairs.
             rng: Random generator.
         """
         hidden = rng.random(len(data.likes)) < share
@@ -101,7 +101,7 @@ class CollaborativeTriples:
 
     Attributes:
         likes: Likes as triples of a user, the relation `n_relations` - 1 and an item, int64 (n, 3).
-        knowledge: Triples between items and other entities, int64 (m, 3).
+        knowledge: Triples of the knowledge graph, int64 (m, 3).
         n_users, n_items, n_nodes: Numbers of users, items and all nodes.
         n_relations: Number of relations.
     """
@@ -115,7 +115,7 @@ class CollaborativeTriples:
 
     @classmethod
     def build(cls, data: TrainingData) -> CollaborativeTriples:
-        """Return the graph of the training likes and all triples. An item that is not an entity has only its likes."""
+        """Return the graph of the training likes and all triples. An item that is not an entity is only in likes."""
         likes, graph = data.interactions.likes(), data.graph
         n_entities, item_entities = own_rows(data.linked, graph.n_entities)
         first_item, n_items = likes.n_users, likes.n_items
@@ -135,5 +135,5 @@ class CollaborativeTriples:
 
     @property
     def triples(self) -> np.ndarray:
-        """All triples, likes first, int64 (n + m, 3)."""
+        """All triples, first the likes and then those of the knowledge graph, int64 (n_triples, 3)."""
         return np.concatenate([self.likes, self.knowledge])

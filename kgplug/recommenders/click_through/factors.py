@@ -56,7 +56,10 @@ class Factors:
 
     @cached_property
     def by_item(self) -> np.ndarray:
-        """Return [v, 1, b] of each item as a column: float32 (d + 2, n_items). It is computed when first needed."""
+        """Return a matrix with one column per item: its vector, 1 and its bias, float32 (d + 2, n_items).
+
+        The product of a user's vector, bias and 1 with a column is the score. The matrix is computed when first needed.
+        """
         return np.vstack([self.items.T, np.ones(len(self.items), dtype=np.float32), self.item_bias])
 
     @cached_property
@@ -68,7 +71,8 @@ class Factors:
     def sizes(self, users: np.ndarray) -> np.ndarray:
         """Return an upper bound on the absolute scores of each user: ‖u‖ max ‖v_i‖ + |b_u| + max |b_i|, float32 (b,).
 
-        `_score_sizes` uses it to decide which scores are tied.
+        Here u is the user's vector, v_i an item's vector, and b_u and b_i are their biases. The bound decides which
+        scores differ only by rounding errors, and so count as tied.
 
         Args:
             users: Indices, int64 (b,).
@@ -120,7 +124,7 @@ class FactorRecommender(LogitRecommender):
         share(fill, self._blocks(n_users, threads), threads=threads, within=one_thread)
 
     def logits(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-        """Return u · v_i + b_u + b_i of pairs: int64 (n,), int64 (n,) → float32 (n,)."""
+        """Return the product of both vectors plus both biases for each pair: int64 (n,), int64 (n,) → float32 (n,)."""
         f, scores = self.factors, np.empty(len(users), dtype=np.float32)
         for start in range(0, len(users), _SCORED_PAIRS):
             u, i = users[start : start + _SCORED_PAIRS], items[start : start + _SCORED_PAIRS]
@@ -129,7 +133,14 @@ class FactorRecommender(LogitRecommender):
         return scores
 
     def logits_of_all(self, users: np.ndarray) -> np.ndarray:
-        """Return u · v_i + b_u + b_i of some users and every item: int64 (b,) → a new array, float32 (b, n_items)."""
+        """Return the product of both vectors plus both biases, for some users with every item.
+
+        Args:
+            users: Indices, int64 (b,).
+
+        Returns:
+            A new array, float32 (b, n_items).
+        """
         return self.factors.products(self.factors.users[users], self.factors.user_bias[users])
 
     def _score_sizes(self, users: np.ndarray | None, scores: np.ndarray) -> np.ndarray:

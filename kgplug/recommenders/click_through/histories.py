@@ -30,13 +30,13 @@ class ItemFeatures(nn.Module):
     """Fixed vectors of items, and the means of these vectors over each user's likes.
 
     Args:
-        vectors: Item vectors, float32 (n_items, m).
+        vectors: Item vectors of length m, float32 (n_items, m).
         likes: Training likes.
 
     Attributes:
         items: Item vectors, (n_items, m).
         sums: Sum of the vectors of each user's likes, (n_users, m).
-        counts: Number of each user's likes, (n_users,).
+        counts: Each user's number of likes, (n_users,).
     """
 
     items: torch.Tensor
@@ -55,11 +55,11 @@ class ItemFeatures(nn.Module):
         return self.items.shape[1]
 
     def histories(self, users: torch.Tensor, left_out: torch.Tensor | None = None) -> torch.Tensor:
-        """Return the mean vector of each user's likes, float32 (n, m); zeros for a user without likes.
+        """Return the mean vector of the items that each user likes, float32 (n, m); zeros for a user without likes.
 
         Args:
             users: Indices, int64 (n,).
-            left_out: One liked item per user to leave out of the mean, int64 (n,).
+            left_out: One liked item per user to leave out of the mean, int64 (n,). None leaves out no item.
         """
         sums, counts = self.sums[users], self.counts[users]
         if left_out is not None:
@@ -69,7 +69,10 @@ class ItemFeatures(nn.Module):
 
 
 def pretrained_features(config: PretrainedConfig, data: TrainingData) -> ItemFeatures:
-    """Return pre-trained vectors of items, scaled to a mean squared norm of 1 over the items that are entities."""
+    """Return pre-trained vectors of items. Items that are not entities of the embedding have zero vectors.
+
+    All vectors are scaled by the same factor, so that the mean squared norm of the other items' vectors is 1.
+    """
     settings = dict(config.embedding_settings) or None
     found = item_entities(config.embedding, data, settings=settings, progress=False)
     size = float(np.sqrt(np.square(found.vectors[found.linked]).sum(axis=1).mean()))
@@ -88,7 +91,10 @@ class HistoryTask(LayeredTask):
 
 
 def own_likes(batch: Pairs) -> np.ndarray:
-    """Return the liked item of each pair, int64 (n,). For a negative, it is the item of the like it was drawn for."""
+    """Return the liked item of each pair, int64 (n,).
+
+    For a like, this is the item itself. For a negative, it is the item of the like that the negative was drawn for.
+    """
     likes, negatives = batch.matched()
     items = batch.items.copy()
     items[negatives] = batch.items[likes]

@@ -26,7 +26,8 @@ class LogitRecommender(Recommender):
     """A recommender that scores by logits, or by their sigmoids if scores are probabilities.
 
     Attributes:
-        side: The side term, which adds to each logit a number from counts of likes and shared KG features; or None.
+        side: The side term, or None. It adds to each logit a number that a small network computes from counts of likes
+            and from the knowledge-graph features that the item shares with the user's likes.
     """
 
     side: SideTerm | None = None

@@ -29,8 +29,8 @@ class Pairs:
         users, items: Indices, int64 (n,).
         labels: 1 for a like, 0 for a negative, float32 (n,).
         per_like: Number of negatives of each like.
-        log_chances: For each pair's item, the log of its probability of being drawn as a negative, divided by the
-            probability under a uniform draw, float32 (n,). None if negatives are drawn uniformly.
+        log_chances: For each pair's item, log(p / q), float32 (n,). p is the item's probability of being drawn as a
+            negative, and q is this probability if negatives are drawn uniformly. None if they are drawn uniformly.
     """
 
     users: np.ndarray
@@ -49,7 +49,7 @@ class Pairs:
         negative, so they are left out.
 
         Returns:
-            (likes, negatives): positions of the like and of the negative, int64 (m,) each.
+            (likes, negatives): positions of m likes, and of the negative that was drawn for each, int64 (m,) each.
         """
         n = int(self.labels.sum())
         negatives, likes = np.arange(n, len(self)), np.arange(n)
@@ -60,7 +60,7 @@ class Pairs:
 
 @dataclass(frozen=True, eq=False)
 class Comparisons:
-    """Users, each with a liked item and an item that is not liked.
+    """Users, each with an item that the user likes and an item that the user does not like.
 
     Attributes:
         users: Indices of users, int64 (n,).
@@ -134,7 +134,8 @@ class ClickThroughData:
             rows: Indices of likes, int64; None for all.
 
         Returns:
-            (users (n,), items (n,), negatives (per_like, n)), all int64; a negative is -1 if its user likes all items.
+            (users, items, negatives): int64 (n,), (n,) and (number of negatives per like, n). A negative is -1 if the
+            user likes all items.
         """
         order = rng.permutation(len(self.likes) if rows is None else rows)
         users, items = self.likes.users[order], self.likes.items[order]
@@ -145,7 +146,7 @@ class ClickThroughData:
 
         Args:
             rng: Random generator.
-            batch_size: Twice the maximum number of likes.
+            batch_size: Twice the maximum number of likes, because a like and its negative count as two pairs.
             rows: Indices of the likes to use, int64; None for all.
         """
         users, items, negatives = self.drawn(rng, rows)
@@ -175,7 +176,7 @@ class ClickThroughData:
     def comparison_loss(self, logits: torch.Tensor, batch: Comparisons) -> torch.Tensor:
         """Return the BPR loss, a scalar: the mean of −log σ(s_ui − s_uj) over comparisons.
 
-        The user is u, the liked item i, and the other item j. The scores s include the side term.
+        u is the user, i the liked item, and j the other item. The scores s include the side term.
 
         Args:
             logits: The model's logits of `batch.pairs()` without the side term, (2n,).
@@ -185,15 +186,15 @@ class ClickThroughData:
         return functional.softplus(others - liked).mean()
 
     def with_side(self, logits: torch.Tensor, users: np.ndarray, items: np.ndarray) -> torch.Tensor:
-        """Return the model's logits of training pairs plus those of the side term, if there is one: (n,) → (n,)."""
+        """Add the side term's logits, if there is a side term, to the model's logits of training pairs: (n,) → (n,)."""
         return logits if self.side is None else logits + self.side.of_training(users, items)
 
     def log_loss(self, own: torch.Tensor, pairs: Pairs, *, own_weight: float = 0.0) -> torch.Tensor:
         """Return the mean log loss of training pairs, a scalar. The logits include the side term.
 
-        All negatives of a like together have the same weight as the like. If popular items are drawn more often,
-        `Pairs.log_chances` is subtracted from the logits before the loss is computed. So the logits themselves learn
-        the log odds that they would learn from uniform draws, as in noise-contrastive estimation (M. Gutmann,
+        All negatives of a like together have the same weight as the like. If popular items are drawn more often as
+        negatives, `Pairs.log_chances` is subtracted from the logits before the loss is computed. So the model learns
+        the same log odds as from uniformly drawn negatives. This is noise-contrastive estimation (M. Gutmann,
         A. Hyvärinen, AISTATS 2010).
 
         Args:
@@ -208,7 +209,7 @@ class ClickThroughData:
         return (loss + own_weight * _log_loss(own, pairs)) / (1 + own_weight)
 
     def validation_auc(self, logits: np.ndarray) -> float | None:
-        """Return the AUC of the validation pairs, None if there are no likes or no negatives.
+        """Return the AUC of the validation pairs; None if they contain no like or no negative.
 
         Args:
             logits: Logits of the validation pairs without the side term, float (n,). The side term is added here.
@@ -220,7 +221,12 @@ class ClickThroughData:
 
 
 def _with_negatives(users: np.ndarray, items: np.ndarray, negatives: np.ndarray) -> Pairs:
-    """Concatenate n likes and their negatives (per_like, n); negatives of -1 are left out."""
+    """Return pairs: first the likes, then their negatives.
+
+    Args:
+        users, items: The likes, int64 (n,).
+        negatives: Items, int64 (number of negatives per like, n). A value of -1 means that there is no negative.
+    """
     per_like, drawn = len(negatives), negatives.ravel() >= 0
     labels = np.zeros(len(users) + int(drawn.sum()), dtype=np.float32)
     labels[: len(users)] = 1.0
@@ -233,7 +239,7 @@ def _with_negatives(users: np.ndarray, items: np.ndarray, negatives: np.ndarray)
 
 
 def _log_loss(logits: torch.Tensor, pairs: Pairs) -> torch.Tensor:
-    """Return the mean log loss of pairs, a scalar; a negative has the weight 1 / `per_like`."""
+    """Return the mean log loss of pairs, a scalar. With k negatives per like, a negative has weight 1 / k."""
     labels = tensor_of(pairs.labels).to(logits.device)
     if pairs.log_chances is not None:
         logits = logits - tensor_of(pairs.log_chances).to(logits.device)

@@ -55,7 +55,8 @@ class Trial:
 class Race:
     """The plan of a race.
 
-    Iterate over `turns`. Train each trial as long as its turn says, and pass it to `note` before taking the next turn.
+    Iterate over `turns`. Each turn names the settings of a trial, and for how many epochs to train it. Do so, and pass
+    the trial to `note` before taking the next turn.
 
     Args:
         defaults: Default of each setting in the grid.
@@ -79,7 +80,7 @@ class Race:
         yield {}, None
         first = self.trials[0]
         n = len(first.curve)
-        if not n:  # the validation set holds nothing to compare
+        if not n:  # the validation set has nothing to compare
             return
         part, most = max(1, n // FIRST_PART), MOST_EPOCHS * n
         waiting = self._neighbours({})

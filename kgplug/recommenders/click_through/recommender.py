@@ -63,7 +63,7 @@ class TrainedRecommender(LogitRecommender):
         return self._rows_to_compare(interactions) >= least
 
     def _rows_to_compare(self, interactions: Interactions) -> int:
-        """Return the number of likes; in a model that learns from dislikes, the number of these if it is smaller."""
+        """Return the number of likes, or of dislikes if the model learns from dislikes and there are fewer of them."""
         return int(interactions.is_like.sum())
 
     def _chosen_on_a_part(self, data: TrainingData) -> dict[str, Any]:
@@ -75,7 +75,10 @@ class TrainedRecommender(LogitRecommender):
         return {**changes, "epochs": self.history["best_epoch"] + 1}
 
     def _train_chosen(self, data: TrainingData, *, title: str = "") -> dict[str, Any]:
-        """Train with settings chosen on the validation set, if possible. Return the settings that were changed."""
+        """Choose settings on the validation set, and train with them. Return the settings that were changed.
+
+        If no setting is to be chosen, or the validation set is too small, train with `config` and return {}.
+        """
         grid = searched(self._given)
         if not grid or data.valid is None or not self._enough(data.valid, LIKES_TO_CHOOSE_ON):
             self._train(data, title=title)
@@ -89,7 +92,7 @@ class TrainedRecommender(LogitRecommender):
         later ones have smaller batches.
 
         Returns:
-            The best trial's changed settings.
+            The settings that the best trial changed.
         """
         start, configs = self.config, dict[str, ClickThroughConfig]()
         race = Race({name: getattr(start, name) for name in grid}, grid)
@@ -183,7 +186,7 @@ class TrainedRecommender(LogitRecommender):
     def _list_quality(self, data: TrainingData) -> Callable[[], float] | None:
         """Return a function that makes the validation users' lists with the current weights, and returns their NDCG.
 
-        Return None if lists do not choose the best epoch.
+        Return None if the best epoch is not chosen by the quality of lists.
         """
         valid = data.valid
         if self.config.goal != "lists" or not self.makes_lists_quickly or valid is None or not valid.is_like.any():

@@ -1,7 +1,7 @@
 """Inputs of the side term: the numbers of likes of user and item, and the similarity of the item to the user's likes.
 
-The similarity compares features in the knowledge graph (KG features). During training the target pair is removed from
-all counts, so that training and prediction see the same features.
+The similarity compares features in the knowledge graph (KG features). During training, the like to predict is removed
+from the counts, because at prediction time it is not in the counts either.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _KEPT_CELLS = 32_000_000  # maximum number of user × item products to keep: 128
 class PairFacts:
     """Features of n pairs, float32.
 
-    The profile never counts the pair's own like. In training, the other features do not count it either.
+    If the user likes the item of a pair, `profile` leaves out this like. In training, `users` and `items` also do.
 
     Attributes:
         users: log1p of the user's number of likes, (n, 1).
         items: Three columns, (n, 3). Column 0 is log1p of the item's number of likes. Column 1 is log1p of the number
             of likes of other items that share KG features with this item; a like counts once per shared feature.
-            Column 2 is 1 if the item has no like, otherwise 0. Such an item may be in the data only because of a
-            held-out like, and is then more likely to be liked than an item with one training like.
+            Column 2 is 1 if the item has no training like, otherwise 0. Such an item may be in the data only because of
+            a held-out like. It is then more likely to be liked than an item with one training like.
         profile: log1p(10 · cosine of the item's KG features with those of the user's likes), (n,).
     """
 
@@ -65,12 +65,13 @@ class SideFeatures:
         self._products = (self.profiles @ self.features.T).toarray() if small else None  # (n_users, n_items)
 
     def of_pairs(self, users: np.ndarray, items: np.ndarray, *, training: bool = False) -> PairFacts:
-        """Return the features of pairs. The profile never counts the pair's own like.
+        """Return the features of pairs. If the user likes the item of a pair, `profile` leaves out this like.
 
         Args:
             users, items: Indices, int64 (n,).
-            training: Whether the pairs are training likes and their negatives. Then the target like is also removed
-                from the counts, both for a like and for its negative; otherwise the count would leak the label.
+            training: Whether the pairs are training likes and their negatives. Then the like is also removed from the
+                item's count, and from the user's count both in its own pair and in those of its negatives. Otherwise
+                the counts would leak the label.
         """
         liked = np.asarray(self.likes[users, items]).ravel()  # 1 where the pair is a training like
         fewer = np.minimum(self.user_degrees[users], 1) if training else 0
@@ -100,14 +101,14 @@ class SideFeatures:
         return _item_facts(self.item_degrees, self.neighbour_degrees)
 
     def of_likes(self, likes: sparse.csr_matrix) -> tuple[np.ndarray, np.ndarray]:
-        """Return the features of some users with every item. The users are given by their likes.
+        """Return the features of b users with every item. The users are given by their likes.
 
         Args:
             likes: Likes of each user, CSR float32 (b, n_items), binary.
 
         Returns:
-            (users, profile), as in `PairFacts`: float32 (b, 1) and (b, n_items). A user's like of the item itself is
-            left out of `profile`, but counted in `users`.
+            (users, profile), as in `PairFacts`: float32 (b, 1) and (b, n_items). If a user likes an item, this like is
+            left out of their `profile`, but counted in `users`.
         """
         profiles = sparse.csr_matrix(likes @ self.features)  # (b, n_features)
         products = (profiles @ self.features.T).toarray()  # (b, n_items)
@@ -144,7 +145,7 @@ def kg_features(likes: Interactions, knowledge: KnowledgeGraph | None) -> sparse
     item_of[linked[linked >= 0]] = np.flatnonzero(linked >= 0)
     head, relation, tail = knowledge.triples.T
     item = np.concatenate([item_of[head], item_of[tail]])
-    # If the item is the tail of a triple, the relation counts as another one than if the item is the head.
+    # A relation counts as two different ones: with the item as the head of the triple, and with the item as the tail.
     code = np.concatenate(
         [relation * knowledge.n_entities + tail, (relation + knowledge.n_relations) * knowledge.n_entities + head]
     )

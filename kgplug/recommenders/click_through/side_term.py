@@ -26,8 +26,9 @@ DIM, WIDTH = 4, 16  # length of g and h, and width of hidden layers; other sizes
 class SideTowers(nn.Module):
     """Two small networks on counts, and a weight for the profile: logit = g(user) · h(item) + a + b + w · profile.
 
-    The first network returns a user's vector g and bias b. The second returns an item's vector h and bias a. The
-    weight w is trained too.
+    The first network computes a user's vector g and bias b from the user's number of likes. The second computes an
+    item's vector h and bias a from counts of likes. The profile is a number per pair: how similar the item's
+    knowledge-graph features are to those of the user's likes. Its weight w is also trained.
 
     Args:
         generator: Random generator of the initial weights.
@@ -44,17 +45,25 @@ class SideTowers(nn.Module):
         return self.profile_weight.device
 
     def users(self, facts: np.ndarray) -> torch.Tensor:
-        """Return [g, b] of users from `PairFacts.users`: float32 (n, 1) → (n, DIM + 1)."""
+        """Return the vector and the bias of each user, (n, DIM + 1), where DIM is the length of the vector.
+
+        Args:
+            facts: `PairFacts.users`, float32 (n, 1).
+        """
         x = tensor_of(facts).to(self.device)
         return self.user_out(functional.leaky_relu(self.user_hidden(x), LEAK))
 
     def items(self, facts: np.ndarray) -> torch.Tensor:
-        """Return [h, a] of items from `PairFacts.items`: float32 (n, 3) → (n, DIM + 1)."""
+        """Return the vector and the bias of each item, (n, DIM + 1), where DIM is the length of the vector.
+
+        Args:
+            facts: `PairFacts.items`, float32 (n, 3).
+        """
         x = tensor_of(facts).to(self.device)
         return self.item_out(functional.leaky_relu(self.item_hidden(x), LEAK))
 
     def forward(self, facts: PairFacts) -> torch.Tensor:
-        """Return the logits of pairs: (n,)."""
+        """Return the logits of the pairs whose features are given: (n,)."""
         g, h = self.users(facts.users), self.items(facts.items)
         profile = tensor_of(facts.profile).to(self.device)
         return (g[:, :-1] * h[:, :-1]).sum(1) + g[:, -1] + h[:, -1] + self.profile_weight * profile
@@ -64,8 +73,8 @@ class SideTerm:
     """Counts of the training likes, the KG profile, and the networks that turn them into logits.
 
     Args:
-        facts: Counts and KG features.
-        towers: Networks over the counts.
+        facts: Counts of likes, and knowledge-graph (KG) features.
+        towers: The networks.
     """
 
     def __init__(self, facts: SideFeatures, towers: SideTowers) -> None:
@@ -87,7 +96,10 @@ class SideTerm:
         return cls(SideFeatures(likes.matrix(), kg_features(likes, knowledge)), towers.to(device))
 
     def of_training(self, users: np.ndarray, items: np.ndarray) -> torch.Tensor:
-        """Return the logits of training likes and negatives, with gradients: int64 (n,), int64 (n,) → (n,)."""
+        """Return the logits of training likes and negatives, with gradients: int64 (n,), int64 (n,) → (n,).
+
+        The counts leave out the like to predict, so that they do not leak the label.
+        """
         return self.towers(self.facts.of_pairs(users, items, training=True))
 
     @torch.no_grad()
@@ -101,7 +113,7 @@ class SideTerm:
 
     @torch.no_grad()
     def logits_of_likes(self, likes: sparse.csr_matrix) -> np.ndarray:
-        """Return the logits of all items for users with these likes: CSR (b, n_items) → float32 (b, n_items)."""
+        """Return the logits of some users, given by their likes, with every item: CSR → float32, (b, n_items) each."""
         degrees, profile = self.facts.of_likes(likes)
         g, h = self.towers.users(degrees), self.towers.items(self.facts.of_items())
         counts = g[:, :-1] @ h[:, :-1].T + g[:, -1:] + h[:, -1]  # (b, n_items)

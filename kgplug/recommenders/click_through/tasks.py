@@ -48,7 +48,7 @@ class WithSide:
         return self._task.batches(epoch, rng)
 
     def step(self, batch: Any) -> torch.Tensor:
-        """Do one training step of the model and of the side term, which a batch without pairs does not change."""
+        """Do one training step of the model and of the side term. A batch of triples does not change the side term."""
         self._towers.zero_grad()
         loss = self._task.step(batch)
         self._optimizer.step()
@@ -62,7 +62,8 @@ class PairNetwork(nn.Module, ABC):
     """A network that scores pairs of a user and an item.
 
     Attributes:
-        global_bias: Bias added to every score, initially zero. `device` is the device of this parameter.
+        global_bias: Bias added to every score, initially zero.
+        device: Device of the parameters.
     """
 
     def __init__(self) -> None:

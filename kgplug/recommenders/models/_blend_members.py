@@ -28,7 +28,7 @@ _SHARED = (  # attributes that a restored member takes from the blend
 
 
 def listed(members: str) -> list[str]:
-    """Return the members that a comma-separated text names. Raise UsageError if it names none."""
+    """Split a comma-separated list of members. Raise UsageError if the list is empty."""
     names = [name.strip() for name in members.split(",") if name.strip()]
     if not names:
         raise UsageError("Blend: members: expected names of recommenders such as CEASE,MKR; found none.")
@@ -36,13 +36,17 @@ def listed(members: str) -> list[str]:
 
 
 def run_of(member: str) -> Path | None:
-    """Return the run's folder if `member` is the path of a folder; otherwise None."""
+    """Return `member` as a path if it is a run's folder, not the name of a model; otherwise return None."""
     known = {name.lower() for name in RECOMMENDERS}
     return Path(member) if member.lower() not in known and Path(member).is_dir() else None
 
 
 def class_of(member: str) -> type[Recommender]:
-    """Return the class of a member, which is the name of a model or the path of a run's folder."""
+    """Return the recommender class of a member.
+
+    Args:
+        member: Name of a model, or path of a run's folder.
+    """
     run_dir = run_of(member)
     if run_dir is not None:
         member = str(peek_content(run_dir).get("model"))
@@ -58,7 +62,7 @@ def restored(name: str, settings: dict[str, Any], arrays: dict[str, np.ndarray],
     Args:
         name: Name of the member's model.
         settings: Saved settings.
-        arrays: Saved arrays, as from the member's `_state`.
+        arrays: Saved arrays, under the names that the member itself uses.
         blend: The blend that the member belongs to.
     """
     kind = class_of(name)
@@ -76,7 +80,9 @@ def restored(name: str, settings: dict[str, Any], arrays: dict[str, np.ndarray],
 
 
 def keep(path: Path, member: Recommender, fingerprint: str) -> None:
-    """Write a trained member to a file. If the blend's training is interrupted later, it can load the member again.
+    """Write a trained member to a file.
+
+    If the training of the blend is interrupted later, its next start loads this member instead of training it again.
 
     Args:
         path: The file.
@@ -96,12 +102,12 @@ def keep(path: Path, member: Recommender, fingerprint: str) -> None:
 
 
 def kept(path: Path, name: str, fingerprint: str, blend: Recommender) -> Recommender | None:
-    """Return the member that `keep` wrote.
+    """Return the member that `keep` wrote to a file.
 
     Args:
         path: The file.
         name: Name of the member's model.
-        fingerprint: Fingerprint of the present training data and settings.
+        fingerprint: Fingerprint of the current training data and settings.
         blend: The blend that the member belongs to.
 
     Returns:
@@ -127,7 +133,7 @@ def _digest(arrays: dict[str, np.ndarray]) -> str:
 
 
 class UsersOfMembers(UserArrays):
-    """The user data in the arrays of a blend. `without` erases a user from the arrays of each member."""
+    """The user data in the arrays of a saved blend. `without` erases a user from the arrays of each member."""
 
     def without(self, arrays: dict[str, np.ndarray], user: int) -> dict[str, np.ndarray]:
         kept = dict(arrays)
@@ -137,7 +143,7 @@ class UsersOfMembers(UserArrays):
 
 
 class ItemsOfMembers(ItemArrays):
-    """The item data in the arrays of a blend. `without` erases an item from the arrays of each member."""
+    """The item data in the arrays of a saved blend. `without` erases an item from the arrays of each member."""
 
     def without(self, arrays: dict[str, np.ndarray], item: int) -> dict[str, np.ndarray]:
         kept = dict(arrays)
@@ -149,10 +155,10 @@ class ItemsOfMembers(ItemArrays):
 
 
 def by_member(arrays: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
-    """Group a saved blend's arrays by member: mark → the member's arrays, under the names that the member itself uses.
+    """Group the arrays of a saved blend by member.
 
-    A mark is the prefix of the names of a member's arrays in a saved blend. It has the member's number and model, such
-    as "0.CEASE.".
+    In a saved blend, the names of a member's arrays have a prefix: the member's number and model, such as "0.CEASE.".
+    The result maps each prefix to the member's arrays, under their names without the prefix.
     """
     found: dict[str, dict[str, np.ndarray]] = {}
     for name, array in arrays.items():
@@ -168,7 +174,11 @@ def _marked(mark: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _removal(mark: str) -> UserArrays:
-    """Return the `UserArrays` (which arrays hold user data) of a mark's model: CEASE's for "0.CEASE."."""
+    """Return which arrays of a member's model contain user data.
+
+    Args:
+        mark: Prefix of the member's arrays in a saved blend, such as "0.CEASE.".
+    """
     removal = class_of(mark.split(".")[1]).user_arrays()
     assert removal is not None  # every recommender of kgplug declares them
     return removal

@@ -1,4 +1,4 @@
-"""The parts of DKN: a convolution over title words and entities, and attention over the history."""
+"""The network of DKN: a convolution over title words and entities, and attention over a user's likes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Match(nn.Module):
     Args:
         dim: Length D of an item vector.
         attention: How a like is compared with a candidate: "dot" (dot product), or "dnn" (one hidden layer).
-        head: How the score follows from the user's and the candidate's vector: "dot" or "dnn".
+        head: How the score is computed from the vectors of the user and the candidate: "dot" or "dnn", as above.
         hidden_dim: Width of the hidden layers.
         generator: Random generator of the weights.
     """
@@ -59,9 +59,9 @@ class Match(nn.Module):
         """Return the logits of m candidates for each of b users, (b, m).
 
         Args:
-            history: Vectors of each user's K likes, (b, K, D).
-            held: 1 for a like, 0 for padding, (b, K).
-            candidates: Item vectors, (b, m, D), or (1, m, D) if they are the same for all users.
+            history: Item vectors of up to K likes per user, (b, K, D), padded if a user has fewer likes.
+            held: Mask of `history`: 1 for a like, 0 for padding, (b, K).
+            candidates: Vectors of the candidates, (b, m, D), or (1, m, D) if they are the same for all users.
         """
         products = history @ candidates.transpose(1, 2)  # (b, K, m)
         near = products
@@ -78,12 +78,12 @@ class Match(nn.Module):
     def of_pairs(
         self, vectors: torch.Tensor, liked_of: torch.Tensor, held: torch.Tensor, item_of: torch.Tensor
     ) -> torch.Tensor:
-        """Return logits (b,) of one candidate per user.
+        """Return the logit of one candidate per user, (b,) for b users.
 
         Args:
-            vectors: Item vectors, (n, D).
-            liked_of: Row in `vectors` of each user's K likes, int64 (b, K).
-            held: 1 for a like, 0 for padding, (b, K).
+            vectors: Item vectors of length D, (n, D).
+            liked_of: Rows in `vectors` of up to K likes per user, int64 (b, K); any row as padding.
+            held: Mask of `liked_of`: 1 for a like, 0 for padding, (b, K).
             item_of: Row of each user's candidate in `vectors`, int64 (b,).
         """
         if self.attention_layer is None and self.head_layer is None:  # only dot products are needed
@@ -95,18 +95,21 @@ class Match(nn.Module):
 
 
 def _attention(near: torch.Tensor, held: torch.Tensor) -> torch.Tensor:
-    """Return attention weights, (b, K, m): the softmax over the K likes of the logits `near`; 0 where `held` is 0.
+    """Return the softmax of attention logits over a user's likes, (b, K, m); padding gets the weight 0.
 
     Args:
-        near: Attention logits of each like and candidate, (b, K, m).
-        held: 1 for a like, 0 for padding, (b, K).
+        near: For each of b users, the logits between K likes and m candidates, (b, K, m).
+        held: Mask of the likes: 1 for a like, 0 for padding if a user has fewer than K likes, (b, K).
     """
     held = held[:, :, None]
     return torch.softmax(near.masked_fill(held == 0, _FAR), dim=1) * held
 
 
 def _sides(layer: nn.Linear, first: torch.Tensor, second: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the two summands of `layer([first; second])`: one depends only on `first`, the other on `second`."""
+    """Apply a linear layer to the concatenation of two inputs, and return its output as two summands.
+
+    One summand depends only on `first`; the other, which includes the bias, depends only on `second`.
+    """
     dim = first.shape[-1]
     return first @ layer.weight[:, :dim].T, second @ layer.weight[:, dim:].T + layer.bias
 
@@ -117,9 +120,9 @@ class DKNNetwork(PairNetwork):
     Args:
         shape: Settings.
         titles: Title words of each item.
-        channels: Pre-trained vectors, float32 (C, n_items, m). The first channel has the vectors of the items'
-            entities. If C = 2, the second has the mean vectors of the entities' neighbours (their context).
-        histories: Liked items of each user, int64 (n_users, K), padded with -1.
+        channels: One or two (C) pre-trained vectors of length m per item, float32 (C, n_items, m). The first is the
+            vector of the item's entity. The second, if C = 2, is the mean vector of the entity's neighbours.
+        histories: Up to K liked items of each user, int64 (n_users, K), padded with -1.
         generator: Random generator of the weights.
     """
 
@@ -157,12 +160,14 @@ class DKNNetwork(PairNetwork):
         return [self.word_vectors, *(parameter for part in parts for parameter in part.parameters())]
 
     def item_vectors(self, rows: torch.Tensor) -> torch.Tensor:
-        """Return KCNN's vectors of items: int64 (n,) → (n, D), where D is the number of filters of all widths.
+        """Return item vectors computed by KCNN (DKN's convolution): indices, int64 (n,) → vectors, (n, D).
 
-        A token is a word of a title. Its first channel is the word's vector. Each of the C other channels is tanh(W e),
-        where e is the item's vector in one of `channels`. These channels are the same for all tokens of a title.
+        D is the number of filters of all widths together. The convolution runs over the words of a title. The input at
+        each word is the word's vector, and tanh(W e) for each pre-trained vector e of the item (`channels`). So only
+        the word's vector differs between the words of a title.
+
         A filter is linear. So each distinct word and each item is multiplied by a filter's weights only once per
-        position in the filter, instead of once per token.
+        position in the filter, instead of once for each word of each title.
         """
         n_taps_of = [(convolution, width) for convolution, width in zip(self.convolutions, self.widths, strict=True)]
         words, held = self.words[rows], self.held[rows][:, :, None]  # (n, T), (n, T, 1)
@@ -194,8 +199,8 @@ class DKNNetwork(PairNetwork):
 
         Args:
             users, items: Indices, int64 (B,).
-            left_out: For each pair, a liked item to leave out of the user's history, int64 (B,).
-            histories: Liked items of each user to use instead of `self.histories`, int64 (n_users, K), padded with -1.
+            left_out: For each pair, a liked item to leave out of the user's history, int64 (B,); None: none.
+            histories: Up to K liked items of each user, int64 (n_users, K), padded with -1; None: `self.histories`.
         """
         liked = (self.histories if histories is None else histories)[users]  # (B, K)
         held = liked >= 0 if left_out is None else (liked >= 0) & (liked != left_out[:, None])

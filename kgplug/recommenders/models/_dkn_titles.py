@@ -14,12 +14,15 @@ _WORD = re.compile(r"\w+")
 
 @dataclass(frozen=True, eq=False)
 class Titles:
-    """The first words of each title, as numbers: up to T words per title.
+    """The first words of each item's title, as numbers.
+
+    Each title is padded to T words.
 
     Attributes:
-        words: Word numbers from 1, int64 (n_items, T); 0 for no word.
-        held: 1 for a token, 0 for padding, float32 (n_items, T). A title without words has one token, with number 0.
-        n_words: Number of different words, plus one for "no word".
+        words: Number of each word, int64 (n_items, T), from 1 on; 0 for padding.
+        held: Mask of `words`: 1 for a word, 0 for padding, float32 (n_items, T). If a title has no words, its first
+            entry is 1, as for a word with the number 0.
+        n_words: Number of different words, plus one for the number 0 (no word).
     """
 
     words: np.ndarray
@@ -33,7 +36,7 @@ def read_titles(texts: np.ndarray, *, most: int, least: int = 1) -> Titles:
     Args:
         texts: Titles, object (n_items,) of str.
         most: Maximum number of words per title; further words are dropped.
-        least: Minimum number T of columns of the result, even if all titles have fewer words.
+        least: Minimum number of words to which titles are padded (T in `Titles`).
     """
     titles = [_WORD.findall(text.lower())[:most] for text in texts]
     lengths = np.array([len(title) for title in titles], dtype=np.int64)

@@ -36,11 +36,11 @@ class KGATShape(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class AttentiveGraph:
-    """Products with the attention matrix, whose row h holds the weights of h's neighbours.
+    """The attention matrix, ready for products. Its row h has the attention weights of the neighbours of node h.
 
     Attributes:
-        whole: All rows.
-        listed: The rows of users and items only. The last layer needs no others.
+        whole: The matrix with all rows.
+        listed: The matrix with the rows of users and items only. The last layer computes only their vectors.
     """
 
     whole: SparseProduct
@@ -78,8 +78,9 @@ class KGATNetwork(nn.Module):
     def attention(self, triples: np.ndarray) -> np.ndarray:
         """Return the attention logit π of each triple and of its inverse (eq. 4), float32 (2, n).
 
-        π(h, r, t) = (t M_r) · tanh(h M_r + r), where M_r is the projection of relation r. The inverse of r has the same
-        projection and the vector −r. So the triple (t, r⁻¹, h) has the same distance in TransR as (h, r, t).
+        The first row has the triples, the second row their inverses. π(h, r, t) = (t M_r) · tanh(h M_r + r), where h, r
+        and t are vectors, and M_r is the projection of relation r. The inverse of r has the same projection and the
+        vector −r. So the triple (t, r⁻¹, h) has the same distance in TransR as (h, r, t).
 
         Args:
             triples: Head, relation and tail, int64 (n, 3).
@@ -97,9 +98,9 @@ class KGATNetwork(nn.Module):
         return found
 
     def attentive_graph(self, triples: np.ndarray) -> AttentiveGraph:
-        """Return the graph whose weights are the softmax of π over all triples and inverse triples of a head (eq. 5).
+        """Return the graph weighted by attention: a softmax over all triples with the same head (eq. 5).
 
-        π is the logit that `attention` returns.
+        The softmax is that of the logits that `attention` returns. Inverse triples are included.
 
         Args:
             triples: Head, relation and tail, int64 (n, 3).
@@ -120,8 +121,8 @@ class KGATNetwork(nn.Module):
     def forward(self, graph: AttentiveGraph) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the vectors of users (n_users, D) and of items (n_items, D).
 
-        Each vector concatenates a node's input vector and its outputs of all layers (eq. 11). Each output is scaled to
-        length one.
+        Each vector is the concatenation of a node's input vector and of its outputs from all layers (eq. 11), so D is
+        the sum of their lengths. Each output is scaled to norm one.
         """
         x = self.nodes
         found = [x[: self.n_listed]]
@@ -134,15 +135,22 @@ class KGATNetwork(nn.Module):
         return vectors[: self.n_users], vectors[self.n_users :]
 
     def _aggregated(self, layer: int, own: torch.Tensor, around: torch.Tensor) -> torch.Tensor:
-        """Return a layer's output for nodes, from their vectors and the sums over their neighbours (eq. 8)."""
+        """Return a layer's output for nodes (eq. 8).
+
+        Args:
+            layer: Number of the layer, from 0.
+            own: Vectors of the nodes, (n, d).
+            around: Weighted sums of their neighbours' vectors, (n, d).
+        """
         joined = activate(self.sum_layers[layer](own + around), "leaky_relu")
         joined = joined + activate(self.product_layers[layer](own * around), "leaky_relu")
         return functional.dropout(joined, self.dropout, training=self.training)
 
     def margins(self, triples: Triples) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return g(h, r, t') − g(h, r, t), (n,), and the mean squared norm of a triple's vectors, a scalar.
+        """Return g(h, r, t') − g(h, r, t) of n triples, (n,), and the mean squared norm of their vectors, a scalar.
 
-        g(h, r, t) = ‖h M_r + r − t M_r‖² is the distance of a triple in TransR (eq. 1). t' is the corrupt tail.
+        g(h, r, t) = ‖h M_r + r − t M_r‖² is the distance of a triple in TransR (eq. 1), where M_r is the projection of
+        relation r. t' is the corrupt tail.
         """
         ends = projected_ends(self.nodes, self.relations, self.projections, triples)
         translated = ends.heads + ends.relations

@@ -32,12 +32,14 @@ class KGCNShape(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Field:
-    """Receptive field of B items: all entities that are reached from the items by up to H steps.
+    """Receptive field of B items: all entities that can be reached from the items in at most H steps.
 
-    A step leads from an entity to each of its K sampled neighbours.
+    A step leads from an entity to each of its K sampled neighbours, so h steps reach K^h entities from each item.
+
     Attributes:
-        levels: Entities after h = 0, …, H steps, H + 1 arrays int64 (B, K^h). Level 0 has the items' own entities.
-        relations: Relations of the edges from level h to level h + 1, H arrays int64 (B, K^h, K).
+        levels: One array for each h from 0 to H: the entities after h steps, int64 (B, K^h). The first array has the
+            items' own entities.
+        relations: One array for each h from 0 to H − 1: the relations of step h + 1, int64 (B, K^h, K).
     """
 
     levels: list[np.ndarray]
@@ -45,7 +47,13 @@ class Field:
 
 
 def receptive_field(entities: np.ndarray, neighbours: Neighbours, n_layers: int) -> Field:
-    """Return the receptive field, `n_layers` steps deep, of the items with these entities, int64 (B,)."""
+    """Return the receptive field of items.
+
+    Args:
+        entities: Entity of each item, int64 (B,).
+        neighbours: The sampled neighbours of each entity.
+        n_layers: Number of steps H.
+    """
     levels: list[np.ndarray] = [entities[:, None]]
     relations: list[np.ndarray] = []
     for _ in range(n_layers):
@@ -65,8 +73,8 @@ class KGCNNetwork(nn.Module):
         shape: Settings.
         n_users, n_items: Numbers of users and items.
         n_entities: Number of rows of the entity table. Items without an entity have a row, too.
-        n_relations: Number of relations of the graph. The table has one more row, for the self-loop of entities without
-            neighbours.
+        n_relations: Number of relations of the graph. The relation table has one more row, for the self-loops of
+            entities without neighbours.
         generator: Random generator of the weights.
     """
 
@@ -100,24 +108,25 @@ class KGCNNetwork(nn.Module):
         return self.users.device
 
     def affinities(self, users: torch.Tensor, relations: torch.Tensor) -> torch.Tensor:
-        """Return the attention logits of users and relations (eq. 1): (m, d), (r, d) → (m, r).
+        """Return the attention logits of m users and n relations (eq. 1): (m, d), (n, d) → (m, n).
 
-        The logit is π = u · r, or with scaling="code" π = u · r / d, as in the authors' code.
+        The logit of a user vector u and a relation vector r is u · r. With scaling="code" it is u · r / d, as in the
+        authors' code.
         """
         products = users @ relations.T
         return products / users.shape[1] if self.scaling == "code" else products
 
     def neighbour_scale(self, k: int) -> float:
-        """Return the factor for sums over k neighbours: 1 / k with scaling="code", 1 with "paper"."""
+        """Return the factor for sums over k neighbours: 1 / k with scaling="code", 1 with scaling="paper"."""
         return 1 / k if self.scaling == "code" else 1.0
 
     def aggregate(self, layer: int, own: torch.Tensor, around: torch.Tensor) -> torch.Tensor:
-        """Return a layer's output (eqs. 4–6): (n, d), (n, d) → (n, d). The last layer has tanh, the others ReLU.
+        """Return a layer's output for n entities, (n, d) (eqs. 4–6). The last layer uses tanh, the others ReLU.
 
         Args:
             layer: Number of the layer, from 0.
-            own: Vectors of entities.
-            around: Weighted sums over these entities' neighbours.
+            own: Vectors of the entities, (n, d).
+            around: Weighted sums of their neighbours' vectors, (n, d).
         """
         if self.aggregator == "sum":
             joined = own + around
@@ -137,11 +146,14 @@ class KGCNNetwork(nn.Module):
     ) -> torch.Tensor:
         """Return v_u, the vector of each pair's item for the pair's user (algorithm 1).
 
+        B is the number of pairs, H the number of layers, and K the number of neighbours per entity. The receptive field
+        (`Field`) has K^h entities per pair after h steps.
+
         Args:
             graph: Computes weighted sums over neighbours.
             rows: Vectors of the distinct entities of the batch, (m, d).
-            places: Row in `rows` of each entity of the receptive field, H + 1 tensors int64 (B, K^h).
-            weights: Attention to each neighbour, times `neighbour_scale`, H tensors (B, K^h, K).
+            places: Row in `rows` of each entity of the receptive field: H + 1 tensors, int64 (B, K^h).
+            weights: Attention to each neighbour, times `neighbour_scale`: H tensors, (B, K^h, K).
 
         Returns:
             v_u, (B, d).
@@ -167,14 +179,14 @@ class KGCNNetwork(nn.Module):
 class FullLayers:
     """The entities whose vectors each layer must compute, so that the last layer gives the vectors of all items.
 
-    Layer l computes m_l vectors. Its inputs are the vectors that the layer before computed, or for the first layer
-    those of `inputs`.
+    Layer l computes the vectors of m_l entities, from their own vectors and those of their K sampled neighbours. It
+    finds both among its inputs: the vectors that the previous layer computed, or for layer 1 those of `inputs`.
 
     Attributes:
-        inputs: Entities whose vectors enter the first layer, int64 (m_0,).
-        own: For each layer, the position of each of its m_l entities among its inputs, H tensors int64 (m_l,).
-        around: For each layer, the positions of these entities' neighbours among its inputs, H tensors int64 (m_l, K).
-        relations: Relations to these neighbours, H tensors int64 (m_l, K).
+        inputs: Entities whose vectors are the inputs of layer 1, int64 (m_0,).
+        own: For each layer l, the position of each of its m_l entities among its inputs, int64 (m_l,).
+        around: For each layer l, the positions of these entities' neighbours among its inputs, int64 (m_l, K).
+        relations: For each layer l, the relations to these neighbours, int64 (m_l, K).
     """
 
     inputs: torch.Tensor
@@ -184,12 +196,14 @@ class FullLayers:
 
     @classmethod
     def build(cls, items: np.ndarray, neighbours: Neighbours, n_layers: int, device: torch.device) -> FullLayers:
-        """Plan the layers backwards. The last layer computes the vectors of all items' entities.
+        """Plan the layers, from the last to the first.
+
+        The last layer computes the vectors of all items' entities. Each other layer computes the inputs of the next.
 
         Args:
             items: Entity of each item, int64 (n_items,).
             neighbours: The sampled neighbours.
-            n_layers: Number of layers H.
+            n_layers: Number of layers.
             device: Device of the result.
         """
         own: list[np.ndarray] = []
@@ -208,7 +222,7 @@ class FullLayers:
 
     @property
     def widest(self) -> int:
-        """Number of entities that the largest layer computes."""
+        """Number of vectors that the largest layer computes."""
         return max(len(own) for own in self.own)
 
 

@@ -43,7 +43,7 @@ class KGINNetwork(nn.Module):
         shape: Settings.
         graph: Likes and triples. The inverse of each relation has a vector of its own.
         generator: Random generator of the weights.
-        device: Device of the products with the graph.
+        device: Device that computes the products with the graph.
     """
 
     def __init__(
@@ -62,11 +62,16 @@ class KGINNetwork(nn.Module):
         self._likes = SparseProduct(_means_of_likes(graph), device=device)
 
     def intent_vectors(self) -> torch.Tensor:
-        """Return the vector of each intent p, e_p = Σ_r softmax_r(w_rp) e_r (eqs. 1–2), (n_intents, d)."""
+        """Return the vector of each intent, (n_intents, d) (eqs. 1–2).
+
+        Intent p has the vector Σ_r softmax_r(w_rp) e_r, where e_r is the vector of relation r, and w_rp is learnt.
+        """
         return torch.softmax(self.intents, dim=1) @ self.relations
 
     def forward(self, intents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the vectors of users (n_users, d) and items (n_items, d): sums of the input and all outputs (eq. 12).
+        """Return the vectors of users (n_users, d) and items (n_items, d).
+
+        Each is the sum of the node's input vector and its outputs from all layers (eq. 12).
 
         Args:
             intents: The result of `intent_vectors`.
@@ -99,9 +104,9 @@ def dependence(vectors: torch.Tensor, measure: str, temperature: float) -> torch
 
     Args:
         vectors: Vectors of the intents, (n, d).
-        measure: "distance", the sum of the distance correlations of all pairs (eq. 5); "cosine", the sum of their
-            squared cosines; or "mi" (mutual information), the sum of −log(exp(s_pp / τ) / Σ_q exp(s_pq / τ)) over
-            intents p, where s_pq is the cosine of intents p and q (eq. 4).
+        measure: "distance", the sum of the distance correlations of all pairs of intents (eq. 5); "cosine", the sum of
+            the squared cosines of all pairs; or "mi" (mutual information), the sum over all intents p of
+            −log(exp(s_pp / τ) / Σ_q exp(s_pq / τ)), where s_pq is the cosine of intents p and q (eq. 4).
         temperature: τ, used only by "mi".
     """
     first, second = torch.triu_indices(len(vectors), len(vectors), offset=1, device=vectors.device)

@@ -113,17 +113,20 @@ class MKRNetwork(nn.Module):
         return [self.items, self.entities, self.relations], [p for layer in layers for p in layer.parameters()]
 
     def item_tower(self, item: torch.Tensor, entity: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return v_L of items and e_L of their entities, the outputs of L cross & compress units: (n, d) each."""
+        """Pass vectors of items and of their entities through L cross & compress units.
+
+        Return v_L and e_L, the outputs of the last unit for items and entities: (n, d), (n, d) → (n, d), (n, d).
+        """
         for unit in self.cross:
             item, entity = unit(item, entity)
         return item, entity
 
     def predicted_tails(self, heads: torch.Tensor, relations: torch.Tensor) -> torch.Tensor:
-        """Predict tail vectors t̂ from heads e_L and relations r_L, by dense layers: (n, d), (n, d) → (n, d)."""
+        """Predict the tails of n triples from their heads and relations, by dense layers: (n, d), (n, d) → (n, d)."""
         return self.tail_output(self.tail_layers(torch.cat([heads, relations], dim=1)))  # (n, 2d) → (n, d)
 
     def joined(self, users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
-        """Return the logits, without biases, of n pairs from both towers' outputs: (n, d), (n, d) → (n,)."""
+        """Return the logits of n pairs, without biases, from the outputs of both towers: (n, d), (n, d) → (n,)."""
         if self.head_output is None:
             return (users * items).sum(dim=1)
         return self.head_output(self.head_layers(torch.cat([users, items], dim=1))).squeeze(1)
@@ -156,5 +159,9 @@ class MKRNetwork(nn.Module):
         return self.item_tower(self.items, self.entities[self.item_entities])[0]
 
     def all_biases(self, users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
-        """Return user bias + item bias + global bias of each pair. The indices `users` and `items` are broadcast."""
+        """Return user bias + item bias + global bias of each pair.
+
+        Args:
+            users, items: Indices, int64, of shapes that can be broadcast. The result has the broadcast shape.
+        """
         return self.user_bias[users].squeeze(-1) + self.item_bias[items].squeeze(-1) + self.global_bias

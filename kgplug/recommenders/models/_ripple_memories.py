@@ -9,7 +9,10 @@ from kgplug.data.values.keys import distinct
 
 
 def both_ways(triples: np.ndarray, n_relations: int) -> np.ndarray:
-    """Return the triples, then each triple reversed, with relation r + n_relations: int64 (n, 3) → (2n, 3)."""
+    """Return the triples, followed by all triples reversed: int64 (n, 3) → (2n, 3).
+
+    A reversed triple has the relation r + n_relations instead of r.
+    """
     head, relation, tail = triples.T
     return np.concatenate([triples, np.stack([tail, relation + n_relations, head], axis=1)])
 
@@ -25,10 +28,10 @@ def sample_memories(
 ) -> np.ndarray:
     """Sample the ripple sets (memories) of all users (RippleNet, eqs. 1 and 2).
 
-    Step 1 holds triples whose head is a liked item; step k holds triples whose head is a tail of step k − 1. If a user
-    has no such triples, step k repeats step k − 1. Otherwise, the user's triples for the step are split into `size`
-    equal ranges, and one triple is drawn from each range. So a triple is repeated only if the step has fewer than
-    `size` triples.
+    The candidates of step 1 are the triples whose head is a liked item. The candidates of step k are the triples whose
+    head is the tail of a triple sampled in step k − 1. For each user, the candidates are split into `size` equal
+    ranges, and one triple is drawn from each range. So a triple is repeated only if there are fewer than `size`
+    candidates. If there are none, step k has the same triples as step k − 1.
 
     Args:
         likes: Likes of the users.
@@ -64,14 +67,14 @@ def _draw(
     size: int,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Draw `size` triples per user, from those whose head is one of the user's seeds.
+    """Draw `size` triples per user, from those whose head is one of the user's seeds: the entities to start from.
 
-    Return the triples as rows of the sorted `triples` of `sample_memories`, int64 (n_users, size); -1 for a user
-    without such triples.
+    Return the row of each drawn triple in the sorted `triples` of `sample_memories`, int64 (n_users, size); -1 for a
+    user without such triples.
 
     Args:
         counts: Number of seeds per user, int64 (n_users,).
-        seeds: Entities from which each user's step starts, sorted by user, int64 (sum of `counts`,).
+        seeds: Seeds of all users, sorted by user, int64 (sum of `counts`,).
         starts: Row of the first triple with each entity as head, int64 (n_entities,).
         degrees: Number of triples with each entity as head, int64 (n_entities,).
         size: Number of triples per user.

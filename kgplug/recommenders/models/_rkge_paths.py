@@ -13,12 +13,13 @@ from kgplug.data.values.keys import distinct
 
 @dataclass(frozen=True, eq=False)
 class Paths:
-    """Paths user → item → entity → item between the users and items of some pairs, sorted by pair.
+    """Paths user → liked item → entity → item for pairs of a user and an item, sorted by pair.
 
     Attributes:
         pairs: Index of each path's pair, int64 (n,), ascending.
         slots: Position of each path among the paths of its pair, int64 (n,).
-        via: Entity of the liked item, and the shared entity, int64 (n, 2).
+        via: The two inner nodes of each path, int64 (n, 2): the entity of the liked item, and the entity that connects
+            both items.
     """
 
     pairs: np.ndarray
@@ -53,7 +54,7 @@ class PathSampler:
         self._start_from(users, items)
 
     def of_others(self, users: np.ndarray, items: np.ndarray) -> Self:
-        """Return a sampler for the same graph and other likes: their users and items, int64 (m,) each."""
+        """Return a sampler for the same graph with other likes: user and item of each like, int64 (m,) each."""
         sampler = copy.copy(self)
         sampler._start_from(users, items)
         return sampler
@@ -78,8 +79,9 @@ class PathSampler:
     def sample(self, users: np.ndarray, items: np.ndarray, k: int, rng: np.random.Generator | None) -> Paths:
         """Choose up to k different paths for each pair of a user and an item.
 
-        A pair's paths are sorted by shared entity a and liked item j, and split into k equal ranges. `rng` draws one
-        path from each range; if `rng` is None, the middle path of each range is chosen.
+        A pair's paths are sorted by their entity a and liked item j, and split into k equal ranges. `rng` draws one
+        path from each range; if `rng` is None, the middle path of each range is chosen. If a pair has at most k paths,
+        all are chosen.
 
         Args:
             users, items: Indices, int64 (n,).
@@ -114,9 +116,10 @@ class PathSampler:
 
 
 def _spread(totals: np.ndarray, k: int, rng: np.random.Generator | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Choose up to k numbers from 0 to totals[row] − 1 for each row, one from each of k equal ranges.
+    """Choose up to k different numbers from 0 to totals[row] − 1 for each row.
 
-    `rng` draws a number from each range; if `rng` is None, the middle number is chosen.
+    These numbers are split into k equal ranges (with fewer than k numbers, each is a range of its own). `rng` draws one
+    number from each range; if `rng` is None, the middle number is chosen.
 
     Returns:
         Three arrays, int64 (n,) each: for each chosen number its row, its position among the row's choices, and the

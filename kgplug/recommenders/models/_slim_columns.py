@@ -25,10 +25,12 @@ def solve_columns(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Solve min_w ½ ‖x_j − X w‖² + ½ l2 ‖w‖² + l1 Σ w, with w ≥ 0 and w_j = 0, for each column j of X in a range.
 
-    For each column, the solver keeps a set of active items. It adds the items whose gradient would make their weight
-    positive. Then coordinate descent sweeps over the active items, and drops those whose weight becomes 0, until no
-    weight changes any more or 1,000 sweeps are done. Both steps are repeated until there are no items to add.
-    In addition to the result, this takes 17 bytes of memory per user and 34 bytes per item.
+    x_j is column j of X, the likes of item j. For each column, the solver keeps a set of active items. It first adds
+    the items whose gradient would make their weight positive. Then coordinate descent sweeps over the active items, and
+    drops those whose weight becomes 0. It stops when no weight changes by more than 1e-6, or after 1,000 sweeps. Both
+    steps are repeated until there are no items to add.
+
+    In addition to the result, the solver needs 17 bytes of memory per user and 34 bytes per item.
 
     Args:
         first, last: The columns to solve, range(first, last).
@@ -113,7 +115,7 @@ def solve_columns(
 
 @numba.njit(cache=True, nogil=True)
 def _longer(array: np.ndarray, least: int) -> np.ndarray:
-    """Return a copy of an array that is at least twice as long; the new entries are undefined."""
+    """Return a longer copy of an array: twice its length, or `least` if that is more. New entries are undefined."""
     longer = np.empty(max(least, 2 * len(array)), dtype=array.dtype)
     longer[: len(array)] = array
     return longer

@@ -47,8 +47,9 @@ class ALS(ChosenByLists, FactorRecommender):
     """Matrix factorisation of all user-item pairs: likes are 1 with confidence c, other pairs 0 with confidence 1.
 
     The user vectors x_u and item vectors y_i minimise Σ_ui c_ui (p_ui − x_u · y_i)² + λ (Σ ‖x_u‖² + Σ ‖y_i‖²), where
-    p_ui is 1 or 0 and c_ui is the pair's confidence. Users and items are solved for alternately, by conjugate
-    gradients. Each vector is solved for separately, so the number of threads does not change the result.
+    p_ui is 1 for a like and otherwise 0, c_ui is the pair's confidence, and λ is `l2`. Users and items are solved for
+    alternately, by conjugate gradients. Each vector is solved for separately, so the number of threads does not change
+    the result.
 
     Source: Y. Hu, Y. Koren, C. Volinsky, "Collaborative Filtering for Implicit Feedback Datasets", ICDM 2008, eq. 3;
     computed by the `implicit` library. Our addition: `popularity` in the score.
@@ -98,8 +99,8 @@ def bearable_l2(likes: Interactions, confidence: float) -> float:
     """Return half of the smallest `l2` with which all vectors become zero, rounded to three significant digits.
 
     The smallest such `l2` is c σ, where c is the confidence and σ the largest singular value of the matrix P of likes.
-    The reason: with λ for `l2`, and while all vectors are near zero, an iteration of ALS is x = (c / λ) P y, then
-    y = (c / λ) Pᵀ x. So the vectors grow only if λ < c σ.
+    The reason: while all vectors are near zero, an iteration of ALS computes x = (c / λ) P y, then y = (c / λ) Pᵀ x,
+    where λ is `l2`, and x and y are the user and item vectors. So the vectors grow only if λ < c σ.
     """
     smaller = min(likes.n_users, likes.n_items)
     if smaller == 1:

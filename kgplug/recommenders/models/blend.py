@@ -72,13 +72,14 @@ class BlendConfig(ModelConfig):
 class Blend(Recommender):
     """A weighted sum of the scores of several recommenders: score(u, i) = Σ_m w_m s_m(u, i) / σ_m, w_m ≥ 0.
 
-    s_m is the score of member m before its sigmoid, if it has one. σ_m is the standard deviation of a user's scores,
-    averaged over users. The weights w_m are chosen on the validation set, in three steps:
+    s_m is the score of member m; if the member applies a sigmoid, the score before the sigmoid. σ_m is the standard
+    deviation of a user's scores by member m, averaged over users. The weights w_m are chosen on the validation set, in
+    three steps:
 
     1. The first weights maximise the likelihood of a softmax in which each validation like competes with random items
        on which its user has no feedback (listwise stacking).
     2. The weights are doubled or halved, one after the other, as long as the lists for the validation users become
-       better, or stay as good with a higher AUC.
+       better, or stay equally good while the AUC rises.
     3. If a member alone makes clearly better lists, it gets all weight.
 
     Lists are exact: all items are ranked by the sum.
@@ -115,7 +116,7 @@ class Blend(Recommender):
         self.inputs = Inputs(**{need: any(getattr(each, need) for each in needs) for need in vars(Inputs())})
 
     def _untrained(self, number: int, member: str) -> Recommender:
-        """Return an untrained member with its settings. Raise UsageError if the settings are wrong.
+        """Return an untrained member with its settings from `member_settings`. Raise UsageError if they are wrong.
 
         Args:
             number: Position of the member among the members.
@@ -191,9 +192,9 @@ class Blend(Recommender):
     def _weights(self, data: TrainingData) -> tuple[float, ...]:
         """Return weights chosen on the validation set; equal weights if that set is missing or has too few likes.
 
-        The search starts from `listwise_weights`. One after the other, the weights are doubled or halved as long as the
-        lists become better, or stay as good with a higher AUC. If a member alone makes clearly better lists, it gets
-        all weight.
+        The search starts from `listwise_weights`. One after the other, the weights are doubled or halved, as long as
+        the lists become better, or stay equally good while the AUC rises. If a member alone makes clearly better lists,
+        it gets all weight.
         """
         learnt, valid, n = data.interactions, data.valid, len(self.members)
         if n == 1 or valid is None or valid.is_like.sum() < LIKES_TO_CHOOSE_ON:
@@ -224,7 +225,16 @@ class Blend(Recommender):
         return tuple(chosen.changes["weights"])
 
     def _learnt_weights(self, learnt: Interactions, valid: Interactions, spreads: np.ndarray, seed: int) -> np.ndarray:
-        """Return `listwise_weights` for the validation likes of at most `MOST_USERS` users and random other items."""
+        """Return `listwise_weights` computed on validation likes and random other items of a sample of users.
+
+        The sample has at most `MOST_USERS` users. All weights are 1 if there are no such items.
+
+        Args:
+            learnt: Training set.
+            valid: Validation set.
+            spreads: Standard deviation of each member's scores, float64 (n_members,).
+            seed: Seed of the samples.
+        """
         rng, likes = np.random.default_rng([seed, _NEGATIVES_STREAM]), valid.likes()
         known = negative_sampler(learnt, valid)
         users = distinct(likes.users[known.n_free[likes.users] > 0])  # the others have feedback on all items
@@ -240,13 +250,13 @@ class Blend(Recommender):
         return listwise_weights(of_likes, of_others, lists, n_items=learnt.n_items)
 
     def _scores_of(self, items: np.ndarray, users: np.ndarray, lists: np.ndarray, spreads: np.ndarray) -> np.ndarray:
-        """Return the scaled scores s_m / σ_m of all members, for rows of k items. Each row is scored for one user.
+        """Return the scores of n rows of k items by all members, divided by the members' standard deviations.
 
         Args:
-            items: Item indices, int64 (n, k).
+            items: Item indices, int64 (n, k). Each row is scored for one user.
             users: User indices, int64 (n_users,).
             lists: For each row of `items`, the position of its user in `users`, int64 (n,), ascending.
-            spreads: σ_m, float64 (n_members,).
+            spreads: Standard deviation of each member's scores, float64 (n_members,).
 
         Returns:
             float64 (n, k, n_members).
@@ -261,11 +271,14 @@ class Blend(Recommender):
         return found / spreads
 
     def _spreads(self) -> np.ndarray:
-        """Return σ_m of each member, float64 (n_members,); 1 if all scores of a member are equal."""
+        """Return the standard deviation of each member's scores for a user, averaged over users, float64 (n_members,).
+
+        It is 1 if all scores of a member are equal.
+        """
         return np.array([spread_of_scores(member, self.liked) or 1.0 for member in self.members])
 
     def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-        """Return Σ_m w_m s_m / σ_m of each pair, float32 (n,)."""
+        """Return the weighted sum of the members' scores of each pair, float32 (n,)."""
         users, items = self._pair_rows(users, items)
         total = np.zeros(len(users))
         for scale, member in zip(self.scales, self.members, strict=True):
@@ -290,18 +303,21 @@ class Blend(Recommender):
         return total
 
     def _take_vectors(self) -> None:
-        """Set `source` to the member with the largest weight above 0, among those that have item vectors."""
+        """Set `source` to the member with the largest weight above 0, among those that have item vectors.
+
+        Set it to None if there is no such member.
+        """
         order = np.argsort(-np.array(self.config.weights), kind="stable")
         used = [self.members[number] for number in order if self.scales[number] > 0]
         self.source = next((member for member in used if member.item_vectors() is not None), None)
         self.vectors_of_all = self.source is None or self.source.vectors_of_all
 
     def item_vectors(self) -> np.ndarray | None:
-        """Return the item vectors of `source`, float32 (n_items, d)."""
+        """Return the item vectors of the member `source`, float32 (n_items, d); None if `source` is None."""
         return None if self.source is None else self.source.item_vectors()
 
     def user_vectors(self) -> np.ndarray | None:
-        """Return the user vectors of `source`, float32 (n_users, d)."""
+        """Return the user vectors of the member `source`, float32 (n_users, d); None if there are none."""
         return None if self.source is None else self.source.user_vectors()
 
     @classmethod
@@ -326,15 +342,17 @@ class Blend(Recommender):
 
 
 def listwise_weights(of_likes: np.ndarray, of_others: np.ndarray, lists: np.ndarray, *, n_items: int) -> np.ndarray:
-    """Return the weights w ≥ 0 that maximise the likes' mean log probability, with a small L2 penalty.
+    """Return the weights w ≥ 0 that maximise the mean log probability of likes, with a small L2 penalty on w.
 
-    The probability of a like comes from a softmax over its score and the scores of its user's other items.
+    The probability of a like comes from a softmax over its score and the scores of its user's other items. A score is
+    the sum of the members' scores, weighted by w.
 
     Args:
         of_likes: Score of each like by each member, float64 (n_likes, n_members).
         of_others: Scores of other items, float64 (n_users, n_others, n_members).
         lists: Row of each like's user in `of_others`, int64 (n_likes,).
-        n_items: Number of all items. The n_others items of a user are a sample of them.
+        n_items: Number of all items. The n_others items of a user are a sample, so in the softmax each of them stands
+            for n_items / n_others items.
 
     Returns:
         float64 (n_members,).

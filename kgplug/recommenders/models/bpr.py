@@ -35,7 +35,9 @@ class BPRConfig(ClickThroughConfig):
 
 
 class BPRNetwork(PairNetwork):
-    """Vectors of users and items, and item biases: score = u · v + b_i. A user bias would cancel in every comparison.
+    """Vectors of users and items, and item biases: score = u · v + b_i.
+
+    There are no user biases, because they would cancel in every comparison.
 
     Args:
         n_users, n_items: Numbers of users and items.
@@ -65,7 +67,7 @@ class BPRNetwork(PairNetwork):
 
 
 class BPRTask(ClickThroughTask):
-    """Trains BPR: the loss is −log σ(s_ui − s_uj) for a liked item i of user u and a negative j.
+    """Trains BPR: the loss is −log σ(s_ui − s_uj), where s_ui and s_uj are the scores of a like and of a negative.
 
     The negatives are drawn again in each epoch.
     """
@@ -76,7 +78,10 @@ class BPRTask(ClickThroughTask):
         return self.data.comparisons(rng, self.config.batch_size)
 
     def loss(self, batch: Comparisons) -> torch.Tensor:  # type: ignore[override]
-        """Return mean −log σ(s_ui − s_uj) + l2 · mean squared norm of a pair's vectors and bias, a scalar."""
+        """Return mean −log σ(s_ui − s_uj) + l2 · mean squared norm of a pair's vectors and bias, a scalar.
+
+        s_ui is the score of user u and a liked item i, and s_uj that of u and a negative j.
+        """
         logits, rows = self.module(*batch.pairs())
         return self.data.comparison_loss(logits, batch) + self.config.l2 * rows
 
@@ -84,8 +89,9 @@ class BPRTask(ClickThroughTask):
 class BPR(FactorRecommender, TrainedRecommender):
     """Matrix factorisation for ranking: a liked item must score above one that the user does not like.
 
-    score(u, i) = u · v_i + b_i. Adam minimises the loss −log σ(s_ui − s_uj) + λ ‖θ‖² (BPR-Opt) in batches, where i is a
-    liked item, j a sampled item that u does not like, and θ are the vectors and biases.
+    The score of user u and item i is s_ui = u · v_i + b_i. Adam minimises the loss −log σ(s_ui − s_uj) + λ ‖θ‖²
+    (BPR-Opt) in batches. Here i is a liked item, j a sampled item that u does not like, λ is `l2`, and θ are the
+    vectors and biases.
 
     Source: S. Rendle et al., "BPR: Bayesian Personalized Ranking from Implicit Feedback", UAI 2009. This is not
     `implicit`'s BPR, which is not reproducible with several threads and has no validation set.

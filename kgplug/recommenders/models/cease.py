@@ -29,7 +29,7 @@ class CEASEConfig(EASEConfig):
     | + weighted ratings     |      | .283 | .226 |
     | + l2_power, + discount |      | .286 | .229 |
 
-    Of the last gain, `discount` alone gives half, and `l2_power` alone nothing.
+    In the last row, `discount` alone gives half of the gain, and `l2_power` alone gives none.
     """
 
     tuning: ClassVar[Space] = {
@@ -56,8 +56,9 @@ class CEASEConfig(EASEConfig):
 class CEASE(EASE):
     """Collective EASE: score(u, ·) = x_u B, with B learnt in closed form from users and KG features together.
 
-    A KG feature, such as (DIRECTED_BY, somebody), counts as a user of weight w who likes every item that has it. So
-    EASE's Gram matrix becomes G = Xᵀ D X + w F Fᵀ + λ I, where X holds the likes, D the weights of users, and F
+    A KG feature, such as (DIRECTED_BY, somebody), counts as a user who likes every item with this feature. The weight w
+    of such a user is `knowledge_weight` times the mean weight of a like. So EASE's Gram matrix becomes
+    G = Xᵀ D X + w F Fᵀ + λ I. X contains the likes, D is the diagonal matrix of the users' weights, λ is `l2`, and F
     (items × features) is 1 where an item has a feature. In this way, items with few likes get their neighbours from the
     graph.
 

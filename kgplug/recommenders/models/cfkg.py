@@ -52,8 +52,8 @@ class CFKG(Recommender):
     Each like is added to the triples of the graph as a triple (user, likes, item). The score of user u and item i is
     the embedding's score of the triple (u, likes, i). The paper learns (h + r) · t by a softmax loss. Here the
     embedding is any PyKEEN model with kgplug's settings for it, by default TransE, −‖h + r − t‖. The AUC of validation
-    likes decides when training stops. Most embeddings cannot score new users. So a linear map, fitted to the scores of
-    the training users, computes a new user's scores from the vectors of the liked items.
+    likes decides when training stops. An embedding has no vectors of new users, so it cannot score them. A linear map,
+    fitted to the scores of the training users, computes a new user's scores from the vectors of the liked items.
     """
 
     name = "CFKG"
@@ -166,14 +166,14 @@ class CFKG(Recommender):
 
 
 class UsersAsEntities(UserArrays):
-    """The user data in the arrays of a saved CFKG: the first entities of an embedding are the users."""
+    """The user data in the arrays of a saved CFKG: in its embedding, the first entities are the users."""
 
     def without(self, arrays: dict[str, np.ndarray], user: int) -> dict[str, np.ndarray]:
         return EntityArrays().without(arrays, user, int(arrays[_NODES][1]))
 
 
 class ItemsAsEntities(ItemArrays):
-    """The item data in the arrays of a saved CFKG: the entities after the users are the items."""
+    """The item data in the arrays of a saved CFKG: in its embedding, the entities after the users are the items."""
 
     def without(self, arrays: dict[str, np.ndarray], item: int) -> dict[str, np.ndarray]:
         n_users, n_nodes = arrays[_NODES][:2].tolist()

@@ -14,8 +14,8 @@ from kgplug.recommenders.parts.two_neighbourhoods import TwoNeighbourhoods, TwoN
 class CKCFConfig(TwoNeighbourhoodsConfig):
     """Settings of CKCF.
 
-    The paper's settings: 20 neighbours; cf_share=0.5 (its ratio 5:5); back_fill="none", so that lists have only items
-    near a liked one; linked_only=True, so that the data have only items with an entity.
+    The paper's settings: 20 neighbours; cf_share=0.5 (the ratio 5:5 in the paper); back_fill="none", so that lists have
+    only items similar to a liked item; linked_only=True, so that the data have only items with an entity.
     """
 
 
@@ -24,9 +24,9 @@ class CKCF(TwoNeighbourhoods):
 
     Two similarities of items are used: by common users, with penalties for popular items and active users
     (`co_occurrence`), and by the cosine of the items' entity vectors (`nearest_vectors`, which raises similarities to
-    new items). Each similarity ranks the items that are nearest to the user's likes, without the seen items. The two
-    lists are fused by "high replaces low": the best items of the second list replace the lowest ranks of the first
-    (`fuse`).
+    new items). For each similarity, the items that are most similar to the user's likes are ranked, without the seen
+    items. The two lists are fused by "high replaces low": the best items of the second list replace the lowest ranks of
+    the first (`fuse`).
 
     The fused list of length k is a prefix of every longer one, so the first k items of `recommend` are exactly the
     paper's list of length k. The score is 1 / rank. All other items, such as the user's seen items, rank below, by
@@ -64,9 +64,9 @@ class CKCF(TwoNeighbourhoods):
         return scores
 
     def _ranked(self, similarity: sparse.csr_matrix, likes: sparse.csr_matrix, seen: sparse.csr_matrix) -> np.ndarray:
-        """Return each user's unseen candidates by one similarity, best first: int64 (b, longest list).
+        """Rank the unseen items that are similar to each user's likes, best first.
 
-        After a list's end, the entries are -1.
+        Return item indices, one row per user, int64 (b, length of the longest list); -1 after a list's end.
 
         Args:
             similarity: Similarity of items, CSR (n_items, n_items).

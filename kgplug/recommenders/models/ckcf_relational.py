@@ -36,11 +36,11 @@ class CKCFRelationalConfig(CKCFConfig):
     cf_share: float = Field(0.7, ge=0, le=1, description="weight of collaborative filtering; CKCF has 0.5")
     compare: Literal["relations", "mean", "own"] = Field(
         "relations",
-        description='vectors to compare: one per relation of the item, their sum ("mean"), or the item\'s own (as in '
-        "CKCF)",
+        description='vectors of an item to compare: "relations": one per relation of the item; "mean": the sum of '
+        'these; "own": the item\'s own, as in CKCF',
     )
     translate: bool = Field(
-        True, description="whether an item's neighbour t by relation r contributes t − r to the vector; False: t"
+        True, description="whether a triple (item, r, t) adds t − r to the item's vector for relation r; False: only t"
     )
     relations: int = Field(
         16,
@@ -54,8 +54,9 @@ class CKCFRelational(CKCF):
     """CKCF with relation vectors in its semantic similarity: our design of what the paper names as future work.
 
     An item has one vector for each relation r and direction. It is the sum of t − r over the item's triples
-    (item, r, t), or of h + r over the triples (h, r, item), scaled to length 1. Two items are compared by the cosines
-    of these vectors (`relational_vectors`). An item's own vector mixes the influence of all its relations; the
+    (item, r, t), or of h + r over the triples (h, r, item), scaled to length 1. Here h, r and t are vectors of the
+    embedding. Two items are compared by the cosines of their vectors for the same relation and direction
+    (`relational_vectors`). In an item's own embedding vector, the influence of all its relations is mixed; the
     comparison by relation keeps them separate. The rest is CKCF.
 
     Source: after Zhou et al., CKCF (see `CKCF`), and A. Bordes et al., "Translating Embeddings for Modeling

@@ -60,12 +60,14 @@ class CKEConfig(KnowledgeConfig):
 
 
 class CKENetwork(PairNetwork):
-    """Vectors of users u, items v and entities e: score = u · (v_i + e_i). TransR learns triples with the same e.
+    """Vectors of users u, items v and entities e: score = u · (v_i + e_i).
+
+    TransR learns the triples with the same entity vectors e.
 
     Args:
         n_users, n_relations: Numbers of users and relations.
         item_entities: Row of each item in the entity table, int64 (n_items,).
-        n_entities: Number of rows of the entity table.
+        n_entities: Number of rows of the entity table. Items without an entity have a row, too.
         dim: Length of a vector.
         scale: Standard deviation of the initial vectors; projections start as the identity.
         generator: Random generator of the vectors.
@@ -105,7 +107,7 @@ class CKENetwork(PairNetwork):
         return pair_dots(u, user_of, v + e, item_of), penalty
 
     def margins(self, triples: Triples) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return d(h, r, t') − d(h, r, t), (n,), and the mean squared norm of a triple's vectors, a scalar.
+        """Return d(h, r, t') − d(h, r, t) of n triples, (n,), and the mean squared norm of their vectors, a scalar.
 
         d(h, r, t) = ‖norm(h M_r) + norm(r) − norm(t M_r)‖² is the distance of a triple in TransR, where M_r is the
         projection of relation r and norm(x) = x / ‖x‖. t' is the corrupt tail. All three terms have length one, so the
@@ -132,7 +134,10 @@ class CKETask(ClickThroughTask):
         self._corrupter = TailCorrupter(triples)
 
     def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[tuple[Pairs, Triples | None]]:
-        """Yield batches of one epoch: likes with new negatives, and triples (None without a KG)."""
+        """Yield the steps of one epoch: a batch of likes with new negatives, and a batch of triples.
+
+        The batch of triples is None if there are no triples, or if `kge_weight` is 0.
+        """
         likes, triples = super().batches(epoch, rng), self._endless_triples(np.random.default_rng(rng.integers(2**63)))
         if self.config.kge_weight == 0 or len(self._triples) == 0:
             return ((pairs, None) for pairs in likes)
@@ -143,9 +148,9 @@ class CKETask(ClickThroughTask):
             yield from triple_batches(self._triples, self._corrupter, self.config.kge_batch_size, rng)
 
     def loss(self, batch: tuple[Pairs, Triples | None]) -> torch.Tensor:  # type: ignore[override]
-        """Return the loss of likes + kge_weight · mean −log σ(d' − d) + l2 · mean ‖vectors‖², a scalar.
+        """Return the loss of the likes + kge_weight · mean −log σ(d' − d) + l2 · mean ‖vectors‖², a scalar.
 
-        d' and d are the distances of a corrupt and a true triple (`CKENetwork.margins`).
+        d is the distance of a triple (`CKENetwork.margins`), and d' that of the triple with a corrupt tail.
         """
         pairs, triples = batch
         loss = self._likes_loss(pairs)

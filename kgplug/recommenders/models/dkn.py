@@ -48,14 +48,14 @@ class DKNConfig(PretrainedConfig):
         True, description="whether the convolution also reads the mean vector of the entity's neighbours"
     )
     title_words: int = Field(10, ge=1, description="maximum number of words per title")
-    widths: tuple[int, ...] = Field((1, 2), min_length=1, description="widths of the filters, in consecutive words")
+    widths: tuple[int, ...] = Field((1, 2), min_length=1, description="widths of the filters, in words")
     filters: int = Field(128, ge=1, description="number of filters per width")
     history: int = Field(30, ge=1, description="maximum number of likes per user that are compared with a candidate")
     attention: Literal["dot", "dnn"] = Field(
-        "dot", description="comparison of a like with a candidate: dot product or dense network"
+        "dot", description='how a like is compared with a candidate: dot product ("dot") or dense network ("dnn")'
     )
     head: Literal["dot", "dnn"] = Field(
-        "dot", description="score function of a user and a candidate: dot product or dense network"
+        "dot", description='score of a user and a candidate: dot product ("dot") or dense network ("dnn")'
     )
     hidden_dim: int = Field(64, ge=1, description="width of the hidden layers of attention and head")
     learning_rate: float = Field(2e-3, gt=0, description="learning rate of Adam")
@@ -125,7 +125,7 @@ class DKN(TrainedRecommender):
         return DKNTask(self.network, config, pairs, likes)
 
     def _settle(self) -> None:
-        """Compute all item vectors once."""
+        """Compute and store the vectors of all items."""
         network = self.network
         rows = max(1, _CELLS // (network.words.shape[1] * network.match.dim))
         with torch.no_grad():
@@ -151,7 +151,11 @@ class DKN(TrainedRecommender):
         return self._matched_with_all(draw_histories(likes, self._histories.shape[1], rng))
 
     def _matched_with_all(self, histories: np.ndarray) -> np.ndarray:
-        """Return logits of all items for users with these histories: int64 (b, K) → float32 (b, n_items)."""
+        """Return the logits of all items for users with the given histories, float32 (b, n_items).
+
+        Args:
+            histories: Up to K liked items of each user, int64 (b, K), padded with -1.
+        """
         logits = np.empty((len(histories), len(self._items)), dtype=np.float32)
         cells = max(1, _CELLS // (histories.shape[1] * self._width))  # users × items at a time
         items = min(len(self._items), cells)
@@ -169,10 +173,11 @@ class DKN(TrainedRecommender):
 
     @torch.no_grad()
     def _matched(self, histories: np.ndarray, candidates: torch.Tensor) -> np.ndarray:
-        """Return logits of candidates, float32 (b, m), for histories, int64 (b, K).
+        """Return the logits of m candidates for each of b users, float32 (b, m).
 
         Args:
-            candidates: Item vectors, (b, m, D), or (1, m, D) if they are the same for all users.
+            histories: Up to K liked items of each user, int64 (b, K), padded with -1.
+            candidates: Item vectors of length D, (b, m, D), or (1, m, D) if they are the same for all users.
         """
         liked = torch.from_numpy(histories).to(self._items.device)
         history = self._items[liked.clamp(min=0)]  # (b, K, D)
@@ -180,7 +185,7 @@ class DKN(TrainedRecommender):
         return logits.cpu().numpy()
 
     def item_vectors(self) -> np.ndarray:
-        """Return KCNN's vector of each item: float32 (n_items, D)."""
+        """Return the vector of each item that the convolution computes, float32 (n_items, D)."""
         return self._items.cpu().numpy()
 
     @classmethod
@@ -213,7 +218,7 @@ class DKN(TrainedRecommender):
 
 
 def draw_histories(likes: sparse.csr_matrix, most: int, rng: np.random.Generator) -> np.ndarray:
-    """Sample up to `most` likes of each user: CSR (n_users, n_items) → int64 (n_users, most), padded with -1."""
+    """Sample up to `most` liked items of each user: CSR (n_users, n_items) → int64 (n_users, most), padded with -1."""
     counts = np.diff(likes.indptr)
     users = np.repeat(np.arange(len(counts)), counts)
     order = np.lexsort((rng.random(len(users)), users))
@@ -230,12 +235,12 @@ def item_channels(found: ItemEntities, knowledge: KnowledgeGraph, *, context: bo
     Args:
         found: Vectors and entities of the items in an embedding.
         knowledge: Triples, which give the neighbours.
-        context: Whether to return the second channel.
+        context: Whether to return the mean vectors of the neighbours, too.
 
     Returns:
-        Vectors, float32 (1 or 2, n_items, m). Items without an entity have zeros; in the second channel, so do items
-        whose entity has no neighbours. One factor scales both channels, so that the mean squared norm of the entities'
-        vectors is one.
+        Vectors of length m, float32 (1 or 2, n_items, m). The vectors are zero for items without an entity, and the
+        mean vectors also for items whose entity has no neighbours. All vectors are divided by the same number, so that
+        the mean squared norm of the entities' vectors is one.
     """
     size = np.float32(np.sqrt(np.square(found.vectors[found.linked]).sum(axis=1).mean()) or 1.0)
     if not context:

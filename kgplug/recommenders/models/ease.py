@@ -83,9 +83,9 @@ class EASEConfig(ListsConfig):
 class EASE(ChosenByLists):
     """Embarrassingly shallow autoencoder: score(u, ·) = x_u B, with item-item weights B learnt in closed form.
 
-    X holds the likes, with user u's likes in row x_u. D is the diagonal matrix of the users' weights (I in the paper).
-    Then G = Xᵀ D X + λ I, P = G⁻¹ and B = I − P · diag(1 / diag P), so that diag B = 0 (eq. 8). P has a row and a
-    column per item. Items without likes have zero weights.
+    X contains the likes, with user u's likes in row x_u. D is the diagonal matrix of the users' weights (I in the
+    paper), and λ is `l2`. Then G = Xᵀ D X + λ I, P = G⁻¹ and B = I − P · diag(1 / diag P), so that diag B = 0 (eq. 8).
+    P has a row and a column per item. Items without likes have zero weights.
 
     - `dropout` p adds p / (1 − p) · diag(Xᵀ D X) to G, the closed form of dropping likes at random.
     - With ratings and a `rating_weight` w, a like is 1 + w z in X. Here z is the difference between its rating and the
@@ -139,9 +139,10 @@ class EASE(ChosenByLists):
         return distinct(data.interactions.likes().items)
 
     def _learnt_rows(self, data: TrainingData) -> tuple[sparse.csr_matrix, np.ndarray, float]:
-        """Return rows to learn from (users, in CEASE also KG features), their weights, and the mean weight of a like.
+        """Return the rows to learn from, their weights, and the mean weight of a like.
 
-        Shapes: CSR (n_rows, n_items), float64 (n_rows,).
+        The rows are the users' likes, in CEASE also the items of each KG feature, CSR (n_rows, n_items). The weights
+        are float64 (n_rows,).
         """
         weights, mean_weight = self._take_likes(data)
         return self.likes, weights, mean_weight
@@ -154,13 +155,13 @@ class EASE(ChosenByLists):
         return weights, mean_weight
 
     def _learn_items(self, items: np.ndarray, rows: sparse.csr_matrix, weights: np.ndarray, l2: float) -> None:
-        """Learn `self.weights` and `self.known`.
+        """Learn the item-item weights `self.weights` of the given items, and set `self.known` to these items.
 
         Args:
             items: The items to learn, int64 (m,).
             rows: Likes of each user, in CEASE also items of each KG feature, CSR (n_rows, n_items).
             weights: Weight of each row, float64 (n_rows,).
-            l2: λ of an item with the mean Gram value.
+            l2: λ of an item with the mean Gram value (weighted number of likes).
         """
         self.known, m = items, len(items)
         _check_memory(self.name, m)
@@ -173,14 +174,15 @@ class EASE(ChosenByLists):
             raise _too_many(self.name, m, "less is free") from error
 
     def _closed_form(self, x: sparse.csr_matrix, weights: np.ndarray, l2: float) -> np.ndarray:
-        """Return B, float32 (m, m).
+        """Return the item-item weights B of m items, float32 (m, m).
 
-        P is computed in float32. If rounding errors would matter (`_is_precise`), P is computed again in float64.
+        The inverse P of the Gram matrix is computed in float32. If rounding errors would matter (`_is_precise`), it is
+        computed again in float64.
 
         Args:
             x: Likes of each user, in CEASE also items of each KG feature, CSR float64 (n_rows, m).
             weights: Weight of each row, float64 (n_rows,).
-            l2: λ of an item with the mean Gram value.
+            l2: λ of an item with the mean Gram value (weighted number of likes).
         """
         c, weighted = self.config, sparse.csr_matrix(sparse.diags(weights) @ x)
         own = np.asarray(x.multiply(weighted).sum(axis=0)).ravel()
@@ -201,7 +203,7 @@ class EASE(ChosenByLists):
         return found
 
     def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-        """Return x_u B of each pair, float32 (n,)."""
+        """Return the score of each pair of a user and an item, float32 (n,)."""
         return self._score_by_blocks(users, items)
 
     def _score_block(self, users: np.ndarray) -> np.ndarray:
@@ -236,7 +238,7 @@ class EASE(ChosenByLists):
 def _weighted(likes: Interactions, rating_weight: float) -> sparse.csr_matrix:
     """Return the likes X of `EASE`, CSR float32 (n_users, n_items): 1 for a like, or 1 + w z with ratings.
 
-    w is `rating_weight`, and z the standardised rating, clipped to ±3.
+    w is `rating_weight`, and z the rating minus the mean rating, in standard deviations, clipped to ±3.
     """
     if rating_weight == 0 or likes.ratings is None or len(likes) == 0:
         return likes.matrix()
@@ -297,11 +299,11 @@ def _gram(x: sparse.csr_matrix, weighted: sparse.csr_matrix, dtype: type[np.floa
 
 
 def _is_precise(inverse: np.ndarray, x: sparse.csr_matrix, weighted: sparse.csr_matrix, added: np.ndarray) -> bool:
-    """Return whether rounding errors of P change scores by less than the difference below which scores are tied.
+    """Return whether rounding errors of P change scores by less than the difference below which scores count as tied.
 
     The errors are estimated for two sets of rows x of X: those with the most likes, and others evenly spaced by number
-    of likes. In each row, only items without a like count. The estimate is one step of iterative refinement, because
-    x P + (x − x P G) P is more precise than x P.
+    of likes. In each row, only the scores of items without a like are checked. The error of x P is estimated by one
+    step of iterative refinement: x P + (x − x P G) P is more precise than x P, where P is the inverse of G.
 
     Args:
         inverse: Matrix P, (m, m).
@@ -325,7 +327,7 @@ def _rows_times(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 
 
 def _weights_in_place(inverse: np.ndarray) -> np.ndarray:
-    """Return B, float32 (m, m), stored in P's memory. B_ij is −P_ij / P_jj, and zero on the diagonal.
+    """Return B, float32 (m, m), stored in the memory of P. B_ij is −P_ij / P_jj, and zero on the diagonal.
 
     Args:
         inverse: Matrix P, float32 or float64 (m, m), which owns its memory. If it is float64, the second half of its

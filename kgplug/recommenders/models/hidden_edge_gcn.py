@@ -72,7 +72,7 @@ class HiddenEdgeGCNConfig(ClickThroughConfig):
 
 
 class HiddenEdgeNetwork(nn.Module):
-    """One table of node vectors (users first, then entities), item biases, and the scale of u · v.
+    """One table of node vectors (users first, then entities), item biases, and a learnt factor of u · v.
 
     Args:
         n_nodes: Number of users and entities together.
@@ -159,7 +159,7 @@ class HiddenEdgeTask(GradientTask):
 
     @property
     def step_floats(self) -> int:
-        """Number of floats in the largest tensor of a step."""
+        """Number of floats in the largest tensor of a training step."""
         return self.module.nodes.numel()
 
     def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[HiddenBatch]:
@@ -181,5 +181,5 @@ class HiddenEdgeTask(GradientTask):
         return loss + config.l2 * rows + config.entity_l2 * entities + config.bias_l2 * bias.square().mean()
 
     def validate(self) -> float | None:
-        """Return the AUC of the validation pairs."""
+        """Return the AUC of the validation pairs; None if they contain no likes or no negatives."""
         return self.model.validation_auc(self.data)

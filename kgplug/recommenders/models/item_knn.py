@@ -28,10 +28,11 @@ class ItemKNNConfig(ModelConfig):
 
 
 class ItemKNN(SimilarityRecommender):
-    """Scores item i by its similarities to the items j that the user likes: `Σ_j∈likes(u) s(j, i)`.
+    """Scores item i by its similarities s(j, i) to the items j that the user likes: `Σ_j∈likes(u) s(j, i)`.
 
-    s(j, i) is kept for the `neighbours` items i most similar to j, without j itself. The similarity of two items
-    comes from the users who like them: cosine, cosine after TF-IDF weighting, or dot product after BM25 weighting.
+    Each item j keeps only its similarities to the `neighbours` most similar other items; all others count as 0. The
+    similarity of two items comes from the users who like them: cosine, cosine after TF-IDF weighting, or dot product
+    after BM25 weighting.
 
     Source: M. Deshpande, G. Karypis, "Item-Based Top-N Recommendation Algorithms", ACM TOIS 22(1), 2004;
     weights and similarities are computed by the `implicit` library.
@@ -85,7 +86,7 @@ def rows_near(
     """
     n = rows.get_shape()[0]
     counts, lengths = rows.getnnz(axis=0), rows.getnnz(axis=1)  # (m,), (n,)
-    without, idf = (np.log(n + 1) - np.log1p(counts + more) for more in (0, 1))  # idf where the new row is 0, 1
+    without, idf = (np.log(n + 1) - np.log1p(counts + more) for more in (0, 1))  # idf if the new row is 0, if it is 1
     if similarity == "cosine":
         without, idf = np.ones(len(counts)), np.ones(len(counts))
     squares = rows @ without**2  # (n,)

@@ -65,14 +65,16 @@ class KGATConfig(KnowledgeConfig):
 class KGAT(PropagatedRecommender, TrainedRecommender):
     """KGAT (X. Wang et al., KDD 2019, "KGAT: Knowledge Graph Attention Network for Recommendation").
 
-    Users, items and entities are nodes of one graph, in which a like is a triple. In the sum over the neighbours t of a
-    node h, each neighbour has the weight softmax((t M_r) · tanh(h M_r + r)), where r is the relation. TransR learns r
-    and its projection M_r from all triples. A layer's output is LeakyReLU(W₁(h + n)) + LeakyReLU(W₂(h ∘ n)), where n is
-    the weighted sum. The score is the dot product of the user's and the item's concatenated layers. It is learnt by
-    BPR, so it is not a probability.
+    Users, items and entities are nodes of one graph, in which a like is a triple. Each layer sums the vectors of a
+    node's neighbours, weighted by attention. A neighbour t of node h by relation r has the attention weight
+    softmax((t M_r) · tanh(h M_r + r)). TransR learns r and its projection M_r from all triples. A layer's output is
+    LeakyReLU(W₁(h + n)) + LeakyReLU(W₂(h ∘ n)), where n is the weighted sum. The score is the dot product of the user's
+    and the item's vectors. Each of these is the concatenation of the node's input vector and its outputs from all
+    layers. The score is learnt by BPR, so it is not a probability.
 
-    As in the authors' code, the weights are recomputed once per epoch and have no gradient in the steps of BPR; each
-    output is scaled to length one before it is concatenated; and an epoch has all steps of BPR, then all of TransR.
+    As in the authors' code, the attention weights are recomputed once per epoch and have no gradient in the steps of
+    BPR; each output is scaled to length one before it is concatenated; and an epoch has all steps of BPR, then all
+    steps of TransR.
     Unlike the authors' code, an inverse relation has the same M_r, and −r instead of a vector of its own. A corrupt
     tail is drawn from the relation's tails in other triples (`TailCorrupter`). The optional side term (`side`) is not
     in the paper.
@@ -113,7 +115,7 @@ class KGATTask:
 
     @property
     def step_floats(self) -> int:
-        """Number of floats in the largest tensor of a step."""
+        """Number of floats in the largest tensor of a training step."""
         return self.module.nodes.numel()
 
     def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[Comparisons | Triples]:
@@ -135,7 +137,10 @@ class KGATTask:
         return loss.detach()
 
     def bpr_loss(self, batch: Comparisons) -> torch.Tensor:
-        """Return mean −log σ(s_ui − s_uj) + l2 · mean squared norm of the unpropagated vectors, a scalar."""
+        """Return mean −log σ(s_ui − s_uj) + l2 · mean squared norm of the vectors before propagation, a scalar.
+
+        s_ui is the score of user u and a liked item i, and s_uj that of u and a negative j.
+        """
         u, v = self.module(self.graph)
         users, items = (tensor_of(part).to(u.device) for part in batch.pairs())
         loss = self.data.comparison_loss(pair_dots(u, users, v, items), batch)
@@ -143,10 +148,13 @@ class KGATTask:
         return loss + self.config.l2 * (norms[users].mean() + norms[self.module.n_users + items].mean())
 
     def kge_loss(self, batch: Triples) -> torch.Tensor:
-        """Return mean −log σ(g(h, r, t') − g(h, r, t)) + l2 · mean squared norm of the vectors, a scalar."""
+        """Return mean −log σ(g(h, r, t') − g(h, r, t)) + l2 · mean squared norm of the vectors, a scalar.
+
+        g is the distance of a triple in TransR, and t' a corrupt tail (`KGATNetwork.margins`).
+        """
         margins, norms = self.module.margins(batch)
         return functional.softplus(-margins).mean() + self.config.l2 * norms
 
     def validate(self) -> float | None:
-        """Return the AUC of the validation pairs."""
+        """Return the AUC of the validation pairs; None if they contain no likes or no negatives."""
         return self.model.validation_auc(self.data)

@@ -98,7 +98,7 @@ class KGCNConfig(SlowLayersConfig):
 
     @classmethod
     def of_saved(cls, settings: dict[str, Any]) -> dict[str, Any]:
-        """Return saved settings in today's form. Early runs, without a second log loss, get `own_weight` 0."""
+        """Return saved settings in today's form. Early runs had no second log loss, so they get `own_weight` 0."""
         return super().of_saved({"own_weight": 0.0} | settings)
 
     @classmethod
@@ -212,7 +212,7 @@ class KGCN(TrainedRecommender):
         return scores
 
     def item_vectors(self) -> np.ndarray:
-        """Return the items' vectors for a user with the mean user vector: float32 (n_items, d)."""
+        """Return the items' vectors for an average user, who has the mean of all user vectors: float32 (n_items, d)."""
         with torch.no_grad():
             average = self.network.users.mean(dim=0, keepdim=True)
             return represent_all(self.network, self.graph, self._layers, average)[0].cpu().numpy()
@@ -256,16 +256,18 @@ class KGCN(TrainedRecommender):
 class PairVectors:
     """One forward pass over B pairs: their vectors, attention and logits, and the penalties on the vectors.
 
+    H is the number of layers, and K the number of neighbours per entity.
+
     Attributes:
         u: Vectors of the distinct users, (m, d).
         user_of: Row in `u` of each pair's user, int64 (B,).
         e: Vectors of the distinct entities, (n, d).
-        places: Rows in `e` of the entities of the receptive field, H + 1 tensors int64 (B, K^h).
+        places: Rows in `e` of the entities that h = 0, …, H steps reach from the items, H + 1 tensors int64 (B, K^h).
         rows_penalty: L2 penalty of the vectors and biases that the pairs look up, a mean over pairs, a scalar. Three
-            terms have the weight `l2`: the squared norm of the user's vector; the mean squared norm of the entities in
-            each level of the receptive field, summed over levels; and the mean squared norm of all relations. The
-            squared biases have the weight `bias_l2`.
-        weights: Attention to each neighbour, H tensors (B, K^h, K), before the division by K in the authors' code.
+            terms have the weight `l2`: the squared norm of the user's vector; the mean squared norm of the entities
+            after h steps, summed over h; and the mean squared norm of all relations. The squared biases have the weight
+            `bias_l2`.
+        weights: Attention to each neighbour, H tensors (B, K^h, K), before the division by K (`scaling="code"`).
         vectors: Vector v_u of each pair's item for the pair's user, (B, d).
         logits: Logit of each pair, (B,).
     """
@@ -305,7 +307,10 @@ class PairVectors:
             self.logits = self.logits + functional.embedding(places, bias).squeeze(1)
 
     def vectors_penalty(self) -> torch.Tensor:
-        """Return the mean over pairs of ‖u‖² + ‖v_u‖², a scalar. The logit contains u · v_u."""
+        """Return the mean over pairs of ‖u‖² + ‖v_u‖², a scalar.
+
+        u is the user's vector, and v_u the item's vector for this user. The logit is u · v_u plus biases.
+        """
         n = len(self.user_of)
         return row_penalty(self.u, self.user_of, n) + self.vectors.square().sum() / n
 
@@ -327,7 +332,7 @@ class KGCNTask(GradientTask):
 
     @property
     def step_floats(self) -> int:
-        """Number of floats in the largest tensor of a step."""
+        """Number of floats in the largest tensor of a training step."""
         config = self.config
         return config.pairs_per_step * config.neighbours**config.n_layers * config.embedding_dim
 
@@ -376,14 +381,14 @@ class KGCNTask(GradientTask):
         return values[0].squeeze(1)
 
     def _labels(self, batch: GraphBatch, level: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the labels of the entities of one level, and a mask of the known ones: float32 and bool (B, K^h).
+        """Return the labels of entities, and a mask of the known labels: float32 and bool (B, K^h).
 
         An entity has the label 1 if the pair's user likes it, and 0 if it is one of this user's negatives in the epoch.
         The pair's item and all other entities are unknown, with label ½.
 
         Args:
             batch: The pairs, and all negatives of the epoch.
-            level: Entities of one level of the receptive field, int64 (B, K^h).
+            level: Entities that h steps reach from each of B items, int64 (B, K^h).
         """
         users = np.repeat(batch.pairs.users, level.shape[1])
         entities = level.reshape(-1)
@@ -399,6 +404,6 @@ class KGCNTask(GradientTask):
         )
 
     def validate(self) -> float | None:
-        """Return the AUC of the validation pairs."""
+        """Return the AUC of the validation pairs; None if they contain no likes or no negatives."""
         pairs = self.data.valid
         return None if pairs is None else self.data.validation_auc(self.model.logits(pairs.users, pairs.items))

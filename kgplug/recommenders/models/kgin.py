@@ -80,8 +80,9 @@ class KGIN(PropagatedRecommender, TrainedRecommender):
     As in the authors' code, each layer's output is scaled to length one, and a relation and its inverse have different
     vectors. Three things are as in the paper, not as in the code: β compares a user's unpropagated vector with the e_p
     in all layers; the penalty compares the e_p; and each step uses all edges (the code draws half of them).
-    `residual=False` gives the paper's formula for users, without adding m. The optional side term (`side`) is not in
-    the paper. In the authors' code the test set decides when training stops; here the validation set does.
+    As in the code, m is also added to the user's vector; `residual=False` gives the paper's formula, without this. The
+    optional side term (`side`) is not in the paper. In the authors' code the test set decides when training stops; here
+    the validation set does.
     """
 
     name = "KGIN"
@@ -112,7 +113,7 @@ class KGINTask(GradientTask):
 
     @property
     def step_floats(self) -> int:
-        """Number of floats in the largest tensor of a step."""
+        """Number of floats in the largest tensor of a training step."""
         return max(self.module.users.numel(), self.module.entities.numel())
 
     def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[Comparisons]:
@@ -123,7 +124,8 @@ class KGINTask(GradientTask):
     def loss(self, batch: Comparisons) -> torch.Tensor:
         """Return mean −log σ(s_ui − s_uj) + independence_weight · dependence + l2 · mean squared norm, a scalar.
 
-        The norms are those of the compared users and items before propagation.
+        s_ui is the score of user u and a liked item i, and s_uj that of u and a negative j. `dependence` measures how
+        much the intents depend on each other. The norms are those of the users' and items' vectors before propagation.
         """
         network, config = self.module, self.config
         intents = network.intent_vectors()
@@ -135,5 +137,5 @@ class KGINTask(GradientTask):
         return loss + config.l2 * (norms[0][users].mean() + norms[1][items].mean())
 
     def validate(self) -> float | None:
-        """Return the AUC of the validation pairs."""
+        """Return the AUC of the validation pairs; None if they contain no likes or no negatives."""
         return self.model.validation_auc(self.data)

@@ -43,6 +43,7 @@ class KGNNLS(KGCN):
     negative), and predicts it from the labels of the user's other items. These labels are propagated over the knowledge
     graph, with the user's attention as weights. The log loss of the prediction is added to the loss (leave-one-out,
     eqs. 8 and 9). So label smoothness trains the attention, not the entity vectors.
+
     As in the authors' code, each entity has a sample of its neighbours, weighted by softmax attention.
     """
 

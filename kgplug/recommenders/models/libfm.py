@@ -34,11 +34,13 @@ class LibFMConfig(PretrainedConfig):
 
 
 class LibFMNetwork(PairNetwork):
-    """logit = w0 + w·x + ½ Σ_f [(Σ_k v_kf x_k)² − Σ_k v_kf² x_k²].
+    """A factorisation machine: logit = w0 + w·x + ½ Σ_f [(Σ_k v_kf x_k)² − Σ_k v_kf² x_k²].
 
-    The entries of x belong to the user (id, and mean pre-trained vector of the user's likes) or to the item (id, and
-    pre-trained vector). Let a be Σ_k v_k x_k over the user's entries, and b the same over the item's. Then the last
-    term is a·b + ½(‖a‖² − Σ_k ‖v_k‖² x_k²) + ½(‖b‖² − Σ_k ‖v_k‖² x_k²). So it is one product and two biases.
+    x is the input of a pair. Its entry x_k has a weight w_k and a factor v_k, a vector with entries v_kf. The entries
+    of x belong to the user (id, and mean pre-trained vector of the user's likes) or to the item (id, and pre-trained
+    vector). Let a be Σ_k v_k x_k over the user's entries, and b the same sum over the item's entries. Then the last
+    term is a·b + ½(‖a‖² − Σ_k ‖v_k‖² x_k²) + ½(‖b‖² − Σ_k ‖v_k‖² x_k²), with k over the user's entries in the first
+    bracket and over the item's in the second. So the logit is a·b plus a term of the user and a term of the item.
 
     Args:
         n_users: Number of users.
@@ -71,28 +73,32 @@ class LibFMNetwork(PairNetwork):
     def user_side(
         self, factors: torch.Tensor, bias: torch.Tensor, histories: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return each user's vector a in the product a·b, and the sum of all terms that depend only on the user.
+        """Return the users' part of the logits: the vectors a, and the terms that depend only on the user.
+
+        The logit of a pair is a·b plus a term of the user and a term of the item.
 
         Args:
-            factors, bias: Rows of the user table and biases, (n, d) and (n, 1).
-            histories: Mean vectors of the users' likes, (n, m).
+            factors, bias: Factors and biases of n users, (n, d) and (n, 1).
+            histories: Mean pre-trained vectors of the users' likes, (n, m).
 
         Returns:
-            (n, d) and (n,).
+            The vectors a, (n, d), and the users' terms, (n,).
         """
         return _side(factors, bias, histories, self.history_factors, self.history_weights)
 
     def item_side(
         self, factors: torch.Tensor, bias: torch.Tensor, vectors: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return each item's vector b in the product a·b, and the sum of all terms that depend only on the item.
+        """Return the items' part of the logits: the vectors b, and the terms that depend only on the item.
+
+        The logit of a pair is a·b plus a term of the user and a term of the item.
 
         Args:
-            factors, bias: Rows of the item table and biases, (n, d) and (n, 1).
+            factors, bias: Factors and biases of n items, (n, d) and (n, 1).
             vectors: Pre-trained vectors of the items, (n, m).
 
         Returns:
-            (n, d) and (n,).
+            The vectors b, (n, d), and the items' terms, (n,).
         """
         return _side(factors, bias, vectors, self.vector_factors, self.vector_weights)
 
@@ -103,7 +109,7 @@ class LibFMNetwork(PairNetwork):
 
         Args:
             users, items: Indices, int64 (B,).
-            left_out: For each pair, a liked item to leave out of the user's history, int64 (B,).
+            left_out: For each pair, a liked item to leave out of the user's history, int64 (B,); None: none.
         """
         n = len(users)
         u_rows, (user_of,) = distinct(users, device=self.device)
@@ -126,10 +132,17 @@ class LibFMNetwork(PairNetwork):
 def _side(
     factors: torch.Tensor, bias: torch.Tensor, x: torch.Tensor, x_factors: torch.Tensor, x_weights: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return Σ_k v_k x_k and Σ_k w_k x_k + ½(‖Σ_k v_k x_k‖² − Σ_k ‖v_k‖² x_k²).
+    """Return Σ_k v_k x_k and Σ_k w_k x_k + ½(‖Σ_k v_k x_k‖² − Σ_k ‖v_k‖² x_k²) for n users or n items.
 
-    The sums are over a one-hot id and over the entries of `x`. For the id, v_k and w_k are a row of `factors` (n, d)
-    and of `bias` (n, 1). For `x` (n, m), they are rows of `x_factors` (m, d) and entries of `x_weights` (m,).
+    The inputs x_k are the one-hot id and the entries of `x`; v_k is the factor of an input, and w_k its weight.
+
+    Args:
+        factors, bias: Factor and weight of each id, (n, d) and (n, 1).
+        x: Pre-trained vector of each item, or mean pre-trained vector of each user's likes, (n, m).
+        x_factors, x_weights: Factor and weight of each entry of `x`, (m, d) and (m,).
+
+    Returns:
+        (n, d) and (n,).
     """
     total = factors + x @ x_factors  # (n, d)
     squares = factors.square().sum(1) + x.square() @ x_factors.square().sum(1)  # (n,)

@@ -140,7 +140,7 @@ class LightGCNTask(GradientTask):
 
     @property
     def step_floats(self) -> int:
-        """Number of floats in the largest tensor of a step."""
+        """Number of floats in the largest tensor of a training step."""
         return self.module.nodes.numel()
 
     def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[Pairs]:
@@ -149,7 +149,7 @@ class LightGCNTask(GradientTask):
         return self.data.epoch(rng, self.config.batch_size)
 
     def loss(self, batch: Pairs) -> torch.Tensor:
-        """Return mean BCE + l2 · mean squared norm of a pair's biases and unpropagated vectors, a scalar."""
+        """Return mean BCE + l2 · mean squared norm of a pair's biases and vectors before propagation, a scalar."""
         device, n_users = self.module.nodes.device, len(self.model.user_keys)
         users, items = (torch.from_numpy(x).to(device) for x in (batch.users, batch.items))
         u, v = self.model.propagated()
@@ -160,5 +160,5 @@ class LightGCNTask(GradientTask):
         return self.data.log_loss(logits, batch) + self.config.l2 * rows
 
     def validate(self) -> float | None:
-        """Return the AUC of the validation pairs."""
+        """Return the AUC of the validation pairs; None if they contain no likes or no negatives."""
         return self.model.validation_auc(self.data)

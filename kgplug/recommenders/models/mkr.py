@@ -113,7 +113,10 @@ class MKRConfig(SlowLayersConfig):
 
     @classmethod
     def of_saved(cls, settings: dict[str, Any]) -> dict[str, Any]:
-        """Return saved settings in today's form. Early runs, with `init_mean`, get `offset=0`, the paper's unit."""
+        """Return saved settings in today's form.
+
+        Early runs, which have the setting `init_mean`, used the paper's cross & compress unit, so they get `offset=0`.
+        """
         return super().of_saved({"offset": 0.0, **settings} if "init_mean" in settings else settings)
 
     @classmethod
@@ -173,7 +176,10 @@ class MKR(TrainedRecommender):
         return MKRTask(self.network, self.config, pairs, triples)
 
     def _settle(self) -> None:
-        """Compute and store u_L of all users and v_L of all items. A user's u_L is the same for all items to score."""
+        """Compute and store u_L of all users and v_L of all items: the user and item vectors that give the score.
+
+        This is possible because a user's u_L is the same for all items.
+        """
         self.network.eval()
         with torch.no_grad():
             self._users, self._items = self.network.all_users(), self.network.all_items()
@@ -266,13 +272,15 @@ class MKRTask:
     ) -> tuple[Optimizer, ...]:
         """Return the optimisers of the recommendation task.
 
-        In the tables, a step updates only the rows that the batch uses. `dense` are the weights of all layers.
+        Args:
+            tables: Tables of vectors and biases. A step updates only the rows that the batch uses.
+            dense: All other weights: layers and global bias.
         """
         return RowAdam(tables, lr=self.config.learning_rate), Adam(dense, lr=self.config.layer_learning_rate)
 
     @property
     def step_floats(self) -> int:
-        """Number of floats in the largest tensor of a step."""
+        """Number of floats in the largest tensor of a training step."""
         return self.config.pairs_per_step * self.config.embedding_dim
 
     def pairs(self, rng: np.random.Generator) -> Iterator[Any]:
@@ -316,8 +324,8 @@ class MKRTask:
         """Return the log loss plus penalties, a scalar.
 
         The penalties are l2 · mean ‖inputs‖² + bias_l2 · mean biases² + vector_l2 · mean ‖outputs‖² + weight_l2 · ‖W‖².
-        Inputs and outputs are those of the towers: the layers that turn table rows into u_L and v_L. The towers run
-        once per distinct user and item.
+        Inputs and outputs are those of the towers: the layers that turn table rows into the user and item vectors u_L
+        and v_L. W are the dense weights of the task. The towers run once per distinct user and item.
         """
         network, config, n = self.module, self.config, len(batch)
         users, (user_of,) = distinct(batch.users, device=network.device)
@@ -347,8 +355,8 @@ class MKRTask:
 
         Args:
             batch: The pairs.
-            u: Rows of the user table for the batch's distinct users, by ascending user, (distinct, d).
-            user_of: Row of each pair's user in `u`, int64 (n,).
+            u: Rows of the user table for the batch's m distinct users, by ascending user, (m, d).
+            user_of: Row in `u` of each pair's user, int64 (n,).
 
         Returns:
             u_L; for each pair the row of its user in u_L, int64 (n,); and the mean over pairs of ‖u_L‖², a scalar.
@@ -359,7 +367,8 @@ class MKRTask:
     def kge_loss(self, batch: TripleBatch) -> torch.Tensor:
         """Return −λ1 (mean true − mean corrupt score) + l2 · mean ‖vectors‖² + weight_l2 · ‖W‖², a scalar.
 
-        λ1 is `kge_weight`. A score is σ(predicted tail · tail), with the true or the corrupt tail.
+        λ1 is `kge_weight`. A score is σ(predicted tail · tail), with the true or the corrupt tail. W are the dense
+        weights of the task.
         """
         network, n = self.module, len(batch.heads)
         entities, (head_of, tail_of, corrupt_of) = distinct(
@@ -394,7 +403,7 @@ class MKRTask:
         return self.config.l2 * rows + self.config.weight_l2 * squared_norm(dense)
 
     def validate(self) -> float | None:
-        """Return the AUC of the validation pairs."""
+        """Return the AUC of the validation pairs; None if they contain no likes or no negatives."""
         pairs, network = self.data.valid, self.module
         if pairs is None:
             return None
@@ -407,9 +416,9 @@ class MKRTask:
 
 
 def oriented(knowledge: KnowledgeGraph, linked: np.ndarray) -> np.ndarray:
-    """Return the triples, int64 (n, 3). A triple is reversed if its tail is an item and its head is not.
+    """Return the triples, int64 (n, 3), with those reversed whose tail is an item and whose head is not.
 
-    A reversed triple of relation r has relation n_relations + r.
+    A reversed triple has the relation n_relations + r instead of r.
 
     Args:
         knowledge: Triples.

@@ -92,7 +92,7 @@ class MKRAttentionConfig(MKRConfig):
 class GatedCross(nn.Module):
     """Mixes an item's vector v and its entity's vector e by gates: v' = e + g ∘ v, where g = σ(a ∘ v + b ∘ e + c).
 
-    The second output is e' = e + g' ∘ v, where the gates g' have other weights a, b and c.
+    a, b and c are learnt vectors. The second output is e' = e + g' ∘ v, where the gates g' have other a, b and c.
 
     In MKR's cross & compress unit, one number per item decides how much of a vector passes, in all dimensions. Here
     each dimension has its own gate. Both units cost O(d). The entity's vector passes unchanged. The item's vector
@@ -156,7 +156,7 @@ class AttentionNetwork(MKRNetwork):
     def crossed(
         self, items: torch.Tensor, entities: torch.Tensor, near: torch.Tensor, relations: torch.Tensor
     ) -> torch.Tensor:
-        """Return v_L of items: the item's own vector v, mixed by the gates with e + Σ_k a_k e_k.
+        """Return the final item vectors v_L: the item's own vector v, mixed by the gates with e + Σ_k a_k e_k.
 
         e is the vector of the item's entity, e_k that of its k-th neighbour, and r_k the vector of the relation to it.
         The attention is a = softmax_k(e · (e_k + r_k) / √d).
@@ -164,7 +164,7 @@ class AttentionNetwork(MKRNetwork):
         Args:
             items: Indices, int64 (m,).
             entities: Propagated entity vectors, (n_entities, d).
-            near: Entities that are the items' neighbours, int64 (m, K).
+            near: Entities that are the K neighbours of each item, int64 (m, K).
             relations: Relation to each of these neighbours, int64 (m, K).
 
         Returns:
@@ -203,7 +203,7 @@ class AttentionTask(MKRTask):
 
     @property
     def step_floats(self) -> int:
-        """Number of floats in the largest tensor of a step."""
+        """Number of floats in the largest tensor of a training step."""
         return self.model.likes_graph.n_nodes * self.config.embedding_dim
 
     def pairs(self, rng: np.random.Generator) -> Iterator[HiddenBatch]:
@@ -212,7 +212,10 @@ class AttentionTask(MKRTask):
         return self.model.likes_graph.epoch(self.data, self.config.hidden, self.config.batch_size, rng)
 
     def recommendation_loss(self, batch: HiddenBatch) -> torch.Tensor:
-        """Return mean BCE + vector_l2 · mean ‖vectors‖² + bias_l2 · mean biases² + weight_l2 · ‖W‖², a scalar."""
+        """Return mean BCE + vector_l2 · mean ‖vectors‖² + bias_l2 · mean biases² + weight_l2 · ‖W‖², a scalar.
+
+        The vectors are those whose product is the score. W are the dense weights of the task.
+        """
         network, config, pairs = self.module, self.config, batch.pairs
         users = torch.from_numpy(pairs.users).to(network.device)
         items, (item_of,) = distinct(pairs.items, device=network.device)
@@ -230,7 +233,7 @@ class AttentionTask(MKRTask):
         return loss + config.weight_l2 * squared_norm(self._dense)
 
     def validate(self) -> float | None:
-        """Return the AUC of the validation pairs."""
+        """Return the AUC of the validation pairs; None if they contain no likes or no negatives."""
         return self.model.validation_auc(self.data)
 
 
@@ -240,7 +243,8 @@ class MKRAttention(PropagatedRecommender, MKR):
     - User vectors u and entity vectors e are propagated over the graph of likes and triples, as LightGCN does over
       likes (He et al., SIGIR 2020). Each epoch hides a fraction of the likes and predicts only these, so no like
       predicts itself.
-    - An item's e becomes e + Σ a_k e_k over sampled neighbours in the KG, where a = softmax(e · (e_k + r_k) / √d).
+    - An item's e becomes e + Σ_k a_k e_k, where e_k are the vectors of sampled neighbours in the KG, r_k those of the
+      relations to these neighbours, and a = softmax_k(e · (e_k + r_k) / √d).
     - Gates decide per dimension how much of the item's own vector is added (`GatedCross`).
     - The side term adds a logit from counts of likes and from the KG features that the item shares with the user's
       likes.
@@ -277,7 +281,10 @@ class MKRAttention(PropagatedRecommender, MKR):
         return AttentionTask(self, pairs, triples)
 
     def neighbours_of_items(self, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return K sampled neighbours of each item, and the relations to these neighbours: int64 (n_items, K) each."""
+        """Return K (setting `neighbours`) sampled neighbours of each item, and the relations to these neighbours.
+
+        Both arrays are int64 (n_items, K).
+        """
         network = self.network
         drawn, items = self._near.sample(self.config.neighbours, rng), network.item_entities.cpu().numpy()
         near, relations = (torch.from_numpy(x[items]) for x in (drawn.entities, drawn.relations))

@@ -44,7 +44,7 @@ class MKRRatedConfig(MKRConfig):
     layer_learning_rate: float = Field(
         5e-3,
         gt=0,
-        description="learning rate of the recommendation task's cross & compress units and dense layers; the layers "
+        description="learning rate of the recommendation task's cross & compress units and dense layers, some of which "
         "turn ratings into user vectors",
     )
     patience: int = Field(5, ge=1, description="stop after this many epochs without a better validation metric")
@@ -67,7 +67,7 @@ class RatedData(ClickThroughData):
 
     Args:
         train, valid: Interactions with ratings and a like_threshold.
-        side: Side term, which is trained with the model and added to every logit; or None.
+        side: Side term, which is trained with the model and added to every logit; None: no side term.
     """
 
     def __init__(self, train: Interactions, valid: Interactions | None, side: SideTerm | None = None) -> None:
@@ -86,9 +86,10 @@ def _labelled(rows: Interactions) -> Pairs:
 
 
 class RatedNetwork(MKRNetwork):
-    """MKR's network, but the input for user u is u + Σ ω_ui v_i / Σ |ω_ui| over the items i that u rated.
+    """MKR's network, but the input for a user with vector u is u + Σ_i ω_i v_i / Σ_i |ω_i|.
 
-    ω_ui is the rating minus the neutral rating.
+    The sums are over the items i that the user rated. v_i is the item's vector, and ω_i the rating minus the neutral
+    rating.
 
     Attributes:
         rated_starts: Position of each user's first rating in the two arrays below, int64 (n_users + 1,).
@@ -102,7 +103,12 @@ class RatedNetwork(MKRNetwork):
     learnt_late = ("rated_starts", "rated_items", "rated_weights")  # buffers whose length depends on the data
 
     def remember(self, train: Interactions, weights: np.ndarray) -> None:
-        """Store the rated items of the training set, and the weight ω of each of its n ratings, float32 (n,)."""
+        """Store the rated items of the training set, and the weight of each rating.
+
+        Args:
+            train: Training set with n ratings.
+            weights: Weight ω of each rating: the rating minus the neutral rating, float32 (n,).
+        """
         starts = np.searchsorted(train.users, np.arange(train.n_users + 1))
         for name, array in zip(self.learnt_late, (starts, train.items, weights), strict=True):
             self.register_buffer(name, torch.from_numpy(array).to(self.device))
@@ -114,6 +120,8 @@ class RatedNetwork(MKRNetwork):
 
     def tastes(self, users: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return each user's Σ ω v (m, d) and Σ |ω| (m, 1), summed over the items that the user rated.
+
+        v is the item's vector, and ω the rating minus the neutral rating.
 
         Args:
             users: Indices, int64 (m,), distinct.
@@ -138,7 +146,7 @@ class RatedNetwork(MKRNetwork):
 
 
 def share(sums: torch.Tensor, totals: torch.Tensor) -> torch.Tensor:
-    """Return sums / totals, zero if the total is zero: (n, d), (n, 1) → (n, d)."""
+    """Return sums / totals, with zero rows where the total is zero: (n, d), (n, 1) → (n, d)."""
     left = totals > 1e-6
     return torch.where(left, sums / torch.where(left, totals, 1.0), 0.0)
 
@@ -150,7 +158,10 @@ class RatedTask(MKRTask):
     data: RatedData
 
     def own_weights(self, batch: Pairs) -> torch.Tensor:
-        """Return the weight ω of the rating of each pair, float32 (n,); 0 if the pair is not in the training set."""
+        """Return the weight ω of each pair, its rating minus the neutral rating, float32 (n,).
+
+        The weight is 0 if the pair is not in the training set.
+        """
         network, rows = self.module, self.data.rows
         place = np.searchsorted(rows.pairs, batch.users * np.int64(rows.n_items) + batch.items)
         place = np.minimum(place, len(rows) - 1)
@@ -183,6 +194,7 @@ class MKRRated(MKR):
     rates an item likes it. A user's input is u + Σ ω v / Σ |ω|, where v are the vectors of the rated items, and ω is
     the rating minus the neutral rating (`rating_middle`). So disliked items have negative weight. In training, the pair
     to predict is left out of both sums; otherwise it would leak the label.
+
     Cao et al. describe their weighting in prose only; the formula is our reading. The rest is MKR (Wang et al.,
     WWW 2019, "Multi-Task Feature Learning for Knowledge Graph Enhanced Recommendation").
     """

@@ -42,9 +42,9 @@ class PERConfig(ModelConfig):
 class PER(FactorRecommender):
     """Score = Σ_l θ_l P_l[u] · Q_l[i], summed over the meta-paths l: user–item–attribute–item, one per relation.
 
-    1. The similarity of items i and j along l is PathSim, S_l = 2 (A Aᵀ)_ij / ((A Aᵀ)_ii + (A Aᵀ)_jj). A is the
-       item–attribute matrix of the relation, in both directions. An item is not its own neighbour, so no like predicts
-       itself.
+    1. The similarity of items i and j along l is PathSim, (S_l)_ij = 2 (A Aᵀ)_ij / ((A Aᵀ)_ii + (A Aᵀ)_jj). A is the
+       item–attribute matrix of the relation, whose triples count in both directions. An item is not its own neighbour,
+       so no like predicts itself.
     2. P_l and Q_l are a non-negative factorisation, R S_l ≈ P_l Q_lᵀ, where R is the matrix of likes. Each P_l is
        scaled so that the mean squared score of a like is one, which makes all θ_l comparable.
     3. The path weights θ ≥ 0 are learnt by BPR. `history["path_weights"]` holds θ by relation.
@@ -84,7 +84,9 @@ class PER(FactorRecommender):
 
 
 def item_attributes(knowledge: KnowledgeGraph, linked: np.ndarray, relation: int) -> sparse.csr_matrix:
-    """Return the item–attribute matrix of a relation. An item's attributes are the entities at its triples' other ends.
+    """Return the item–attribute matrix of a relation.
+
+    An item's attributes are all entities that a triple of the relation connects with the item, in either direction.
 
     Args:
         knowledge: Triples.
@@ -92,7 +94,7 @@ def item_attributes(knowledge: KnowledgeGraph, linked: np.ndarray, relation: int
         relation: Index of the relation.
 
     Returns:
-        CSR float32 (n_items, n_entities): 1 if a triple of the relation connects the item and the entity.
+        CSR float32 (n_items, n_entities): 1 if the entity is an attribute of the item.
     """
     item_of = np.full(knowledge.n_entities, -1, dtype=np.int64)
     item_of[linked[linked >= 0]] = np.flatnonzero(linked >= 0)
@@ -130,7 +132,7 @@ def path_similarity(attributes: sparse.csr_matrix, neighbours: int) -> sparse.cs
 def factorise(
     likes: sparse.csr_matrix, similar: sparse.csr_matrix, *, dim: int, iterations: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return P, Q ≥ 0 with R S ≈ P Qᵀ, by multiplicative updates. R S itself is never computed.
+    """Return matrices P, Q ≥ 0 with R S ≈ P Qᵀ, by multiplicative updates. The product R S is never computed.
 
     Source: D. Lee, H. S. Seung, "Algorithms for Non-negative Matrix Factorization", NIPS 2000, eq. 4.
 
@@ -161,11 +163,11 @@ def _differences(
 
     Args:
         likes: Training likes.
-        users, items: Matrices P_l and Q_l of each path, float32 (n_users, dim) and (n_items, dim).
+        users, items: User and item factors of each meta-path, float32 (n_users, dim) and (n_items, dim).
         rng: Random generator of the sample of likes and of the random items.
 
     Returns:
-        float64 (n, paths), for n ≤ `_MOST_PAIRS` sampled likes.
+        float64 (n, number of meta-paths), for a sample of n likes (at most `_MOST_PAIRS`).
     """
     rows = rng.permutation(len(likes))[:_MOST_PAIRS]
     negatives = negative_sampler(likes).draw(likes.users[rows], rng)
@@ -176,14 +178,16 @@ def _differences(
 
 
 def learn_weights(differences: np.ndarray, *, l2: float) -> np.ndarray:
-    """Return the θ ≥ 0 that minimises mean −log σ(D θ) + l2 ‖θ‖². The problem is convex, so this is the global minimum.
+    """Return the path weights θ ≥ 0 that minimise mean −log σ(D θ) + l2 ‖θ‖².
+
+    The problem is convex, so this is the global minimum.
 
     Args:
-        differences: Matrix D, float64 (n, paths).
+        differences: Matrix D: score of a like minus score of another item, along each of p paths, float64 (n, p).
         l2: Weight of the L2 penalty.
 
     Returns:
-        θ, float64 (paths,); all 1 if there are no differences, or if all weights would be 0.
+        θ, float64 (p,); all 1 if n is 0, or if all weights would be 0.
     """
     n, paths = differences.shape
     if n == 0:

@@ -54,7 +54,7 @@ class RippleNetConfig(LayeredConfig):
 
     old_names: ClassVar[Mapping[str, str]] = {"n_hops": "n_layers"}
 
-    learning_rate: float = Field(1e-2, gt=0, description="learning rate of Adam; 2e-3 on data both sparse and small")
+    learning_rate: float = Field(1e-2, gt=0, description="learning rate of Adam; 2e-3 on sparse data with few likes")
     l2: float = Field(
         1e-2, ge=0, description="weight of the squared norms of the batch's vectors; far higher than in the paper"
     )
@@ -64,7 +64,7 @@ class RippleNetConfig(LayeredConfig):
     update: Literal["replace", "plus", "replace_transform", "plus_transform"] = Field(
         "plus_transform",
         description='how a step with result o changes the item\'s vector v: "replace": v becomes o; "plus": v + o; '
-        '"…_transform": then times a learnt matrix',
+        '"…_transform": then multiplied by a learnt matrix',
     )
     all_hops: bool = Field(True, description="whether the user's vector sums all steps; False: only the last step")
     inverse: bool = Field(False, description="whether likes also propagate from tail to head (not in the paper)")
@@ -84,7 +84,7 @@ class RippleNetConfig(LayeredConfig):
 class Ripples:
     """The memories (sampled triples) of some users: M memories in each of H steps.
 
-    A memory is a triple of head h, relation and tail t; R is the relation's matrix.
+    A memory is a triple. h and t are the vectors of its head and tail, and R is the matrix of its relation.
 
     Attributes:
         rotated: Product R h for each distinct pair of a relation and a head, (n_pairs, d).
@@ -94,9 +94,9 @@ class Ripples:
         head_ids: Entity index of each memory's head, int64 (n_users, H, M).
         tail_ids: Entity index of each memory's tail, int64 (n_users, H, M).
         known: False for a user without memories, bool (n_users, 1).
-        truth: Mean of σ(hᵀ R t) over a user's memories of a step, summed over the steps and (weighted) over the users,
-            a scalar.
-        penalty: Mean of ‖h‖² + ‖t‖² + ‖R‖² over a user's memories of a step, summed in the same way, a scalar.
+        truth: Mean of σ(hᵀ R t) over a user's memories in a step, summed over all steps, then summed over the users
+            with the weights given to `RippleNetwork.ripples`, a scalar.
+        penalty: Mean of ‖h‖² + ‖t‖² + ‖R‖² over a user's memories in a step, summed in the same way, a scalar.
     """
 
     rotated: torch.Tensor
@@ -121,7 +121,8 @@ class RippleNetwork(PairNetwork):
         item_entities: Row of each item in the entity table, int64 (n_items,).
         n_entities, n_relations: Numbers of rows of the entity and relation tables.
         triples: Head, relation and tail, int64 (n, 3), sorted by head.
-        memories: Row of each memory in `triples`, int32 (n_users, H, M), -1 for none.
+        memories: Row in `triples` of each user's M memories (sampled triples) in each of H steps, int32
+            (n_users, H, M); -1 for none.
         generator: Random generator of the weights.
     """
 
@@ -159,8 +160,9 @@ class RippleNetwork(PairNetwork):
     def parts(self, users: np.ndarray, items: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return the logits of pairs, (B,), and the means over pairs of their penalty and of their KG score, scalars.
 
-        A pair's penalty is ‖v‖² of its item + squared biases + Σ_hop mean (‖h‖² + ‖t‖² + ‖R‖²) of its user's memories.
-        Its KG score is Σ_hop mean σ(hᵀ R t) of these memories.
+        A pair's penalty is ‖v‖² + squared biases + Σ_step mean (‖h‖² + ‖t‖² + ‖R‖²), and its KG score is
+        Σ_step mean σ(hᵀ R t). Here v is the item's vector. The means are over the user's memories (sampled triples) in
+        a step, with vectors h and t of head and tail, and the matrix R of the relation.
 
         Args:
             users, items: Indices, int64 (B,).
@@ -187,7 +189,9 @@ class RippleNetwork(PairNetwork):
         return logits, penalty, ripples.truth
 
     def ripples(self, users: np.ndarray, weights: np.ndarray) -> Ripples:
-        """Return the memories of users, with the products R h and the scores hᵀ R t that scoring and loss need.
+        """Return the memories of users, with the products R h that scoring needs and the sums that the loss needs.
+
+        h is the vector of a memory's head, and R the matrix of its relation.
 
         Args:
             users: Indices, int64 (n_users,), distinct.
@@ -223,15 +227,17 @@ class RippleNetwork(PairNetwork):
     def _rotated(
         self, e: torch.Tensor, r: torch.Tensor, head_of: np.ndarray, relation_of: np.ndarray
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return [R h, hᵀ R] for each distinct pair of a relation and a head, (P, 2d), and each triple's pair.
+        """Return the products R h and hᵀ R for each distinct pair of a relation matrix R and a head vector h.
 
-        Each triple's pair is a row of the first result, int64 (T,). All heads of one relation are multiplied by its
-        matrix R in one product.
+        All heads of one relation are multiplied by its matrix in one product.
 
         Args:
             e: Vectors of the distinct entities, (n, d).
             r: Matrices of the distinct relations, (n_r, d · d).
             head_of, relation_of: Row in `e` of each triple's head, and row in `r` of its relation, int64 (T,).
+
+        Returns:
+            [R h, hᵀ R] for each of P pairs, (P, 2d); and for each triple the row of its pair, int64 (T,).
         """
         codes, pair_of = np.unique(relation_of * np.int64(len(e)) + head_of, return_inverse=True)
         heads = functional.embedding(torch.from_numpy(codes % len(e)).to(e.device), e)  # (P, d)
@@ -242,11 +248,11 @@ class RippleNetwork(PairNetwork):
         return both, torch.from_numpy(pair_of.reshape(-1)).to(e.device)
 
     def meet(self, ripples: Ripples, users: torch.Tensor, v: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Return the logits of n items for each user, without biases.
+        """Return the logits of n items for each of g users, without biases.
 
         Args:
-            ripples: Memories.
-            users: Position in `ripples` of each of g users, int64 (g,).
+            ripples: Memories of users.
+            users: Row of each user in the arrays of `ripples`, int64 (g,).
             v: Item vectors, (g, n, d).
             targets: Entities of the items, int64 (g, n).
 
@@ -280,7 +286,11 @@ class RippleTask(LayeredTask):
     config: RippleNetConfig
 
     def loss(self, batch: Pairs) -> torch.Tensor:
-        """Return BCE − kge_weight · Σ_hop mean σ(hᵀ R t) + l2 · mean ‖vectors‖² + weight_l2 · ‖W‖², a scalar."""
+        """Return BCE − kge_weight · Σ_step mean σ(hᵀ R t) + l2 · mean ‖vectors‖² + weight_l2 · ‖W‖², a scalar.
+
+        The first mean is over the memories of a step, with vectors h and t of head and tail, and the relation's matrix
+        R. W is the matrix that transforms an item's vector after each step.
+        """
         logits, penalty, truth = self.module.parts(batch.users, batch.items)
         loss = self.data.log_loss(logits, batch) + self.config.l2 * penalty - self.config.kge_weight * truth
         return loss + self.config.weight_l2 * squared_norm(self._layers) if self._layers else loss
@@ -362,7 +372,13 @@ class RippleNet(TrainedRecommender):
 
     @torch.no_grad()
     def _met(self, network: RippleNetwork, users: np.ndarray, user_bias: np.ndarray) -> np.ndarray:
-        """Return logits of all items for users with these biases: int64 (b,), float32 (b,) → float32 (b, n_items)."""
+        """Return the logits of all items for b users, float32 (b, n_items).
+
+        Args:
+            network: The network, with the users' memories.
+            users: Indices of users in the memories, int64 (b,).
+            user_bias: Bias of each user, float32 (b,).
+        """
         n_items = len(self.item_keys)
         scores = np.empty((len(users), n_items), dtype=np.float32)
         entity_rows = torch.from_numpy(network.item_entities).to(network.device)

@@ -121,7 +121,7 @@ class RKGENetwork(PairNetwork):
         return logits, penalty
 
     def _largest(self, states: torch.Tensor, paths: Paths) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the m pairs that have paths, int64 (m,), and the maximum over each pair's paths, (m, hidden).
+        """Return the indices of the m pairs with paths, int64 (m,), and the maximum of each one's states, (m, hidden).
 
         Args:
             states: Last state of the LSTM for each path, (n_paths, hidden).
@@ -141,7 +141,10 @@ class RKGETask(LayeredTask):
     module: RKGENetwork
 
     def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[Pairs]:
-        """Yield the likes of one epoch with new negatives. Until the last batch, the network samples random paths."""
+        """Yield the likes of one epoch with new negatives.
+
+        During the epoch, the network samples random paths; afterwards it uses fixed paths again.
+        """
         self.module.rng = np.random.default_rng(rng.integers(2**63))
         yield from super().batches(epoch, rng)
         self.module.rng = None
@@ -200,7 +203,13 @@ class RKGE(TrainedRecommender):
         return self._logits_of_all(self.network, users)
 
     def logits_of_new_users(self, likes: sparse.csr_matrix) -> np.ndarray:
-        """Score all items by paths over the given likes; user vectors and biases come from ridge regression."""
+        """Return the logits of all items for b new users, float32 (b, n_items).
+
+        The paths lead over the given likes. The users' vectors and biases come from a ridge regression.
+
+        Args:
+            likes: Likes of the new users, CSR (b, n_items).
+        """
         users = np.column_stack([self.user_vectors(), self.network.user_bias.detach().cpu().numpy()])
         folded = torch.from_numpy(self._folded(likes, self.item_vectors(), users))  # (b, d + 1)
         folded[np.diff(likes.indptr) == 0, -1] = 0  # bias 0, as for training users without likes

@@ -25,7 +25,7 @@ class RKGECFConfig(RKGEConfig):
         0.5, ge=0, le=1, description="fraction of a list's items that item-CF and user-CF choose; RKGE chooses the rest"
     )
     item_share: float = Field(
-        0.5, ge=0, le=1, description="fraction of these items that item-CF chooses; user-CF chooses the rest"
+        0.5, ge=0, le=1, description="fraction of the items of item-CF and user-CF that item-CF chooses"
     )
 
 
@@ -67,7 +67,7 @@ class RKGECF(RKGE):
         self.similar_users = similar_rows(likes, "cosine", self.config.neighbours)
 
     def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-        """Return 1 / rank of each item in its user's list, float32 (n,)."""
+        """Return 1 / rank of each item in its user's list, float32 (n,); liked items score below the last rank."""
         return self._score_by_blocks(users, items)
 
     def score_parts(self, users: np.ndarray, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

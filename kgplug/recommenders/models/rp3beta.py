@@ -50,8 +50,8 @@ class RP3beta(ChosenSimilarity):
     score(u, i) = Σ_j Σ_v (p_uj p_jv p_vi)^α / d_i^β, summed over the liked items j of user u and the users v. d_i is
     the number of users who like i. A step from a user to one of n likes has the probability p = 1 / n, and so has a
     step from an item to one of the n users who like it. p_uj is the same for all of a user's likes, so it changes no
-    list, and is left out. The sum over v of the other factors is the similarity s(j, i). It is kept for the
-    `neighbours` items i most similar to j, without j itself.
+    list, and is left out. The sum over v of the other factors is the similarity s(j, i). Each item j keeps only its
+    similarities to the `neighbours` most similar other items; all others count as 0.
 
     Source: B. Paudel, F. Christoffel, C. Newell, A. Bernstein, "Updatable, Accurate, Diverse, and Scalable
     Recommendations for Interactive Applications", ACM TiiS 7(1), 2017, first in: F. Christoffel et al., "Blockbusters

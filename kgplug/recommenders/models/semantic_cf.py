@@ -22,10 +22,12 @@ class SemanticCFConfig(TwoNeighbourhoodsConfig):
     """
 
     compare: Literal["own", "relations", "mean"] = Field(
-        "own", description='vectors to compare: the item\'s own, one per relation of the item, or their sum ("mean")'
+        "own",
+        description='vectors of an item to compare: "own": the item\'s own; "relations": one per relation of the item; '
+        '"mean": the sum of these',
     )
     translate: bool = Field(
-        True, description="whether an item's neighbour t by relation r contributes t − r to the vector; False: t"
+        True, description="whether a triple (item, r, t) adds t − r to the item's vector for relation r; False: only t"
     )
     relations: int = Field(
         16,
@@ -84,6 +86,6 @@ class SemanticCF(TwoNeighbourhoods):
 
 
 def _scaled(found: sparse.csr_matrix) -> sparse.csr_matrix:
-    """Return a matrix with each row divided by its largest value: CSR (b, n), positive → CSR (b, n)."""
+    """Divide each row of a matrix of positive values by its largest value: CSR (b, n) → CSR (b, n)."""
     largest = found.max(axis=1).toarray()[:, 0]
     return sparse.csr_matrix(sparse.diags(1 / np.where(largest > 0, largest, 1).astype(np.float32)) @ found)

@@ -50,8 +50,8 @@ class SLIM(ChosenSimilarity):
     W has a zero diagonal and minimises ½ ‖D^½ (X − X W)‖² + ½ m l2 ‖W‖² + m l1 ‖W‖₁ (eq. 3), where D is the diagonal
     matrix of the users' weights (I in the paper), and m is the mean of these weights over all likes (1 in the paper).
     Each column is solved separately, by coordinate descent, until no weight changes by more than 1e-6. W_ji can be
-    positive only if the users who like both items have a total weight above m l1, so no other items are tried. Memory
-    is needed for the likes and for the positive weights.
+    positive only if the users who like both items, i and j, have a total weight above m l1. So other weights are never
+    computed, and memory is needed only for the likes and the positive weights.
 
     Source: X. Ning, G. Karypis, "SLIM: Sparse Linear Methods for Top-N Recommender Systems", ICDM 2011; coordinate
     descent: J. Friedman, T. Hastie, R. Tibshirani, "Regularization Paths for Generalized Linear Models via Coordinate
@@ -68,7 +68,7 @@ class SLIM(ChosenSimilarity):
         return np.maximum(np.diff(self.likes.indptr), 1.0) ** -self.config.user_power
 
     def _penalties(self) -> tuple[float, float]:
-        """Return `l1` and `l2` in the objective: the settings, times the mean weight of a like (its user's weight)."""
+        """Return m l1 and m l2, where m is the mean weight of a like, which has its user's weight."""
         mean_weight = float(self._weights() @ np.diff(self.likes.indptr)) / self.likes.nnz
         return self.config.l1 * mean_weight, self.config.l2 * mean_weight
 

@@ -68,7 +68,9 @@ class UserKNN(Recommender):
         return self._scores_of(near, likes)
 
     def _scores_of(self, near: sparse.csr_matrix, likes: sparse.csr_matrix) -> np.ndarray:
-        """Return scores of all items, float32 (b, n_items).
+        """Return the scores of all items for b users, float32 (b, n_items).
+
+        Users without likes get the scores of the average user.
 
         Args:
             near: Similarities of b users to their neighbours, CSR (b, n_users).

@@ -98,7 +98,7 @@ class WideDeepNetwork(PairNetwork):
         return [self.history_weights, self.vector_weights, *dense]
 
     def _parts(self) -> tuple[torch.Tensor, ...]:
-        """Return the first layer's weights for users, histories, items and pre-trained vectors."""
+        """Split the first layer's weights by its inputs: user vectors, histories, item vectors, pre-trained vectors."""
         dim, m = self.users.shape[1], self.features.dim
         return self.first.weight.split([dim, m, dim, m], dim=1)
 
@@ -107,14 +107,19 @@ class WideDeepNetwork(PairNetwork):
         return vectors @ self._parts()[0].T
 
     def history_side(self, histories: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return what histories add to the first layer and to the linear model: (n, m) → (n, width), (n,).
+        """Return what histories add to the outputs of first layer and linear model: (n, m) → (n, width), (n,).
 
-        A history is the mean vector of a user's likes.
+        A history is the mean pre-trained vector of a user's likes.
         """
         return histories @ self._parts()[1].T, histories @ self.history_weights
 
     def item_side(self, vectors: torch.Tensor, pretrained: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return what items add to the first layer and to the linear model: (n, d), (n, m) → (n, width), (n,)."""
+        """Return what items add to the outputs of first layer and linear model: (n, d), (n, m) → (n, width), (n,).
+
+        Args:
+            vectors: Learnt vectors of the items, (n, d).
+            pretrained: Pre-trained vectors of the items, (n, m).
+        """
         _, _, of_item, of_vector = self._parts()
         wide = vectors @ of_item.T + pretrained @ of_vector.T + self.first.bias
         return wide, pretrained @ self.vector_weights
@@ -130,7 +135,7 @@ class WideDeepNetwork(PairNetwork):
 
         Args:
             users, items: Indices, int64 (B,).
-            left_out: For each pair, a liked item to leave out of the user's history, int64 (B,).
+            left_out: For each pair, a liked item to leave out of the user's history, int64 (B,); None: none.
         """
         n = len(users)
         u_rows, (user_of,) = distinct(users, device=self.device)

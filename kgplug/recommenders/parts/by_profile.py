@@ -17,8 +17,8 @@ class ByProfile(ListMaker):
 
     Args:
         model: The trained model.
-        known: Interactions of the users, with the same keys as the model. Scores are computed from the likes in these
-            interactions. Lists leave out the items of all of them.
+        known: Interactions of the users, with the same keys as the model. Scores are computed from the likes among
+            them. Lists leave out all items that the user has in these interactions, liked or not.
     """
 
     def __init__(self, model: Recommender, known: Interactions) -> None:

@@ -29,7 +29,8 @@ from kgplug.training.config import ChosenConfig, Grid
 
 # Minimum number of items in a cheaper training, and a seed that makes their draw independent of other draws.
 _ITEMS_TO_CHOOSE_ON, _ITEMS_STREAM = 1_000, 0xEA5E
-# Weights of popularity to try: standard deviation of the popularity term, divided by that of the scores without it.
+# Weights of popularity to try: standard deviation of the popularity term, divided by that of the scores without this
+# term.
 SHARES = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 
 
@@ -52,7 +53,8 @@ class Tried:
     Attributes:
         changes: Settings that differ from the defaults, and their values.
         measured: Quality of the lists; None if the training failed or the model collapsed.
-        share: Standard deviation of the popularity term, divided by that of the scores without it; one of `SHARES`.
+        share: Standard deviation of the popularity term, which is `popularity` · log1p(likes of the item), divided by
+            the standard deviation of the scores without this term; one of `SHARES`.
         note: Why the training failed, "" if it did not.
     """
 
@@ -63,7 +65,7 @@ class Tried:
 
     @property
     def quality(self) -> Measured:
-        """`measured` of a choice whose training succeeded and whose model did not collapse."""
+        """Quality of the lists. Only for a choice whose training succeeded and whose model did not collapse."""
         assert self.measured is not None
         return self.measured
 
@@ -88,7 +90,7 @@ class Tried:
 def best_of(tried: list[Tried]) -> Tried:
     """Return the choice with the highest AUC among those whose lists are as good as the best ones (`Measured.ties`).
 
-    If all models collapsed, return the first choice.
+    If every training failed or every model collapsed, return the first choice.
     """
     alive = [each for each in tried if each.measured is not None]
     if not alive:
@@ -98,12 +100,14 @@ def best_of(tried: list[Tried]) -> Tried:
 
 
 def items_to_try(candidates: np.ndarray, n_items: int, seed: int) -> np.ndarray:
-    """Return a mask that leaves out a random half of the candidates, bool (n_items,). At least 1,000 of them stay.
+    """Return a mask of the items to train on in a trial, bool (n_items,).
+
+    A random half of the candidates is left out, but at least 1,000 of them are kept.
 
     Args:
         candidates: The items that the model can learn, int64 (n,).
         n_items: Number of all items.
-        seed: Seed of the choice.
+        seed: Seed of the random draw.
     """
     some = np.ones(n_items, dtype=bool)
     most = max(_ITEMS_TO_CHOOSE_ON, -(-len(candidates) // 2))
@@ -140,7 +144,7 @@ class Search:
     def _climb(self, start: dict[str, Any], name: str, factor: float) -> Iterator[dict[str, Any]]:
         """Yield `start` with setting `name` at default · factor, default · factor², … while each is the best so far.
 
-        If even default · factor is not the best so far, do the same with default / factor, default / factor², …
+        If the first of these is not the best so far, do the same with default / factor, default / factor², …
         """
         for direction in (1, -1):
             number = 0
@@ -214,8 +218,8 @@ class ChosenByLists(Recommender):
     ) -> list[Tried]:
         """Train cheaply with `config`, to which `changes` are already applied. Return a result for each share tried.
 
-        A share is a weight of popularity (see `SHARES`). If the training fails, the result records the failure. For the
-        defaults (no `changes`), the error is raised.
+        A share is a weight of the items' popularity in the score (see `SHARES`). If the training fails, the result
+        records the failure. For the defaults (no `changes`), the error is raised.
         """
         try:
             items = self._learn(data, cheaply=True)
@@ -244,7 +248,10 @@ class ChosenByLists(Recommender):
         self._rescore()
 
     def _spread_ratio(self, items: np.ndarray | None = None) -> float:
-        """Return the standard deviation of a user's scores (mean over users), divided by that of items' log1p(likes).
+        """Return the standard deviation of scores divided by that of popularity, to give both the same scale.
+
+        The first is the standard deviation of a user's scores over items, averaged over users. The second is that of
+        log1p(likes of the item) over items.
 
         Args:
             items: Mask of the items to look at, bool (n_items,); None for all. Items without likes never count.
@@ -260,7 +267,7 @@ class ChosenByLists(Recommender):
         return np.log1p(self.liked.getnnz(axis=0).astype(np.float32))
 
     def _default(self, name: str, data: TrainingData) -> Any:
-        """Return the value from which the search for a setting starts, if the user did not set it."""
+        """Return the value from which the search for a setting starts. Settings that the user set are not searched."""
         del data
         return getattr(self.config, name)
 

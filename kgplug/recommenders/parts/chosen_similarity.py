@@ -16,7 +16,8 @@ from kgplug.recommenders.training_data import TrainingData
 class ChosenSimilarity(ChosenByLists, SimilarityRecommender):
     """A recommender that scores item i for user u by `Σ_j∈likes(u) s(j, i)` plus `popularity` · log1p(likes of i).
 
-    `popularity` is a setting. A choice of settings is tried on half of the liked items (at least 1,000).
+    s(j, i) is the similarity of items j and i, and `popularity` is a setting. A choice of settings is tried on half of
+    the liked items (at least 1,000).
     """
 
     n_trials = 8  # each trial uses half of the items, and takes about a quarter of the time of the full training
@@ -40,7 +41,7 @@ class ChosenSimilarity(ChosenByLists, SimilarityRecommender):
             likes: 1 for each like, CSR float32 (n_users, n_items).
 
         Returns:
-            s(j, i) in row j and column i, CSR float32 (n_items, n_items), canonical.
+            s(j, i) in row j and column i, CSR float32 (n_items, n_items), with sorted indices and no duplicates.
         """
 
     def _score_new_users(self, likes: sparse.csr_matrix) -> np.ndarray:

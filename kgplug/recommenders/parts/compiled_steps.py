@@ -16,7 +16,7 @@ Looked = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # table (n, d), rows i
 
 
 def lookup_weights(places: torch.Tensor, n_rows: int, n: int) -> torch.Tensor:
-    """Return each row's number of lookups, divided by n: float32 (n_rows,). These are weights for `lookup_all`.
+    """Return each row's number of lookups, divided by n: float32 (n_rows,). Use them as weights in `lookup_all`.
 
     Args:
         places: Row index of each lookup, int64 of any shape.
@@ -78,7 +78,7 @@ def pair_dots(left: torch.Tensor, left_of: torch.Tensor, right: torch.Tensor, ri
 
 
 def on_cpu(*tensors: torch.Tensor) -> bool:
-    """Return whether compiled loops can use these tensors: float32, on a CPU."""
+    """Return whether compiled loops can use these tensors, that is, whether all are float32 and on a CPU."""
     return all(tensor.device.type == "cpu" and tensor.dtype == torch.float32 for tensor in tensors)
 
 
@@ -102,7 +102,8 @@ def cross_compress(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the outputs v' and e' of MKR's cross & compress unit, (n, d) each.
 
-    v' = v (e·w_vv) + e (v·w_ev) + b_v and e' = v (e·w_ve) + e (v·w_ee) + b_e.
+    v' = v (e·w_vv) + e (v·w_ev) + b_v and e' = v (e·w_ve) + e (v·w_ee) + b_e, where v is an item's vector and e that of
+    its entity.
 
     Args:
         items, entities: Vectors v and e, (n, d).

@@ -1,4 +1,4 @@
-"""The graph of KGCN: feedback and undirected KG edges, K sampled neighbours per entity, weighted sums.
+"""The graph of KGCN. It samples K neighbours per entity, and computes weighted sums over neighbours.
 
 `EntityGraph` uses numpy and torch. `kgplug.recommenders.parts.entity_graph_dgl.DglEntityGraph` gives the same results
 with DGL. `open_graph` chooses between them.
@@ -28,7 +28,7 @@ class Neighbours:
 
 
 class EntityGraph:
-    """Users, entities, feedback edges and KG edges, in arrays.
+    """A graph of users and entities, with likes and the triples of the knowledge graph as edges.
 
     Every triple is an undirected edge with its relation. An entity without triples is its own neighbour, with
     `n_relations` as the index of the relation.
@@ -98,7 +98,7 @@ class EntityGraph:
         return self._like_codes[place] == codes
 
     def weighted_sum(self, rows: torch.Tensor, places: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        """Return Σ_k weights[n, k] · rows[places[n, k]], float32 (n, d).
+        """Return n weighted sums of K rows: row i is Σ_k weights[i, k] · rows[places[i, k]], float32 (n, d).
 
         Args:
             rows: Vectors, (m, d).
@@ -109,5 +109,10 @@ class EntityGraph:
 
 
 def by_entity(entities: np.ndarray, keys: np.ndarray) -> np.ndarray:
-    """Return the indices that sort edges by entity, int64 (n,), then by key, float32 (n,) in [0, 1)."""
+    """Return the indices that sort edges by entity, then by key: int64 (n,).
+
+    Args:
+        entities: Entity of each edge, int64 (n,).
+        keys: Key of each edge, float32 (n,) in [0, 1).
+    """
     return np.argsort(entities + keys, kind="stable")  # one float64 sort; fast, as edges are nearly sorted

@@ -1,7 +1,9 @@
-"""The heterogeneous graph of KGCN in DGL: feedback and KG edges, sampling of neighbours, message passing on blocks.
+"""The graph of KGCN in DGL. DGL samples neighbours, and sums vectors by message passing on blocks.
 
-This is the only module that imports dgl. An empty module replaces `dgl.graphbolt`, which is not used here and can only
-be imported with the torch version that it was compiled for.
+The graph is heterogeneous: its edges are the likes and the triples of the knowledge graph.
+
+This is the only module that imports dgl. Before that, it replaces `dgl.graphbolt` by an empty module, because the real
+one is not used here and can only be imported with the torch version that it was compiled for.
 """
 
 # pyright: reportMissingImports=false, reportAttributeAccessIssue=false
@@ -63,7 +65,7 @@ class DglEntityGraph(EntityGraph):
         return self.graph.has_edges_between(*pairs, etype="likes").numpy()
 
     def weighted_sum(self, rows: torch.Tensor, places: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        """Return Σ_k weights[n, k] · rows[places[n, k]] by message passing on a DGL block (see `EntityGraph`)."""
+        """Return what `EntityGraph.weighted_sum` returns, computed by message passing on a DGL block."""
         n, k = places.shape
         ends = torch.arange(0, n * k + 1, k)
         block = dgl.create_block(

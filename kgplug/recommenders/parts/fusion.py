@@ -55,7 +55,8 @@ def _fuse_rows(
         first, second: As in `fuse`.
         quota: quota[p] is the number of best items of the first list that positions 0 to p must contain, int64
             (length,).
-        listed_in: For each item, the last row whose fused list contains the item, int64 (n_items,); initially -1.
+        listed_in: Work space, int64 (n_items,), -1 before the call. During the call, it contains for each item the last
+            row whose fused list contains the item.
     """
     for row in range(len(fused)):
         # Next positions to read: `due` in the first list for the quota, `spare` in the first list to fill gaps that the

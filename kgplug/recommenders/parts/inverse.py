@@ -63,11 +63,12 @@ def _by_blocks(matrix: np.ndarray) -> bool:
     """Invert a matrix in place, block by block, by the symmetric sweep. Return whether it is positive definite.
 
     The rows of the matrix A are divided into blocks. For each block K, D is the inverse of A_KK, the part of A with
-    rows and columns in K. B are the columns of A in K. The step for K changes A as follows, for rows i and j outside K:
+    rows and columns in K. B is the part of A with columns in K, and B_i is its row i. The step for K changes A as
+    follows, for rows i and j outside K:
 
         A_ij ← A_ij − B_i D B_jᵀ   A_iK ← B_i D   A_KK ← −D
 
-    After the steps for all blocks, A holds the negative of its inverse. This takes n³ operations, as Cholesky does.
+    After the steps for all blocks, A contains the negative of its inverse. This takes n³ operations, as Cholesky does.
     Only the cells on and below the diagonal are computed; at the end they are copied to the other side. Even if the
     matrix is float32, D, B D and the diagonal of A are computed in float64. This takes little time, and the error of
     EASE's scores (Amazon-book, 4,000 items) falls from 2e-6 to 3e-7 of the largest score. For comparison, rounding the

@@ -86,7 +86,7 @@ def distinct(*ids: np.ndarray, device: torch.device | str = "cpu") -> tuple[torc
 
 
 def row_penalty(rows: torch.Tensor, places: torch.Tensor, n: int) -> torch.Tensor:
-    """Return the L2 penalty of the rows that a batch looks up: Σ ‖rows[place]‖² / n over all `places`, a scalar.
+    """Return the L2 penalty of the rows that a batch looks up: Σ ‖rows[p]‖² / n over all p in `places`, a scalar.
 
     Args:
         rows: Distinct rows, (m, d).
@@ -104,6 +104,9 @@ def squared_norm(parameters: Sequence[torch.Tensor]) -> torch.Tensor:
 
 class CrossCompress(nn.Module):
     """Cross & compress unit of MKR (eqs. 1–4) in O(d): the matrix C = v eᵀ is never built.
+
+    v is an item's vector, e the vector of its entity, and d their length. The unit learns vectors w and b, and returns
+    new vectors v' and e'.
 
     v' = C w_vv + Cᵀ w_ev + b_v = v (e·w_vv) + e (v·w_ev) + b_v. The other output, e', has the same form with w_ve, w_ee
     and b_e.
@@ -129,7 +132,7 @@ class CrossCompress(nn.Module):
         self.bias = nn.Parameter(torch.zeros(2, dim))  # b_v, b_e
 
     def forward(self, item: torch.Tensor, entity: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return (v', e'): (n, d), (n, d) → (n, d), (n, d)."""
+        """Return new vectors of n items and of their entities: (n, d), (n, d) → (n, d), (n, d)."""
         if not self.offset:
             return cross_compress(item, entity, self.weights, self.bias)
         o = self.offset
@@ -155,7 +158,7 @@ class Dense(nn.Module):
 
 @torch.no_grad()
 def average_cold(rows: torch.Tensor, likes: sparse.csr_matrix) -> None:
-    """Set rows of users without likes to the mean of the other rows. These users get no gradient in training.
+    """Set the rows of users without likes to the mean of the other rows, because training does not change them.
 
     Args:
         rows: User vectors, (n_users, d), changed in place.

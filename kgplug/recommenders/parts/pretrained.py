@@ -41,7 +41,7 @@ def item_entities(
         embedding: Name of a PyKEEN model to train on the triples, or the folder of an embedding's run.
         data: Training data.
         settings: Settings of the PyKEEN model; not allowed with a run.
-        progress: Show a bar; None shows it on a terminal.
+        progress: Whether to show a progress bar. None: only on a terminal.
 
     Raises:
         UsageError: No model has this name and no run is in this folder, or settings were given with a run.

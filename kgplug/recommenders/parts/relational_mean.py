@@ -17,9 +17,10 @@ _SHARED_FROM = 1_500_000  # multiplications; with fewer, a second thread is not 
 
 
 class RelationalMean:
-    """The edges of a knowledge graph, and the means of r ∘ x over each entity's edges.
+    """The edges of a knowledge graph, and the mean of r ∘ x over the edges of each entity.
 
-    x is the vector of the neighbour, r the vector of the edge's relation, and ∘ the element-wise product.
+    Here x is the vector of the neighbour at the other end of an edge, r is the vector of the edge's relation, and ∘ is
+    the element-wise product.
 
     Every triple is an edge in both directions. From tail to head, the edge has the triple's relation. From head to
     tail, it has the inverse relation, whose index is that of the relation plus `n_relations`.

@@ -12,7 +12,7 @@ from kgplug.recommenders.parts.csr_arrays import csr_arrays, csr_of
 
 
 class SimilarityRecommender(Recommender):
-    """A recommender that scores item i for user u by `Σ_j∈likes(u) s(j, i)`.
+    """A recommender that scores item i for user u by `Σ_j∈likes(u) s(j, i)`, where s is an item similarity.
 
     Attributes:
         similarity: Similarities s(j, i) in row j and column i, CSR float32 (n_items, n_items).
@@ -23,7 +23,7 @@ class SimilarityRecommender(Recommender):
     likes: sparse.csr_matrix
 
     def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-        """Return the summed similarity of each item to the user's likes, float32 (n,)."""
+        """Return the sum of the item's similarities to the user's likes, for each pair: float32 (n,)."""
         return self._score_by_blocks(users, items)
 
     def _score_block(self, users: np.ndarray) -> np.ndarray:
@@ -50,7 +50,7 @@ class SimilarityRecommender(Recommender):
 
 
 def nearest(similarity: sparse.csr_matrix, neighbours: int, *, first: int = 0) -> sparse.csr_matrix:
-    """Return the largest positive similarities of each row, leaving out those of an item to itself.
+    """Return the largest positive similarities in each row. The similarity of an item to itself is left out.
 
     Args:
         similarity: Similarities of some items to all items, CSR (b, n_items).
@@ -58,7 +58,7 @@ def nearest(similarity: sparse.csr_matrix, neighbours: int, *, first: int = 0) -
         first: Item index of the first row. The next rows are those of the next items.
 
     Returns:
-        CSR float32 (b, n_items), canonical.
+        CSR float32 (b, n_items), with sorted indices and no duplicates.
     """
     found = similarity.tocoo()
     keep = (found.row + first != found.col) & (found.data > 0)

@@ -1,6 +1,6 @@
 """Batches of triples with corrupt tails, and their entities projected into the spaces of relations (TransR).
 
-A corrupt tail is a random entity that replaces the true tail of a triple.
+A corrupt tail is a random tail of the same relation. It replaces the true tail, and the result is not a known triple.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from kgplug.recommenders.parts.layers import distinct, lookup, row_penalty
 
 @dataclass(frozen=True, eq=False)
 class Triples:
-    """Triples of one training step, and a corrupt tail for each triple: four arrays, int64 (n,)."""
+    """Triples of one training step, and a corrupt tail for each triple, as four arrays of indices, int64 (n,) each."""
 
     heads: np.ndarray
     relations: np.ndarray
@@ -35,7 +35,8 @@ def triple_batches(
 ) -> Iterator[Triples]:
     """Yield all triples once, in random order, each with a new corrupt tail.
 
-    Triples without a corrupt tail are left out, so a batch can be smaller than `batch_size`, even empty.
+    If all tails of a relation are true for a head, there is no corrupt tail for triples of this head and relation. Such
+    triples are left out, so a batch can be smaller than `batch_size`, even empty.
 
     Args:
         triples: Head, relation and tail, int64 (n, 3).
@@ -79,13 +80,14 @@ def projected_ends(
 ) -> ProjectedEnds:
     """Project the heads, tails and corrupt tails of triples by the relations of the triples.
 
-    All entities of one relation are projected by a single matrix product, each entity once.
+    All entities of one relation are projected by a single matrix product, each entity once. The gradients of the three
+    tables of vectors and matrices are sparse.
 
     Args:
         entities: Entity vectors, (n_entities, d).
         relations: Relation vectors, (n_relations, d).
-        projections: Matrices M_r, (n_relations, d²).
-        triples: The triples. The gradients of the three tables are sparse.
+        projections: Matrix M_r of each relation, flattened, (n_relations, d²).
+        triples: The triples.
         normalize: Whether to scale projected vectors and relation vectors to length one.
     """
     n, (size, dim), device = len(triples), entities.shape, entities.device

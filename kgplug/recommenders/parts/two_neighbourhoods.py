@@ -73,7 +73,8 @@ class TwoNeighbourhoods(Recommender):
         semantic: Similarities to the nearest items by the cosine of vectors, CSR float32 (n_items, n_items).
         likes: Training likes, CSR float32 (n_users, n_items).
         vectors: Vectors of the items' entities, float32 (n_items, d); zeros if an item has none.
-        base: Scores that order the items that are not similar to any like of a user, float32 (n_items,) in [0, 1).
+        base: Scores that order the items that a user's likes do not rank: proportional to the number of likes, or 0 if
+            the setting `back_fill` is "none", float32 (n_items,) in [0, 1).
     """
 
     config: TwoNeighbourhoodsConfig
@@ -115,9 +116,10 @@ class TwoNeighbourhoods(Recommender):
         return entities.vectors
 
     def candidates(self, similarity: sparse.csr_matrix, likes: sparse.csr_matrix) -> sparse.csr_matrix:
-        """Return the similarity of each item to a user's likes, aggregated over the likes: CSR float32 (b, n_items).
+        """Return the similarity of each item to each user's likes: CSR float32 (b, n_items).
 
-        Liked items are not left out.
+        The similarities to the single likes are aggregated as the setting `aggregate` says. Items that the user likes
+        are not left out.
 
         Args:
             similarity: `cf` or `semantic`.
@@ -161,10 +163,12 @@ def co_occurrence(
 
     w_xy = Σ_{u ∈ N(x) ∩ N(y)} 1 / log(1 + |N(u)|) / (|N(x)| |N(y)|)^hot_exponent
 
-    N(x) are the users who like item x, and N(u) are the items that user u likes.
+    Here w_xy is the similarity of items x and y, N(x) are the users who like item x, and N(u) are the items that user u
+    likes.
 
-    Up to a factor per row, the matrix of all w is M Mᵀ, where M holds scaled likes. So the library `implicit` finds the
-    largest values of each row without the whole matrix in memory.
+    Up to a factor per row, the matrix of all w_xy is M Mᵀ, where M is the matrix of likes (items × users) with scaled
+    rows and columns. So the library `implicit` can find the largest values of each row without the whole matrix in
+    memory.
 
     Args:
         likes: Training likes, CSR (n_users, n_items), 0 and 1.
@@ -174,7 +178,7 @@ def co_occurrence(
         active_penalty: If false, each user has weight 1 instead of 1 / log(1 + |N(u)|).
 
     Returns:
-        CSR float32 (n_items, n_items), canonical, zero diagonal.
+        Similarities w_xy in row x and column y, CSR float32 (n_items, n_items), with sorted indices and no diagonal.
     """
     from implicit.nearest_neighbours import ItemItemRecommender
 
@@ -209,11 +213,12 @@ def nearest_vectors(
         vectors: Item vectors, float32 (n_items, d); an item with a zero vector is not a neighbour.
         neighbours: Maximum number of neighbours per row; only positive cosines count.
         new: Whether each item is new, bool (n_items,).
-        cold_boost: Which similarities are raised.
+        cold_boost: Which similarities are raised: "printed" or "midpoint" as above, or "none".
         cold_raise: Weight w, from 0 to 1.
 
     Returns:
-        CSR float32 (n_items, n_items), canonical, zero diagonal.
+        Similarities of A to B in row A and column B, CSR float32 (n_items, n_items), with sorted indices and no
+        diagonal.
     """
     norms = np.linalg.norm(vectors, axis=1)
     known = np.flatnonzero(norms > 0)
@@ -242,11 +247,11 @@ def _raise_new(
     """Raise similarities to new items, in place (see `nearest_vectors`).
 
     Args:
-        block: Similarities of b items to all n, float32 (b, n).
+        block: Similarities of b items to all n items, float32 (b, n).
         own: Row and column indices of the cells in `block` that compare an item with itself.
         cold: Whether each item is new, bool (n,).
         rule: "printed" or "midpoint".
-        share: Weight w.
+        share: Weight w of the largest similarity.
     """
     block[own] = -np.inf
     largest = block.max(axis=1, keepdims=True)  # (b, 1)
@@ -260,7 +265,12 @@ def _raise_new(
 
 
 def _largest(likes: sparse.csr_matrix, similarity: sparse.csr_matrix) -> sparse.csr_matrix:
-    """Return max_{j ∈ likes(u)} s(j, i) for each user u and item i: CSR float32 (b, n_items)."""
+    """Return the largest similarity of each item to one of the user's likes: CSR float32 (b, n_items).
+
+    Args:
+        likes: Likes of b users, CSR float32 (b, n_items).
+        similarity: Similarities of items, CSR float32 (n_items, n_items).
+    """
     n_users, n_items = likes.indptr.size - 1, similarity.indptr.size - 1
     rows = sparse.csr_matrix(similarity[likes.indices])  # one row per like
     user_of_like = np.repeat(np.arange(n_users), np.diff(likes.indptr))

@@ -43,13 +43,17 @@ class Measured:
     def ties(self, other: Measured) -> bool:
         """Return whether these lists count as equally good as `other`.
 
-        They do if the loss in mean NDCG is at most its standard error and at most 2 % of the mean NDCG of `other`.
+        They do if their mean NDCG is higher, or lower by at most 2 % of the mean NDCG of `other` and by at most the
+        standard error of the difference.
         """
         loss, chance = self.loss(other)
         return loss <= min(chance, AS_GOOD * other.mean)
 
     def loss(self, other: Measured) -> tuple[float, float]:
-        """Return by how much the mean NDCG is below that of `other`, and the standard error of this difference."""
+        """Return by how much the mean NDCG is below that of `other`, and the standard error of this difference.
+
+        The first number is negative if the mean NDCG is above that of `other`.
+        """
         loss = other.ndcg - self.ndcg
         return float(loss.mean()), float(loss.std()) / math.sqrt(len(loss))
 
@@ -60,7 +64,7 @@ class Validation:
     Args:
         train, valid: Training and validation set of one split.
         seed: Seed of the choice of users and of the negatives.
-        items: Mask of the items to which likes and lists are limited, bool (n_items,); None for all.
+        items: Mask of the items that likes and lists may contain, bool (n_items,); None for all.
     """
 
     def __init__(self, train: Interactions, valid: Interactions, *, seed: int, items: np.ndarray | None) -> None:
@@ -94,7 +98,7 @@ class Validation:
         return ndcg(list_hits(items, self._likes, self._users, (LISTED,))[0])
 
     def measure(self, model: Recommender) -> Measured:
-        """Measure the lists and scores of a trained model. Without validation likes, all models get the same result."""
+        """Measure the lists and scores of a trained model. Without validation likes, return NDCG 0 and AUC 0.5."""
         if not len(self._users):
             return Measured(np.zeros(1), 0.5)
         is_like = np.arange(len(self._pairs[0])) < len(self._likes)

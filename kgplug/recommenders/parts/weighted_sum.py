@@ -16,7 +16,7 @@ _SHARED_FROM = 1_500_000  # multiplications; with fewer, a second thread is not 
 
 
 def weighted_sum(rows: torch.Tensor, places: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Return Σ_k weights[n, k] · rows[places[n, k]] without storing the products.
+    """Return n weighted sums of K rows, without storing the products.
 
     Args:
         rows: Vectors, (m, d).
@@ -24,7 +24,7 @@ def weighted_sum(rows: torch.Tensor, places: torch.Tensor, weights: torch.Tensor
         weights: Weights of these vectors, (n, K).
 
     Returns:
-        Weighted sums, (n, d).
+        Row i is Σ_k weights[i, k] · rows[places[i, k]], (n, d).
     """
     if on_cpu(rows, weights):
         return WeightedSum.apply(rows, places, weights)  # type: ignore[return-value]
@@ -32,15 +32,15 @@ def weighted_sum(rows: torch.Tensor, places: torch.Tensor, weights: torch.Tensor
 
 
 class WeightedSum(torch.autograd.Function):
-    """Σ_k weights[n, k] · rows[places[n, k]] of tensors on the CPU.
+    """The sums Σ_k weights[i, k] · rows[places[i, k]] for each i, of tensors on the CPU.
 
-    K is small and constant, so plain loops are faster than DGL and torch. These build a sparse matrix in every step,
-    and its transpose for the gradient. The sums do not depend on the number of threads.
+    The number K of terms is small and constant, so plain loops are faster than DGL and torch, which build a sparse
+    matrix in every step, and its transpose for the gradient. The sums do not depend on the number of threads.
     """
 
     @staticmethod
     def forward(ctx: Any, rows: torch.Tensor, places: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        """Return the sums: (m, d), int64 (n, K), (n, K) → (n, d)."""
+        """Return the sums: rows (m, d), places int64 (n, K), weights (n, K) → (n, d)."""
         ctx.save_for_backward(rows, places, weights)
         sums = np.empty((len(places), rows.shape[1]), dtype=np.float32)
         first, where, weight = (x.detach().contiguous().numpy() for x in (rows, places, weights))

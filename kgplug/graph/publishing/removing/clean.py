@@ -21,7 +21,7 @@ _BATCH_NODES = 10_000
 
 
 def let_readers_finish() -> None:
-    """Wait `GRACE_S` seconds, before lists are deleted that served until a moment ago."""
+    """Wait `GRACE_S` seconds, so that queries that still read old lists can finish before these are deleted."""
     time.sleep(GRACE_S)
 
 
@@ -86,7 +86,10 @@ def _runs(connection: Connection, model: str) -> list[str]:
 
 
 def _is_own(connection: Connection, index: str, label: str, property_name: str) -> bool:
-    """Return whether the index with this name is a vector index on this label and property, and so is kgplug's."""
+    """Return whether the index named `index` is a vector index on the label and property.
+
+    Only such an index is kgplug's own and may be deleted.
+    """
     return bool(
         connection.rows(
             "SHOW INDEXES YIELD name, type, labelsOrTypes, properties "

@@ -27,7 +27,7 @@ def run_batches(
         n_rows: number of rows in all batches together.
         batch_rows: maximum number of rows in a batch.
         description, unit: texts on the progress bar.
-        progress: show a bar; None shows it on a terminal.
+        progress: Whether to show a progress bar. None: only on a terminal.
     """
     batches = row_blocks(n_rows, batch_rows)
     results: list[_T] = []

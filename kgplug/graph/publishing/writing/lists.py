@@ -92,11 +92,11 @@ def write_lists(
         connection: connection to the database.
         edge: relationship type, RECOMMENDS or SIMILAR_TO.
         edition: edition of the lists.
-        lists: one entry per label of users; empty if the run has no lists.
-        lookups: label → lookup of its nodes.
+        lists: one entry per label of the nodes that have lists; empty if the run has no lists.
+        lookups: label → lookup, which finds the nodes of the label by their keys.
         compare: first read the lists that the edition already has in the graph. Write only lists that differ from
             these, and delete the lists of nodes that have no list in `lists`.
-        progress: show a bar; None shows it on a terminal.
+        progress: Whether to show a progress bar. None: only on a terminal.
     """
     counts: list[ListCounts] = []
     listed: list[tuple[NodeLookup, set[Any]]] = []
@@ -190,7 +190,7 @@ class ListWriter:
         )
 
     def _differing(self, wanted: dict[int | str, UserList]) -> dict[int | str, UserList]:
-        """Return those of the wanted lists (key of the user → list) that differ from the lists in the graph."""
+        """Return those lists in `wanted`, key of the user → list, that the graph does not have in this form."""
         query = f"""
         UNWIND range(0, size($users) - 1) AS row
         {self.users.match("user", "$users[row]")}
@@ -216,7 +216,7 @@ class ListWriter:
     def _replace(self, wanted: dict[int | str, UserList]) -> int:
         """Replace the lists of some users in one transaction; return the number of edges created.
 
-        `wanted` is key of the user → new list. The query can safely run twice, as `Connection.write` requires.
+        `wanted` maps each user's key to the new list. The query can safely run twice, as `Connection.write` requires.
         """
         if not wanted:
             return 0
@@ -255,7 +255,8 @@ def _remove_others(
         connection: connection to the database.
         edge: relationship type.
         edition: edition of the lists.
-        listed: for each label of users, its lookup and the keys of the users who keep their lists.
+        listed: one pair per label of the nodes that have lists: lookup of these nodes, and keys of those that keep
+            their lists.
     """
     keys = (f"CASE WHEN user:{quote(users.label)} THEN user.{quote(users.key)} END" for users, _ in listed)
     owners = connection.rows(
@@ -275,7 +276,7 @@ def _old(edge: str) -> str:
 
 
 def _list_of(lists: TopLists, row: int, known_item: np.ndarray) -> UserList:
-    """Return the list in a row of `lists`, without gaps and without items that have no node.
+    """Return the list in a row of `lists`, without gaps (item -1) and without items that have no node.
 
     `known_item`, bool (n_items,), marks the items with a node.
     """

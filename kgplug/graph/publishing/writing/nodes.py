@@ -41,9 +41,10 @@ class NodeLookup:
     handles: dict[int | str, Any]
 
     def match(self, variable: str, handle: str, condition: str = "") -> str:
-        """Return a MATCH clause that binds a variable to the node with a handle, if the node fulfils a condition.
+        """Return a MATCH clause that finds the node with a handle (see `handles`) and binds it to a variable.
 
-        `handle` and `condition` are Cypher expressions. If `condition` is "", there is no condition.
+        `handle` and `condition` are Cypher expressions. The clause finds the node only if the condition is true; ""
+        means no condition.
         """
         label, key = quote(self.label), quote(self.key)
         if self.indexed:
@@ -57,7 +58,7 @@ class NodeLookup:
 
 
 def key_property(schema: GraphSchema, label: str, unique: dict[str, list[str]]) -> str:
-    """Return the name of the key property of a label's nodes, by the same rules as for reading.
+    """Return the name of the key property of a label's nodes. The rules are the same as for reading the graph.
 
     Args:
         schema: schema of the graph.
@@ -65,7 +66,7 @@ def key_property(schema: GraphSchema, label: str, unique: dict[str, list[str]]) 
         unique: label → properties with a uniqueness constraint.
 
     Raises:
-        UsageError: the label is empty, or no key is named by the schema or by a constraint.
+        UsageError: the label is "", or neither the schema nor a constraint says which property is the key.
     """
     keys = {**label_keys(schema, unique), schema.user.label: schema.user.key}
     if not label:
@@ -83,7 +84,7 @@ def find_nodes(connection: Connection, label: str, key: str, wanted: Iterable[in
     """Look up the nodes of a label whose property `key` has one of the wanted values.
 
     Raises:
-        DataError: two nodes share a key, or no key has a node, which means that this is another graph.
+        DataError: two nodes share a key, or no node has any of the keys. Then this is probably another graph.
     """
     wanted = list(dict.fromkeys(wanted))
     indexed = bool(connection.rows(_KEY_INDEXES, label=label, key=key))

@@ -2,9 +2,9 @@
 
     (:KgplugRun)-[:HAS_RELATION]->(:KgplugRelation {name, translation: [0.1, …]})
 
-Each tensor becomes a property with the tensor's name. Its value is a flat list of floats, as `gds.ml.kge.predict`
-expects. A tensor with more than one dimension, such as TransR's matrices, is stored row by row, with its shape in
-another property: `projection: [...], projection_shape: [50, 50]`.
+Each tensor becomes a property with the tensor's name, such as `translation`. Its value is a flat list of floats, as
+`gds.ml.kge.predict` expects. A tensor with more than one dimension, such as TransR's matrices, is stored row by row,
+with its shape in another property: `projection: [...], projection_shape: [50, 50]`.
 """
 
 from __future__ import annotations

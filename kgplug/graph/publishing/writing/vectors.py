@@ -70,7 +70,7 @@ def write_vectors(
         lookup: lookup of these nodes.
         property_name: property to set.
         only_missing: skip nodes that already have the property.
-        progress: show a bar; None shows it on a terminal.
+        progress: Whether to show a progress bar. None: only on a terminal.
     """
     usable, present = usable_rows(nodes.vectors), lookup.present(nodes.keys)
     rows = np.flatnonzero(usable & present)
@@ -109,9 +109,9 @@ def vector_texts(vectors: np.ndarray) -> list[str]:
 def _rows_without(
     connection: Connection, nodes: NodeVectors, lookup: NodeLookup, property_name: str, rows: np.ndarray
 ) -> np.ndarray:
-    """Return the row numbers among `rows` whose nodes lack the property: int64 (n,), ascending.
+    """Return those of the given row numbers whose nodes do not have the property: int64, ascending.
 
-    `rows`, int64, are row numbers of the arrays in `nodes`.
+    `rows`, int64, are the given row numbers of the arrays in `nodes`.
     """
     match = lookup.match("node", "$handles[row]", "node[$name] IS NULL")
     query = f"UNWIND range(0, size($handles) - 1) AS row {match} RETURN collect(row) AS rows"
@@ -161,7 +161,7 @@ def wait_for_indexes(connection: Connection, names: list[str], *, timeout_s: flo
         connection: connection to the database.
         names: names of the indexes.
         timeout_s: maximum time without progress, in seconds.
-        progress: show a bar; None shows it on a terminal.
+        progress: Whether to show a progress bar. None: only on a terminal.
 
     Raises:
         GraphError: an index failed, is gone, or makes no progress.
