@@ -166,10 +166,10 @@ def trials_figure(trials: pd.DataFrame, searched: Sequence[str], *, title: str, 
     """Draw a search for settings: the metric by trial, the best metric so far, and the metric by value of each setting.
 
     Args:
-        trials: `Tuning.trials`.
-        searched: `Tuning.searched`.
+        trials: One row per trial, as in `Tuning.trials`.
+        searched: Names of the searched settings, which are columns of `trials`.
         title: Title of the figure.
-        metric: Name of the metric, `Tuning.metric`.
+        metric: Name of the metric, for the axis.
     """
     rows = -(-len(searched) // _SLICES_PER_ROW)
     figure = _figure((11.0, 3.2 + 2.3 * rows))
@@ -196,7 +196,11 @@ def trials_figure(trials: pd.DataFrame, searched: Sequence[str], *, title: str, 
 def _slice(axes: Axes, values: pd.Series, found: pd.Series, numbers: pd.Series) -> None:
     """Draw the metric by the value of one setting; later trials are darker.
 
-    For each trial, `values` has the value of the setting, `found` the metric and `numbers` the trial's number.
+    Args:
+        axes: Axes to draw on.
+        values: Value of the setting in each trial.
+        found: Metric of each trial.
+        numbers: Number of each trial.
     """
     from matplotlib.ticker import NullLocator
 

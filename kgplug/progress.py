@@ -70,9 +70,13 @@ def bar(
 
 @contextmanager
 def stage(what: str, *, progress: bool | None) -> Generator[None]:
-    """Report the uncounted work of a `with` block, if `report_as` chose lines or JSON and `progress` is None.
+    """Report from time to time that the work of a `with` block is still running.
 
-    Counted work inside the block reports itself.
+    Nothing is reported unless `progress` is None and `report_as` chose "json", or "lines" without a terminal.
+
+    Args:
+        what: name of the work.
+        progress: True or False turns these reports off; None follows `report_as`.
     """
     report = _Report(what, None, "", 0) if progress is None and _wants_lines() else None
     if report is None:
@@ -86,7 +90,7 @@ def stage(what: str, *, progress: bool | None) -> Generator[None]:
 
 
 def message(text: str, *, event: str = "message") -> None:
-    """Write a text as one line on standard error; if `report_as` chose JSON, as an object with this `event`."""
+    """Write a text as one line on standard error, or as a JSON object with this `event` if `report_as` chose "json"."""
     _write({"event": event, "text": text}, text)
 
 
@@ -145,7 +149,7 @@ class Progress:
 class _Report:
     """Prints lines about one piece of work: the first after a second, then at most one every half minute.
 
-    While other work runs inside it, only the timer of the inner work prints lines.
+    While other work runs inside it, it prints a line only when its own count changes.
     """
 
     def __init__(self, what: str, total: int | None, unit: str, initial: int) -> None:

@@ -1,7 +1,8 @@
 """Count the nodes of each label and the relationships of each type, with a fixed number of queries.
 
 For an administrator, one call reads Neo4j's whole count store. For other accounts, one query counts all labels and
-types, also from the count store. If there are too many of them for one query, all nodes and relationships are scanned.
+types, also from the count store. If there are too many labels and types for one query, all nodes and relationships are
+scanned.
 """
 
 from __future__ import annotations
@@ -62,12 +63,14 @@ def names_in_use(connection: Connection) -> tuple[list[str], list[str]]:
 
 
 def count_patterns(connection: Connection, patterns: Mapping[_Name, str]) -> dict[_Name, int]:
-    """Return name → number of matches of its pattern.
+    """Return name → number of matches of its pattern, with one query for all patterns.
 
-    `patterns` is name → Cypher pattern whose node or relationship to count has the variable `n`. All patterns are
-    counted in one query. Counting a pattern with at most one label and one type costs nothing, because Neo4j's count
-    store has the number. But the server needs time to plan the query, and more with each pattern. So a caller must not
-    pass one pattern per label or type without a limit.
+    Planning the query takes longer with each pattern, so the caller must limit the number of patterns.
+
+    Args:
+        connection: connection to the database.
+        patterns: name → Cypher pattern, such as "()-[n:RATED]->()". The variable `n` is the node or relationship to
+            count.
     """
     names = list(patterns)
     if not names:

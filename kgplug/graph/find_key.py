@@ -16,7 +16,7 @@ _SHOWN_KEYS = 3
 
 
 def find_key(connection: Connection, label: str, key: str, text: str, *, also: Iterable[object] = ()) -> FoundKey:
-    """Return the key that a text, for example from the command line, stands for: an integer or a text, as in the graph.
+    """Return the stored key, an integer or a text, that an entered text refers to.
 
     Args:
         connection: connection to the database.

@@ -122,7 +122,7 @@ class Graph:
         progress: bool | None = None,
         **options_by_name: Unpack[OptionsByName],
     ) -> PublishReport:
-        """Write a fitted model's vectors and lists into the graph and serve them under its name.
+        """Write a fitted model's vectors and lists into the graph and serve them under the model's name.
 
         `graph.publish(model, k=20, diversity=0.3)` and `graph.publish(model, PublishOptions(k=20, diversity=0.3))` do
         the same. `kgplug.graph.publishing.options.PublishOptions` explains each option.
@@ -176,7 +176,7 @@ class Graph:
     def rollback(self, model: str) -> RollbackReport:
         """Undo a model's interrupted publish or, if none was interrupted, switch back to its previous run.
 
-        Queries read the earlier lists and vectors at once.
+        The change takes effect at once.
 
         Raises:
             UsageError: no such model is in the graph, or it has no previous run.
@@ -296,8 +296,9 @@ class Graph:
 
         Returns:
             One row per path, highest weight first, with the columns `liked` (title of the liked item), `via` (type of
-            its relationship to the shared node), `shared_label` and `shared` (label and name of that node), `to` (type
-            of that node's relationship to the item), `weight` (1 / number of that node's relationships).
+            its relationship to the shared node), `shared_label` and `shared` (label and name of the shared node), `to`
+            (type of the shared node's relationship to the item), `weight` (1 / number of the shared node's
+            relationships).
 
         Raises:
             UsageError: the user or item is unknown.

@@ -1,7 +1,7 @@
 """The readable name of a node, by one rule for `kgplug init`, the shipped queries, explanations and figure captions.
 
-The name of an item is the value of the title property in the schema. The name of another node is the value of the text
-property whose own name fits a title best (title, name, label, …). A node without such a property has its key as name.
+The name of an item is the value of the title property in the schema. The name of any other node is the value of a text
+property called title, name, label or the like. A node without such a property has its key as name.
 """
 
 from __future__ import annotations
@@ -30,16 +30,19 @@ def title_rank(name: str) -> int | None:
 
 
 def named_keys(schema: GraphSchema) -> dict[str, str]:
-    """Return label → key property. The first of these labels that a node has identifies the node.
+    """Return label → key property. If a node has several of these labels, the first one and its key identify the node.
 
-    The order is: the item label, the labels under [knowledge.keys] in kgplug.toml, the user label.
+    The item label is first, then the labels under [knowledge.keys] in kgplug.toml, then the user label.
     """
     keys = {schema.item.label: schema.item.key, **dict(sorted(schema.knowledge.keys.items()))}
     return {**keys, schema.user.label: keys.get(schema.user.label, schema.user.key)}
 
 
 def label_of(schema: GraphSchema, labels: Collection[str]) -> str:
-    """Return the label that identifies a node: the first in `named_keys`, otherwise the alphabetically first."""
+    """Return the label that identifies a node, given all its labels.
+
+    This is the one that comes first in `named_keys`. If none is there, it is the alphabetically first.
+    """
     return next((label for label in named_keys(schema) if label in labels), min(labels, default=""))
 
 

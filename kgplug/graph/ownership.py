@@ -1,10 +1,12 @@
 """Decide which relationships kgplug wrote.
 
-These are the RECOMMENDS, SIMILAR_TO and PREDICTED edges whose properties `model` and `run` are in the catalogue. The
-type alone, or a property called `run`, proves nothing, because other programs may use the same names.
+These are the RECOMMENDS, SIMILAR_TO and PREDICTED edges whose properties `model` and `run` are in kgplug's catalogue,
+which is stored in the same graph. The type alone, or a property called `run`, proves nothing, because other programs
+may use the same names.
 
-A published run has a node, (:KgplugRun {id, model}). PREDICTED edges may also come from a run that was never published,
-so (:KgplugModel {name, predicted: [run, …]}) lists all runs that have such edges.
+In the catalogue, each published run has a node with the label KgplugRun. PREDICTED edges may also come from a run that
+was never published. So each model's node, with the label KgplugModel, lists all runs of the model that have PREDICTED
+edges.
 """
 
 from __future__ import annotations

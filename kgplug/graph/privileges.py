@@ -58,7 +58,7 @@ class Privilege:
         name: name of the privilege in GRANT.
         kind: "NODE", "RELATIONSHIP" or "PROCEDURE"; "" for the database itself.
         target: label, type or procedure that is needed; "some" if any label or type is enough.
-        every_property: whether the privilege must cover all properties, so that a grant for single ones is too little.
+        every_property: whether the privilege must cover all properties, not only single ones.
     """
 
     action: str

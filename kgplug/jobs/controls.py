@@ -40,17 +40,17 @@ def refuse_controls(made: Sequence[Model], baseline: str | None) -> None:
 def train_controls(
     model: Model, data: jobs.GraphData, runs: Runs, trained: dict[str, Path], **options: Any
 ) -> list[str]:
-    """Train the controls of a model, and add their runs to `trained` under the names of their rows.
+    """Train the controls of a model: the same model without its graph, and with a shuffled graph.
 
-    The controls are the same model without its graph, and with a shuffled graph. A run with the same data, settings,
-    split and seed is reused. The runs are stored in the folder of checkpoints. So they are never found by a model's
-    name, and `kgplug erase-user` deletes them.
+    A run with the same data, settings, split and seed is reused. The runs are stored in the folder of checkpoints, so
+    kgplug does not list them with the other runs.
 
     Args:
         model: The untrained model.
         data: Data with the graph.
         runs: The runs on this machine.
-        trained: Name of each row of the table that compares the models → folder of its run.
+        trained: Name of each row of the table that compares the models → folder of its run. The runs of the controls
+            are added.
         options: `split`, `seed` and `progress` of `jobs.train`.
 
     Returns:

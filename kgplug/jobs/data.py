@@ -40,7 +40,10 @@ class Sets:
 
     @property
     def memory(self) -> RowMemory:
-        """Return the hash and the set of each row. A run stores both, to find its rows again in a changed graph."""
+        """Return the hash of each row, and which of the three sets the row is in.
+
+        A run stores both, to find its rows again in a changed graph.
+        """
         return RowMemory.of_sets(*(None if rows is None else rows.row_hashes for rows in vars(self).values()))
 
 
@@ -48,18 +51,19 @@ class Sets:
 class Split:
     """How feedback or triples are split into training, validation and test set.
 
+    `by`, `order` and `method` apply only to feedback. Triples are always split at random (`KnowledgeGraph.split`).
+
     Attributes:
         fractions: Fractions of the three sets; a set with fraction 0 is empty.
         seed: Seed of the shuffle.
         by: "user" splits the rows of each user, "row" splits all rows together, and "new-users" splits the users: users
-            of the validation and test set are not in the training set (`kgplug.evaluation.new_users`). Triples are
-            always split by their keys (`KnowledgeGraph.split`).
+            of the validation and test set are not in the training set (`kgplug.evaluation.new_users`).
         order: "random", or "time" for the latest rows as test set.
-        method: How feedback is split: "keys" as in this version of kgplug; "positions" as in early versions, to
-            reconstruct the sets of runs that they trained (`Interactions.split`).
+        method: "keys" splits as this version of kgplug does. "positions" splits as early versions did, to reconstruct
+            the sets of runs that they trained (`Interactions.split`).
 
     Raises:
-        UsageError: A fraction or the seed is invalid, or the training set is empty.
+        UsageError: A fraction or the seed is invalid, or the training set's fraction is 0.
     """
 
     fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
@@ -80,7 +84,7 @@ class Split:
         return self.by == "new-users"
 
     def interactions(self, rows: Interactions) -> tuple[Interactions, Interactions | None, Interactions | None]:
-        """Return (train, valid, test); an empty set is None.
+        """Split feedback into (train, valid, test); an empty set is None.
 
         Raises:
             DataError: No row is left for the training set.
@@ -97,7 +101,7 @@ class Split:
         return train, valid if len(valid) else None, test if len(test) else None
 
     def triples(self, knowledge: KnowledgeGraph) -> tuple[KnowledgeGraph, KnowledgeGraph | None, KnowledgeGraph | None]:
-        """Return (train, valid, test) over the same entities and relations; an empty set is None."""
+        """Split triples into (train, valid, test), with the same entities and relations; an empty set is None."""
         train, valid, test = knowledge.split(self.fractions, seed=self.seed)
         return train, valid if valid.n_triples else None, test if test.n_triples else None
 
@@ -145,7 +149,10 @@ class GraphData:
         return Sets(*split.triples(self.knowledge))
 
     def inputs_of(self, model: Model, sets: Sets) -> list[Interactions | KnowledgeGraph]:
-        """Return the positional arguments of a model's `fit`: the training set, and the triples if it needs both."""
+        """Return the positional arguments of a model's `fit`.
+
+        These are the training set and, if the model learns from likes and triples, all triples.
+        """
         if model.inputs.likes_and_triples and self.knowledge is not None:
             return [sets.train, self.knowledge]
         return [sets.train]

@@ -132,7 +132,7 @@ def erase_user(graph: Graph, runs: Runs, user: int | str) -> Erasure:
 
 
 def find_user(graph: Graph, runs: Runs, text: str) -> FoundKey:
-    """Return the key of the user that a typed text refers to.
+    """Return the key of the user that an entered text refers to.
 
     The key has the same type as in the graph or, if the graph does not have it, as in the runs.
 
@@ -160,7 +160,7 @@ def _nobody(error: UsageError, runs: Runs) -> UsageError:
 
 
 def _keys_in_runs(runs: Runs, label: str, key: str, here: GraphIdentity) -> Iterator[int | str]:
-    """Yield the keys of users, or of items with the users' label, in the runs that were trained on a database.
+    """Yield the keys of users, or of items with the users' label, in the runs that were trained on the database `here`.
 
     Skip runs that use another key property or are damaged.
     """

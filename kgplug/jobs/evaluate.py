@@ -40,10 +40,11 @@ def evaluate(
 ) -> dict[str, pd.DataFrame]:
     """Measure runs on their test sets and save the metrics in the run folders.
 
-    Test rows that the graph no longer has are counted and skipped; rows added since the training are not test rows.
-    Several runs of one kind are measured on the same rows: those in the test set of at least one run, and in no run's
-    training or validation set. If there are no such rows, each run is measured on its own test set. A run trained on
-    all rows (`train(final=True)`) gets the metrics of its origin, the earlier run that chose its settings.
+    Test rows (feedback or triples) that the graph no longer has are counted and skipped; rows added since the training
+    are not test rows. Several runs of one kind are measured on the same rows: those in the test set of at least one
+    run, and in no run's training or validation set. If there are no such rows, each run is measured on its own test
+    set. A run trained on all rows (`train(final=True)`) gets the metrics of its origin, the earlier run that chose its
+    settings.
 
     Recommenders that are measured on the same rows are also compared user by user, to find out whether a difference is
     more than chance (`kgplug.evaluation.significance`). Runs that are measured on different rows are not compared; a

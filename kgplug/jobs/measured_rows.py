@@ -33,7 +33,7 @@ TEST_ROWS, GONE = "test rows", "gone"
 
 @dataclass
 class MeasuredRun:
-    """A run to measure on the m rows of the graph: feedback relationships or triples.
+    """A run to measure on a graph with m rows, which are feedback relationships or triples.
 
     Attributes:
         run_dir: The run's folder.
@@ -109,7 +109,7 @@ class TestRows:
         raise NotImplementedError
 
     def testable(self) -> np.ndarray:
-        """Return the mask of the rows on which runs may be compared at all, bool (m,)."""
+        """Return the mask of the rows that are allowed as common test rows, bool (m,)."""
         return np.ones(len(self.hashes), dtype=bool)
 
     def likes(self, rows: np.ndarray) -> int:

@@ -44,7 +44,7 @@ def predict(
         relation: Relationship type.
         head_label, tail_label, head, tail: Restrict the heads and tails, as in `kgplug.embeddings.prediction.ask`.
         k: Number of triples.
-        announce: Called with the pairs to score before they are scored.
+        announce: Called before the scoring, with the pairs to score.
         progress: Whether to show progress bars. None: only on a terminal.
 
     Raises:

@@ -147,7 +147,9 @@ def resume(graph: Graph, runs: Runs, name: str | None = None, *, progress: bool 
 
 @renamed(top="k")
 def diff(runs: Sequence[Path], *, k: int = 10) -> ListDifference:
-    """Compare the lists of two runs. Each list leaves out items with its user's feedback in the run's training set.
+    """Compare the lists of two runs.
+
+    A list leaves out the items on which its user has feedback in the training set of the same run.
 
     Args:
         runs: folders of two recommender runs.

@@ -47,15 +47,15 @@ class RunRules:
 
 
 def rules(run_dir: Path, relation: str | None = None, *, k: int = 20) -> RunRules:
-    """Return the best rules of a run of `Rules`, except rules with constants (particular entities).
+    """Return the best rules of a run of the model `Rules`, except rules about particular entities.
 
     Args:
         run_dir: The run's folder.
-        relation: Relationship type that the rules conclude; None for all.
+        relation: Relationship type that the rules predict; None for all.
         k: Maximum number of rules.
 
     Raises:
-        UsageError: The run is not one of `Rules`, or the relation is unknown.
+        UsageError: The model of the run is not `Rules`, or the relation is unknown.
         RunError: The run is damaged.
     """
     content = read_content(run_dir)

@@ -77,7 +77,7 @@ class Neo4j(LazyDataset):
 
 
 def triples_factory(knowledge: KnowledgeGraph, **options: Any) -> TriplesFactory:
-    """Return a graph's triples as a PyKEEN `TriplesFactory`, in the graph's order. Relations keep their names.
+    """Return a graph's triples as a PyKEEN `TriplesFactory`, in the same order. Relations keep their names.
 
     Entities without a triple are left out, because nothing could be learnt about them.
 
@@ -100,9 +100,8 @@ def held_out(triples: np.ndarray, *, hashes: np.ndarray, seed: int) -> np.ndarra
     """Assign each triple to a set: 0 for training, 1 for test, 2 for validation; int64 (n,).
 
     The test and validation sets contain a tenth of the triples each, or less if the training set needs more to contain
-    every entity and relation. (PyKEEN's own split fails on a graph with about as many entities as triples.) The order
-    in which triples are chosen depends only on their keys and the seed. So if a triple is added, most others stay in
-    their set.
+    every entity and relation. The order in which triples are chosen depends only on their keys and the seed. So if a
+    triple is added, most others stay in their set.
 
     Args:
         triples: Head, relation and tail, int64 (n, 3).

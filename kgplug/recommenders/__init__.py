@@ -1,7 +1,7 @@
 """Recommenders: one class per model, imported when first used.
 
-`from kgplug.recommenders import MKR` imports the class of the model that `kgplug.create("MKR")` returns. The base
-classes for your own models are also here: `Recommender`, `ModelConfig`, `TrainingData`, `UserArrays`, `Inputs`,
+`from kgplug.recommenders import MKR` imports the class of the model that `kgplug.create("MKR")` returns. The names
+that your own models need are also here: `Recommender`, `ModelConfig`, `TrainingData`, `UserArrays`, `Inputs`,
 `LIKES`, `LIKES_AND_TRIPLES` (docs/howto/your-own-model.md).
 """
 

@@ -315,8 +315,7 @@ class Recommender(ListMaker):
     ) -> Publication:
         """Return the data to publish: user and item vectors, and the best items of every user.
 
-        Each node gets one vector per run. So a user who is also an item is published with the item vector, because
-        item vectors are used to find similar nodes.
+        A user who is also an item is a single node, and gets only the item vector.
 
         Args:
             k: Length of a list.

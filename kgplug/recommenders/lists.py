@@ -57,16 +57,17 @@ class ListMaker(ABC):
         """
 
     def _unfinished_block(self, users: np.ndarray) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray] | None]:
-        """Return the scores of all items before the last step of scoring, and the function that does this step.
+        """Return scores of all items for some users, and the function that finishes them.
 
-        If the last step is a sigmoid, items can be ranked without it, and only the scores of listed items need it. The
-        function is None if there is no such step.
+        A model whose last step is a sigmoid can return logits and the sigmoid. Logits rank items in the same order, so
+        only the scores of listed items need the sigmoid.
 
         Args:
             users: Indices, int64 (b,).
 
         Returns:
-            (scores, function): a new array, float32 (b, n_items), and a function of an array of scores, or None.
+            (scores, function): a new array, float32 (b, n_items), and an elementwise function that turns these scores
+            into those of `score`; None if they are the same.
         """
         return self._score_block(users), None
 
@@ -77,10 +78,11 @@ class ListMaker(ABC):
         return self._score_new_users(likes), None
 
     def _score_sizes(self, users: np.ndarray | None, scores: np.ndarray) -> np.ndarray:  # noqa: ARG002
-        """Return a magnitude for each user to which the rounding errors of the user's scores are proportional.
+        """Return the magnitude of each user's scores, from which their rounding errors are estimated.
 
-        It is the size of the terms that are summed to a score. Scores that differ only by rounding errors count as tied
-        (`kgplug.data.ranking.ties`). The default is the user's largest absolute score, or 0 if `scores_are_exact`.
+        Scores that differ only by rounding errors count as tied (`kgplug.data.ranking.ties`). The magnitude is the
+        user's largest absolute score, or 0 if `scores_are_exact`. A model that sums larger terms to a score returns the
+        size of these terms.
 
         Args:
             users: Indices, int64 (b,); None for new users.

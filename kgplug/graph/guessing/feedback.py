@@ -76,8 +76,8 @@ def find_feedback(connection: Connection, profiles: list[TypeProfile]) -> list[C
 def near_misses(profiles: list[TypeProfile]) -> list[str]:
     """Return sentences of advice on types that do not count as feedback, but could be used for it.
 
-    Such a type connects nodes that all have the same label; or each of its end nodes, such as an order, belongs to only
-    one user and leads on to items.
+    Such a type connects nodes that all have the same label. Or it leads from users to nodes such as orders, which
+    belong to one user each and have relationships to items.
     """
     sentences = []
     for one in profiles:
@@ -137,9 +137,9 @@ def _judge(one: TypeProfile, rating: str | None, timestamp: str | None) -> Candi
 
 
 def _agent_signs(one: TypeProfile, *, at_head: bool) -> int:
-    """Return points for signs that the start node (if `at_head`) or the end node of a type's relationships is the user.
+    """Return points for signs that users are the start nodes of a type or, without `at_head`, its end nodes.
 
-    The signs are the label of that node, and whether the type's name is passive, such as LIKED_BY.
+    The signs are the label of these nodes, and whether the type's name is passive, such as LIKED_BY.
     """
     label = str(one.heads if at_head else one.tails)
     signs = 3 * mentions(label, USER_WORDS) + mentions(label, PEOPLE_WORDS)
@@ -148,10 +148,10 @@ def _agent_signs(one: TypeProfile, *, at_head: bool) -> int:
 
 
 def _users_apart(connection: Connection, found: list[Candidate]) -> dict[str, bool]:
-    """Return type → whether its users are at only one end of all relationships, which is a sign of feedback.
+    """Return type → whether its users have relationships in one direction only, which is a sign of feedback.
 
-    For a type that points from users to items, this is so if no relationship of any type ends at a node with the users'
-    label; for a type that points from items to users, if none starts at such a node.
+    For a type that points from users to items, no relationship of any type may end at a user. For a type that points
+    from items to users, none may start at a user.
     """
     patterns = {}
     for one in found:

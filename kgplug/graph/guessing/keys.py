@@ -122,7 +122,9 @@ def _sample_labels(connection: Connection, labels: dict[str, int]) -> dict[str, 
 
 
 def _few_enough(labels: dict[str, int]) -> list[str]:
-    """Return the labels small enough to check all their nodes: smallest first, up to a limit on the total of nodes.
+    """Return the labels of which all nodes are checked, smallest label first.
+
+    There is a limit on the number of nodes per label, and on the total.
 
     Args:
         labels: label → number of its nodes.

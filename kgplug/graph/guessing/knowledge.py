@@ -80,7 +80,7 @@ def _never_first(
 ) -> list[str]:
     """Return the labels whose key is never used, because all their nodes have another label that takes precedence.
 
-    The sampled nodes show which labels may be such labels. Then one query checks all nodes of these labels.
+    Return [] if there are too many labels or nodes to check.
 
     Args:
         connection: connection to the database.

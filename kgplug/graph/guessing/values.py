@@ -198,7 +198,7 @@ def _time_names(profile: TypeProfile) -> list[str]:
 
 
 def _judge(connection: Connection, profile: TypeProfile, name: str, setting: str) -> Values:
-    """Read a property's values as training would read them if it were the `setting`, "rating" or "timestamp"."""
+    """Return what training would read from a property used as `setting`, which is "rating" or "timestamp"."""
     value = f"r.{quote(name)}"
     number = rating_of(value) if setting == "rating" else timestamp_of(value)
     boolean = "CASE WHEN number IS NOT NULL AND toFloatOrNull(value) IS NULL THEN toBooleanOrNull(value) END"
@@ -334,7 +334,7 @@ def _pattern(profile: TypeProfile) -> str:
 
 
 def _judged(connection: Connection, profile: TypeProfile) -> str:
-    """Return a Cypher pattern for a type's relationships, with a WHERE clause if kgplug's own must be excluded."""
+    """Return a Cypher pattern for a type's relationships. If kgplug wrote some, a WHERE clause excludes these."""
     others = not_own(connection, profile.name)
     return f"{_pattern(profile)} WHERE {others}" if others else _pattern(profile)
 

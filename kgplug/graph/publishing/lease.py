@@ -1,6 +1,6 @@
 """The lease on a model: a lock with a time limit, so that only one process at a time changes what the model serves.
 
-    (:KgplugModel {name, lease_token, lease_since, lease_until})
+    (:KgplugModel {name, lease_token, lease_since, lease_until, …})
 
 The lease is stored in the model's catalogue node. The process that holds it keeps renewing it, and the server's clock
 decides when it ends. If the holder dies, the lease runs out. A process on the same machine need not wait for this,

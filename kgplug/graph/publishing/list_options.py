@@ -38,7 +38,7 @@ def recommend_options(
 
     Raises:
         UsageError: as in `matching_items`.
-        DataError: the embedding in `options.diverse_by` has a vector for none of the items.
+        DataError: the embedding in `options.diverse_by` has no vector for any of the items.
     """
     found: dict[str, Any] = {"diversity": options.diversity}
     if options.are_filtered:

@@ -84,7 +84,8 @@ def plan_model(
         model: a fitted recommender or embedding, or a result of another library, such as a PyKEEN pipeline.
         options: how to publish it.
         also_seen: feedback in addition to the training set; by default all feedback now in the graph. If the option
-            `seen` is "all", a user's list also leaves out the items on which the user has feedback here.
+            `seen` is "all", a user's list leaves out all items on which the user has feedback in `also_seen` or in the
+            training set.
         details: JSON-able facts to store with the run in the catalogue.
         progress: Whether to show progress bars. None: only on a terminal.
 

@@ -35,7 +35,7 @@ class Embedding(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class ListOptions:
-    """Options for lists: which items a list may contain, and how different from each other they are.
+    """Options for lists: which items a list may contain, and how different the items of one list should be.
 
     Attributes:
         seen: items to leave out of a user's list. "train": those on which the user has feedback in the training set;
@@ -170,7 +170,7 @@ def with_options(options: PublishOptions | None, by_name: Mapping[str, Any]) -> 
 
     Raises:
         UsageError: an option has a wrong value.
-        TypeError: a name in `by_name` is not that of an option.
+        TypeError: a name in `by_name` is not an option.
     """
     _check_options(options)
     given = dict(by_name)

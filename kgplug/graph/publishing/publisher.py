@@ -125,11 +125,14 @@ class _Writer:
         self._report.seconds[name] = self._report.seconds.get(name, 0.0) + time.perf_counter() - began
 
     def _begin(self, lease: Lease) -> tuple[RunRecord, RunRecord | None]:
-        """Write the run's record; return it as it is now, and as it was before (None if it is new).
+        """Write the run's record into the catalogue, before the vectors and lists are written.
 
-        Lists that were served are never modified; changed lists get a new edition. If an earlier publish of this run
-        wrote different vectors, the record has no digest of vectors until all of them are overwritten. Otherwise, if
-        this publish were interrupted, the next one would mistake the old vectors for the planned ones.
+        If the lists have changed, the record gets a new edition number, because served lists are never modified. If
+        the vectors have changed, their digest is added to the record only when all of them are written.
+
+        Returns:
+            (planned, found): the planned record with the numbers that the catalogue gave it, and the record that the
+            run had before this publish, None if the run is new.
         """
         planned = self._planned
         found = find_own(self._connection, planned)  # again, because the run may have been published since the check

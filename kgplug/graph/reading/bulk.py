@@ -229,10 +229,10 @@ class BulkReader:
         return groups
 
     def _long_tasks(self, types: dict[str, int], of_types: str, wanted: Wanted) -> list[Callable[[], _Part]]:
-        """Return tasks that each read the relationships in a range of ids.
+        """Return tasks that each read the relationships in a range of ids, or one task that streams all relationships.
 
-        If `_id_limit` returns None, return one task that streams all relationships. `of_types` is the Cypher condition
-        that a relationship has one of the types to read.
+        Streaming is used if internal ids are not available or most of them are unused. `of_types` is the Cypher
+        condition that a relationship has one of the types to read.
         """
         limit = self._id_limit("MATCH ()-[r]->() RETURN max(id(r)) AS top, count(*) AS n")
         if limit is None:
@@ -264,9 +264,9 @@ class BulkReader:
         return _Part([name for name, _, _ in found], [n for _, n, _ in found], table)
 
     def _as_text(self, wanted: Wanted) -> str:
-        """Return the last clauses of a query, which return one row per relationship type.
+        """Return the end of a query that reads relationships: clauses that group them by type and turn them into text.
 
-        The row has the type, the number of its relationships, and these relationships as a list of texts.
+        Each row of the result has a type, the number of its relationships, and a list of texts with their data.
         """
         return (
             f"WITH type(r) AS name, collect({' + '.join(self._columns(wanted))}) AS rows "
@@ -275,17 +275,18 @@ class BulkReader:
         )
 
     def _columns(self, wanted: Wanted) -> list[str]:
-        """Return Cypher expressions whose values, joined, are the text of a relationship.
+        """Return Cypher expressions for the id of the head, the id of the tail, and each value in `wanted.values`.
 
-        They give the ids of head and tail, then the `values` of `wanted`, each followed by a space.
+        Each expression gives a text that ends with a space.
         """
         columns = (f"{self._id}(a)", f"{self._id}(b)", *wanted.values)
         return [f"toString({column}) + ' '" for column in columns]
 
     def _parse(self, texts: Iterable[str], one: Wanted) -> np.ndarray:
-        """Parse texts into a table as in `_Part`; `one` says which values each relationship has.
+        """Parse the texts of relationships and return them as an array, the `table` of a `_Part`.
 
-        The table is int64 without values, float64 with values. Ids below 2**53 are exact as float64.
+        `one` says which values were read with the ids. The array is float64 if there are any, otherwise int64. Ids
+        below 2**53 are exact as float64.
         """
         width, text = 2 + len(one.values), "".join(texts)
         kind = np.float64 if one.values else np.int64
@@ -299,9 +300,9 @@ class BulkReader:
         return f"{self._id}(n)", code, key
 
     def _id_limit(self, query: str) -> int | None:
-        """Return a number above all internal ids; None if `id()` is not used, or if too few ids are in use.
+        """Return a number above all internal ids; None if internal ids are not available or most of them are unused.
 
-        The query must return the highest id and the number of ids in use.
+        `query` must return the highest id and the number of ids in use.
         """
         if not self._internal:
             return None

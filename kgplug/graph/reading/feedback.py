@@ -206,7 +206,6 @@ def _wanted(
 ) -> tuple[Wanted, int]:
     """Return what to read, and how many relationships of the feedback's type kgplug wrote.
 
-    The Cypher condition tests the labels of heads only if some heads have other labels, and likewise for tails.
     `values` are the Cypher expressions to read for each relationship (`Wanted.values`).
     """
     name, total = schema.feedback.type, contents.types[schema.feedback.type]
@@ -226,7 +225,10 @@ def _wanted(
 
 
 def _elsewhere(connection: Connection, schema: GraphSchema, n: int) -> str:
-    """Return a sentence on the n relationships of the feedback's type that are not read; "" if n is not positive."""
+    """Return a sentence on the n relationships of the feedback's type that do not lead from users to items.
+
+    Return "" if n is not positive.
+    """
     if n <= 0:
         return ""
     direction = "user_to_item" if schema.feedback.direction == "item_to_user" else "item_to_user"

@@ -81,9 +81,9 @@ class RepeatingType:
 def find_owned(connection: Connection, schema: GraphSchema, contents: Contents) -> list[OwnedLabel]:
     """Return the labels whose nodes repeat the feedback; those nearest to the users come first.
 
-    If users are also the items, a label counts only if one relationship type links its nodes to their owners, and
-    another type, or the same type in the other direction, links them to items. The (owner, item) pairs must also repeat
-    the feedback, by the rule of `REPEATED`.
+    If users are also the items, a label counts only if its nodes have two kinds of relationships that differ in type or
+    direction: one to their owners, one to items. The (owner, item) pairs must also repeat the feedback (see the
+    constant `REPEATED` for the rule).
     """
     user, item = schema.user.label, schema.item.label
     if not {user, item} <= contents.labels.keys():
@@ -120,7 +120,10 @@ def find_owned(connection: Connection, schema: GraphSchema, contents: Contents) 
 def find_repeating(
     connection: Connection, schema: GraphSchema, contents: Contents, types: Iterable[str]
 ) -> list[RepeatingType]:
-    """Return those of the given relationship types that repeat the feedback, by the rule of `REPEATED`."""
+    """Return those of the given relationship types that repeat the feedback.
+
+    See the constant `REPEATED` for the rule.
+    """
     user, item, feedback = schema.user.label, schema.item.label, schema.feedback.type
     if not {user, item} <= contents.labels.keys() or feedback not in contents.types:
         return []
@@ -150,7 +153,9 @@ def find_repeating(
 
 
 def _repeats(pairs: int, shared: int, chance: float, taken: int) -> bool:
-    """Return whether a type or label repeats the feedback, by the rule of `REPEATED`.
+    """Return whether a type or label repeats the feedback.
+
+    See the constant `REPEATED` for the rule.
 
     Args:
         pairs: number of pairs that the type or label connects.
@@ -313,7 +318,10 @@ def _owned_by_items(connection: Connection, schema: GraphSchema, contents: Conte
 
 
 def _leads_on(row: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Return whether two rows of the query in `_owned_by_items` differ in type or direction, but not in their label."""
+    """Return whether two rows have the same label, but differ in relationship type or direction.
+
+    Both are rows of the query in `_owned_by_items`.
+    """
     return row["label"] == other["label"] and (row["name"], row["leaves"]) != (other["name"], other["leaves"])
 
 

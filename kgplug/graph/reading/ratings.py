@@ -20,9 +20,10 @@ def rating_of(value: str) -> str:
 
 
 def marked_rating_of(value: str) -> str:
-    """Return the Cypher expression that reads a rating: the number, a code for true or false, otherwise NaN.
+    """Return the Cypher expression that reads a rating so that `read_ratings` can tell booleans from numbers.
 
-    `value` is the Cypher expression of the stored value. `read_ratings` decodes the result.
+    It gives a number unchanged, a special number for true and another for false, and NaN for anything else. `value` is
+    the Cypher expression of the stored value.
     """
     number = f"toFloatOrNull({value})"
     boolean = f"CASE toBooleanOrNull({value}) WHEN true THEN {_TRUE!r} WHEN false THEN {_FALSE!r} END"

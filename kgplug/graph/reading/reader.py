@@ -46,8 +46,8 @@ class ReadReport:
         itself: number of feedback relationships left out because they lead from a node to itself.
         unused: sentences on settings of the schema that have no effect, and on data that cannot be used.
         left_out: a sentence for each label and type that is left out because it repeats the feedback.
-        written: `own` by type, not counting relationships of kgplug's own nodes (`KgplugModel`, `KgplugRun`,
-            `KgplugRelation`).
+        written: type → number of relationships that are left out because kgplug wrote them. Relationships of kgplug's
+            own nodes (`KgplugModel`, `KgplugRun`, `KgplugRelation`) count in `own`, but not here.
     """
 
     kept: int

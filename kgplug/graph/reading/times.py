@@ -54,20 +54,26 @@ def _seconds(date: str) -> str:
 
 
 def _near(date: str, seconds: str) -> str:
-    """Return a Cypher expression for `seconds`, the expression for the time from 1970 to `date`.
+    """Return a Cypher expression for the seconds from 1970 to a date. It also works for years beyond ±200 million.
 
-    For years so far from 1970 that Neo4j cannot compute this time, it is estimated from the year alone.
+    For those years, the seconds are estimated from the year, because Neo4j may fail to compute them.
+
+    Args:
+        date: Cypher expression of the date.
+        seconds: Cypher expression that computes the seconds for all other years.
     """
     return f"CASE WHEN abs({date}.year) > {_FAR_YEAR} THEN ({date}.year - 1970) * {_YEAR_S} ELSE {seconds} END"
 
 
 def time_parts_of(value: str) -> tuple[str, str]:
-    """Return two Cypher expressions that together represent a timestamp exactly; `read_times` decodes their values.
+    """Return two Cypher expressions that give two numbers, from which `read_times` restores a timestamp exactly.
 
-    A temporal value becomes its seconds since 1970 and its nanoseconds. A number becomes itself and -1. A whole number
-    that is too large to be exact as a float is divided by a billion: it becomes the quotient, and -2 minus the absolute
-    value of the remainder.
+    `value` is the Cypher expression of the stored timestamp. One float would be too imprecise for nanoseconds and for
+    large whole numbers.
     """
+    # A temporal value becomes its seconds since 1970 and its nanoseconds. A number becomes itself and -1. A whole
+    # number that is too large to be exact as a float is divided by a billion: it becomes the quotient, and -2 minus the
+    # absolute value of the remainder.
     large = f"({value} IS :: INTEGER AND ({value} >= {_EXACT} OR {value} <= -{_EXACT}))"
     whole = f"toIntegerOrNull({value})"
     text = (

@@ -49,8 +49,8 @@ class TriplePlan:
         owned: labels whose nodes repeat the feedback. These nodes and their relationships are left out.
         repeating: types that are left out because they repeat the feedback.
         unused: a sentence for each label or type that the schema names without effect.
-        written: `own` by type, not counting relationships of kgplug's own nodes (`KgplugModel`, `KgplugRun`,
-            `KgplugRelation`).
+        written: type → number of relationships that are left out because kgplug wrote them. Relationships of kgplug's
+            own nodes (`KgplugModel`, `KgplugRun`, `KgplugRelation`) count in `own`, but not here.
     """
 
     wanted: Wanted
@@ -135,8 +135,7 @@ def plan_triples(connection: Connection, schema: GraphSchema, contents: Contents
 def count_triples(connection: Connection, plan: TriplePlan) -> dict[str, int]:
     """Return type → number of triples.
 
-    Only types of which a rule may leave out some relationships are counted with a query that reads them. For the other
-    types, the plan has the number.
+    The plan has the number for most types. A query counts only types of which some relationships may be left out.
     """
     counts = dict(plan.wanted.types)
     partly = [name for name in counts if any(name in rule.touched for rule in plan.rules)]
@@ -232,7 +231,7 @@ def _pair_rules(
 ) -> Iterator[Rule]:
     """Yield rules that leave out the feedback and the `repeating` types between users and items, in both directions.
 
-    `names` are the relationship types to read; other types need no rule.
+    `names` are the relationship types to read.
     """
     user, item = schema.user.label, schema.item.label
     if user not in contents.labels:

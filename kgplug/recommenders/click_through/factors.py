@@ -56,9 +56,9 @@ class Factors:
 
     @cached_property
     def by_item(self) -> np.ndarray:
-        """Return a matrix with one column per item: its vector, 1 and its bias, float32 (d + 2, n_items).
+        """Return a matrix whose columns are [item vector, 1, item bias], float32 (d + 2, n_items).
 
-        The product of a user's vector, bias and 1 with a column is the score. The matrix is computed when first needed.
+        The score of a pair is the dot product of [user vector, user bias, 1] and the item's column.
         """
         return np.vstack([self.items.T, np.ones(len(self.items), dtype=np.float32), self.item_bias])
 

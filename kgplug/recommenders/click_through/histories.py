@@ -19,7 +19,8 @@ from kgplug.training.tensors import tensor_of
 class PretrainedConfig(LayeredConfig):
     """Settings of a model with pre-trained item vectors as inputs.
 
-    The input of a pair of user u and item i is [one-hot u; one-hot i; pretrained(i); mean pretrained(likes of u)].
+    The input of a user-item pair is the concatenation of the user's and the item's one-hot codes, the item's
+    pre-trained vector, and the mean pre-trained vector of the items that the user likes.
     """
 
     embedding: str = Field("TransR", description="PyKEEN model to train on the triples, or an embedding's run folder")
@@ -69,9 +70,10 @@ class ItemFeatures(nn.Module):
 
 
 def pretrained_features(config: PretrainedConfig, data: TrainingData) -> ItemFeatures:
-    """Return pre-trained vectors of items. Items that are not entities of the embedding have zero vectors.
+    """Return pre-trained vectors of items. An item that is not an entity of the embedding has a zero vector.
 
-    All vectors are scaled by the same factor, so that the mean squared norm of the other items' vectors is 1.
+    All vectors are scaled by the same factor, so that the mean squared norm is 1. Items without an entity are left out
+    of this mean.
     """
     settings = dict(config.embedding_settings) or None
     found = item_entities(config.embedding, data, settings=settings, progress=False)
@@ -80,10 +82,10 @@ def pretrained_features(config: PretrainedConfig, data: TrainingData) -> ItemFea
 
 
 class HistoryTask(LayeredTask):
-    """Training task of a network whose input includes the user's likes (the history), without the target like.
+    """Training task of a network whose input includes the user's history (the items that the user likes).
 
-    A history that includes the target like would leak the label. If only the negative's history included that like, the
-    length of the history would leak the label. So a like and its negative have the same history, without the like.
+    A like and its negatives get the same history: all likes of the user except that like. Otherwise the history would
+    leak the label.
     """
 
     def logits(self, batch: Pairs) -> tuple[torch.Tensor, torch.Tensor]:
@@ -93,7 +95,7 @@ class HistoryTask(LayeredTask):
 def own_likes(batch: Pairs) -> np.ndarray:
     """Return the liked item of each pair, int64 (n,).
 
-    For a like, this is the item itself. For a negative, it is the item of the like that the negative was drawn for.
+    For a like, this is the pair's own item. For a negative, it is the item of the like that the negative was drawn for.
     """
     likes, negatives = batch.matched()
     items = batch.items.copy()

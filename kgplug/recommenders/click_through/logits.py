@@ -39,11 +39,16 @@ class LogitRecommender(Recommender):
 
     @abstractmethod
     def logits(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-        """Return the logits of pairs without the side term: int64 (n,), int64 (n,) → float32 (n,)."""
+        """Return the logits of pairs: int64 (n,), int64 (n,) → float32 (n,).
+
+        The side term (a score from counts of likes and shared knowledge-graph features) is not included.
+        """
 
     @abstractmethod
     def logits_of_all(self, users: np.ndarray) -> np.ndarray:
-        """Return the logits of some users and every item, without the side term.
+        """Return the logits of some users and every item.
+
+        The side term (a score from counts of likes and shared knowledge-graph features) is not included.
 
         Args:
             users: Indices, int64 (b,).
@@ -54,7 +59,9 @@ class LogitRecommender(Recommender):
 
     @abstractmethod
     def logits_of_new_users(self, likes: sparse.csr_matrix) -> np.ndarray:
-        """Return the logits of new users and every item, without the side term.
+        """Return the logits of new users and every item.
+
+        The side term (a score from counts of likes and shared knowledge-graph features) is not included.
 
         Args:
             likes: Likes of each user, CSR (b, n_items), binary; a row may be empty.

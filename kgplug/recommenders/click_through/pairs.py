@@ -29,8 +29,8 @@ class Pairs:
         users, items: Indices, int64 (n,).
         labels: 1 for a like, 0 for a negative, float32 (n,).
         per_like: Number of negatives of each like.
-        log_chances: For each pair's item, log(p / q), float32 (n,). p is the item's probability of being drawn as a
-            negative, and q is this probability if negatives are drawn uniformly. None if they are drawn uniformly.
+        log_chances: log(p / q) of each pair's item, float32 (n,). p is the probability that a negative is this item,
+            and q is 1 / (number of items). None if all items are equally probable.
     """
 
     users: np.ndarray
@@ -91,7 +91,8 @@ class ClickThroughData:
         valid: Validation set, or None.
         seed: Seed of the validation negatives.
         exclude_low_rated: Whether items that the user rated low in the training set are never training negatives.
-        side: Side term, which is trained with the model and added to every logit; or None.
+        side: Side term (a score from counts of likes and shared knowledge-graph features), which is trained with the
+            model and added to every logit; or None.
         per_like: Number of training negatives per like.
         popularity: Exponent. An item is drawn as a training negative with a probability proportional to
             (1 + number of its likes) ** popularity.
@@ -176,32 +177,44 @@ class ClickThroughData:
     def comparison_loss(self, logits: torch.Tensor, batch: Comparisons) -> torch.Tensor:
         """Return the BPR loss, a scalar: the mean of −log σ(s_ui − s_uj) over comparisons.
 
-        u is the user, i the liked item, and j the other item. The scores s include the side term.
+        u is the user, i the liked item, and j the other item. If there is a side term (a score from counts of likes and
+        shared knowledge-graph features), it is added to the model's logits; the sums are the scores s.
 
         Args:
-            logits: The model's logits of `batch.pairs()` without the side term, (2n,).
+            logits: The model's own logits of `batch.pairs()`, (2n,).
             batch: The comparisons.
         """
         liked, others = self.with_side(logits, *batch.pairs()).chunk(2)
         return functional.softplus(others - liked).mean()
 
     def with_side(self, logits: torch.Tensor, users: np.ndarray, items: np.ndarray) -> torch.Tensor:
-        """Add the side term's logits, if there is a side term, to the model's logits of training pairs: (n,) → (n,)."""
+        """Return the logits of training pairs plus the side term, if there is one.
+
+        The side term is a score from counts of likes and shared knowledge-graph features.
+
+        Args:
+            logits: The model's own logits of the pairs, (n,).
+            users, items: Indices, int64 (n,).
+
+        Returns:
+            (n,).
+        """
         return logits if self.side is None else logits + self.side.of_training(users, items)
 
     def log_loss(self, own: torch.Tensor, pairs: Pairs, *, own_weight: float = 0.0) -> torch.Tensor:
-        """Return the mean log loss of training pairs, a scalar. The logits include the side term.
+        """Return the mean log loss of training pairs, a scalar.
 
-        All negatives of a like together have the same weight as the like. If popular items are drawn more often as
-        negatives, `Pairs.log_chances` is subtracted from the logits before the loss is computed. So the model learns
-        the same log odds as from uniformly drawn negatives. This is noise-contrastive estimation (M. Gutmann,
-        A. Hyvärinen, AISTATS 2010).
+        If there is a side term (a score from counts of likes and shared knowledge-graph features), it is added to the
+        model's logits first. All negatives of a like together have the same weight as the like.
+
+        If popular items are drawn more often as negatives, the loss is corrected for this with `Pairs.log_chances`
+        (noise-contrastive estimation, M. Gutmann, A. Hyvärinen, AISTATS 2010).
 
         Args:
-            own: The model's logits without the side term, (n,).
+            own: The model's own logits, without the side term, (n,).
             pairs: Likes and negatives.
-            own_weight: Weight w of the log loss of `own`. If w > 0 and there is a side term, the result is the weighted
-                mean of the log losses with the side term (weight 1) and without it (weight w).
+            own_weight: Weight w of a second log loss, that of `own` alone. The result is then (first loss + w · second
+                loss) / (1 + w). Without a side term, w has no effect.
         """
         loss = _log_loss(self.with_side(own, pairs.users, pairs.items), pairs)
         if self.side is None or not own_weight:
@@ -212,7 +225,8 @@ class ClickThroughData:
         """Return the AUC of the validation pairs; None if they contain no like or no negative.
 
         Args:
-            logits: Logits of the validation pairs without the side term, float (n,). The side term is added here.
+            logits: The model's own logits of the validation pairs, float (n,). If there is a side term (a score from
+                counts of likes and shared knowledge-graph features), it is added to them.
         """
         if self.valid is None or self.valid.labels.all():
             return None

@@ -88,11 +88,13 @@ class TrainedRecommender(LogitRecommender):
     def _race(self, data: TrainingData, grid: Grid, title: str) -> dict[str, Any]:
         """Try the settings of a grid in a race of trials, and keep the weights of the best trial.
 
+        If the best model shows signs of collapse (`model_findings`), the model with the defaults is kept.
+
         Each trial has its own checkpoint, from which it continues. If memory runs out in a trial, this trial and all
         later ones have smaller batches.
 
         Returns:
-            The settings that the best trial changed.
+            The settings in which the kept model differs from the defaults.
         """
         start, configs = self.config, dict[str, ClickThroughConfig]()
         race = Race({name: getattr(start, name) for name in grid}, grid)
@@ -133,9 +135,15 @@ class TrainedRecommender(LogitRecommender):
         return chosen.changes
 
     def _trial(self, data: TrainingData, changes: dict[str, Any], until: int | None, title: str) -> Trial:
-        """Train with `config` for `until` epochs in total (None: to its end), and return the trial.
+        """Train with the settings in `self.config`, and return the trial.
 
-        If the training fails, the trial records the failure. For the defaults (no `changes`), the error is raised.
+        If the training fails, the trial records the failure. If it fails with the defaults, the error is raised.
+
+        Args:
+            data: Training data.
+            changes: Settings that were changed in `self.config`; {} for the trial of the defaults.
+            until: Total number of epochs; None trains until early stopping or the maximum number of epochs.
+            title: Title of the progress report.
         """
         epochs = self.config.epochs if until is None else until
         shown = "".join(f", {name}={value}" for name, value in changes.items())
@@ -200,7 +208,11 @@ class TrainedRecommender(LogitRecommender):
         return quality
 
     def _whole_task(self, data: TrainingData) -> TrainingTask:
-        """Build the task of the untrained network, with the side term if the setting `side` is on."""
+        """Build the untrained network and its training task.
+
+        If the setting `side` is on, the task also trains a side term (a score from counts of likes and shared
+        knowledge-graph features).
+        """
         self.side = None
         if self.config.side:
             device = choose_device(self.config.device)

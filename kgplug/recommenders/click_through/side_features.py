@@ -1,7 +1,8 @@
-"""Inputs of the side term: the numbers of likes of user and item, and the similarity of the item to the user's likes.
+"""Inputs of the side term, a score of a user-item pair that is added to the model's own score.
 
-The similarity compares features in the knowledge graph (KG features). During training, the like to predict is removed
-from the counts, because at prediction time it is not in the counts either.
+The inputs are the numbers of likes of the user and of the item, and the similarity of the item to the user's likes. The
+similarity compares features in the knowledge graph (KG features), such as (directed by, Hitchcock). During training,
+the like to predict is removed from the inputs, so that they do not leak the label.
 """
 
 from __future__ import annotations
@@ -21,16 +22,17 @@ _KEPT_CELLS = 32_000_000  # maximum number of user × item products to keep: 128
 
 @dataclass(frozen=True, eq=False)
 class PairFacts:
-    """Features of n pairs, float32.
+    """Features of n user-item pairs, float32. They are computed from likes and from knowledge-graph (KG) features.
 
-    If the user likes the item of a pair, `profile` leaves out this like. In training, `users` and `items` also do.
+    A KG feature of an item is a (relation, entity) pair, such as (directed by, Hitchcock). If the user likes the item
+    of a pair, `profile` leaves out this like. In training, the counts in `users` and in column 0 of `items` also leave
+    out the like to predict.
 
     Attributes:
         users: log1p of the user's number of likes, (n, 1).
         items: Three columns, (n, 3). Column 0 is log1p of the item's number of likes. Column 1 is log1p of the number
             of likes of other items that share KG features with this item; a like counts once per shared feature.
-            Column 2 is 1 if the item has no training like, otherwise 0. Such an item may be in the data only because of
-            a held-out like. It is then more likely to be liked than an item with one training like.
+            Column 2 is 1 if the number in column 0 is zero, otherwise 0.
         profile: log1p(10 · cosine of the item's KG features with those of the user's likes), (n,).
     """
 
@@ -40,10 +42,10 @@ class PairFacts:
 
 
 class SideFeatures:
-    """Counts over the training likes and, if there is a knowledge graph, over KG features.
+    """Computes features of user-item pairs: numbers of likes, and the similarity of the item to the user's likes.
 
-    A KG feature is a (relation, entity) pair that at least two items have, such as (directed by, Hitchcock). Rare
-    features have a higher weight (inverse document frequency, idf).
+    The similarity compares KG features. A KG feature is a (relation, entity) pair that at least two items have in the
+    knowledge graph, such as (directed by, Hitchcock). Rare features have a higher weight (inverse document frequency).
 
     Args:
         likes: Training likes, binary CSR float32 (n_users, n_items).
@@ -69,9 +71,9 @@ class SideFeatures:
 
         Args:
             users, items: Indices, int64 (n,).
-            training: Whether the pairs are training likes and their negatives. Then the like is also removed from the
-                item's count, and from the user's count both in its own pair and in those of its negatives. Otherwise
-                the counts would leak the label.
+            training: Whether the pairs are training likes and their negatives. If so, one like is subtracted from the
+                user's count in every pair, and from the item's count in the pairs that are likes. Otherwise the counts
+                would leak the label.
         """
         liked = np.asarray(self.likes[users, items]).ravel()  # 1 where the pair is a training like
         fewer = np.minimum(self.user_degrees[users], 1) if training else 0
@@ -132,10 +134,11 @@ def _scaled_cosine(products: np.ndarray, left: np.ndarray, right: np.ndarray) ->
 
 
 def kg_features(likes: Interactions, knowledge: KnowledgeGraph | None) -> sparse.csr_matrix:
-    """Return the idf-weighted KG features of each item, CSR float32 (n_items, n_features).
+    """Return the weights of each item's features in the knowledge graph, CSR float32 (n_items, n_features).
 
-    The idf of a feature is log(N / n) + 0.01. N is the number of items that are entities, and n of them have the
-    feature. If no feature exists, the matrix has a single zero column.
+    A feature is a (relation, entity) pair that at least two items have, such as (directed by, Hitchcock). Its weight is
+    log(N / n) + 0.01, where N is the number of items that are entities, and n is the number of items with the feature.
+    If there are no features, the matrix has a single zero column.
     """
     none = sparse.csr_matrix(np.zeros((likes.n_items, 1), dtype=np.float32))
     if knowledge is None:

@@ -1,7 +1,4 @@
-"""The side term: a logit from counts of likes and the KG profile, added to a model's logit of a pair.
-
-The KG profile is the similarity of the item's KG features to those of the user's likes (`side_features.py`).
-"""
+"""The side term: a logit from counts of likes and shared knowledge-graph features, added to a model's own logit."""
 
 from __future__ import annotations
 
@@ -70,11 +67,11 @@ class SideTowers(nn.Module):
 
 
 class SideTerm:
-    """Counts of the training likes, the KG profile, and the networks that turn them into logits.
+    """The side term: computes a logit for a pair from counts of likes and shared knowledge-graph features.
 
     Args:
-        facts: Counts of likes, and knowledge-graph (KG) features.
-        towers: The networks.
+        facts: Computes the counts of likes, and the similarity of an item's features to those of the user's likes.
+        towers: The networks that compute logits from them.
     """
 
     def __init__(self, facts: SideFeatures, towers: SideTowers) -> None:
@@ -88,7 +85,7 @@ class SideTerm:
 
         Args:
             likes: Training likes.
-            knowledge: Triples; without them all profiles are zero.
+            knowledge: Triples, from which the items' features are made. If None, items have no features.
             seed: Seed of the initial weights.
             device: Device of the networks.
         """
@@ -113,7 +110,14 @@ class SideTerm:
 
     @torch.no_grad()
     def logits_of_likes(self, likes: sparse.csr_matrix) -> np.ndarray:
-        """Return the logits of some users, given by their likes, with every item: CSR → float32, (b, n_items) each."""
+        """Return the logits of some users with every item, given the users' likes.
+
+        Args:
+            likes: Likes of each user, CSR float32 (b, n_items), binary.
+
+        Returns:
+            float32 (b, n_items).
+        """
         degrees, profile = self.facts.of_likes(likes)
         g, h = self.towers.users(degrees), self.towers.items(self.facts.of_items())
         counts = g[:, :-1] @ h[:, :-1].T + g[:, -1:] + h[:, -1]  # (b, n_items)

@@ -174,7 +174,7 @@ def _marked(mark: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _removal(mark: str) -> UserArrays:
-    """Return which arrays of a member's model contain user data.
+    """Return the names of the arrays of a member's model that contain user data.
 
     Args:
         mark: Prefix of the member's arrays in a saved blend, such as "0.CEASE.".

@@ -160,14 +160,16 @@ class DKNNetwork(PairNetwork):
         return [self.word_vectors, *(parameter for part in parts for parameter in part.parameters())]
 
     def item_vectors(self, rows: torch.Tensor) -> torch.Tensor:
-        """Return item vectors computed by KCNN (DKN's convolution): indices, int64 (n,) → vectors, (n, D).
+        """Return item vectors computed by KCNN, DKN's convolution over the words of a title.
 
-        D is the number of filters of all widths together. The convolution runs over the words of a title. The input at
-        each word is the word's vector, and tanh(W e) for each pre-trained vector e of the item (`channels`). So only
-        the word's vector differs between the words of a title.
+        The input at each word is the word's vector, and tanh(W e) for each pre-trained vector e of the item, where W is
+        a trained matrix. So only the word's vector differs between the words of a title.
 
-        A filter is linear. So each distinct word and each item is multiplied by a filter's weights only once per
-        position in the filter, instead of once for each word of each title.
+        Args:
+            rows: Indices of items, int64 (n,).
+
+        Returns:
+            (n, D), where D is the total number of filters.
         """
         n_taps_of = [(convolution, width) for convolution, width in zip(self.convolutions, self.widths, strict=True)]
         words, held = self.words[rows], self.held[rows][:, :, None]  # (n, T), (n, T, 1)
@@ -199,8 +201,9 @@ class DKNNetwork(PairNetwork):
 
         Args:
             users, items: Indices, int64 (B,).
-            left_out: For each pair, a liked item to leave out of the user's history, int64 (B,); None: none.
-            histories: Up to K liked items of each user, int64 (n_users, K), padded with -1; None: `self.histories`.
+            left_out: For each pair, a liked item to leave out of the user's history, int64 (B,). If omitted, the whole
+                history is used.
+            histories: Up to K liked items of each user, int64 (n_users, K), padded with -1. Default: `self.histories`.
         """
         liked = (self.histories if histories is None else histories)[users]  # (B, K)
         held = liked >= 0 if left_out is None else (liked >= 0) & (liked != left_out[:, None])

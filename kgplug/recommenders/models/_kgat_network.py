@@ -36,7 +36,7 @@ class KGATShape(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class AttentiveGraph:
-    """The attention matrix, ready for products. Its row h has the attention weights of the neighbours of node h.
+    """The matrix of attention weights, for products with node vectors. Row h has the weights of node h's neighbours.
 
     Attributes:
         whole: The matrix with all rows.
@@ -80,7 +80,7 @@ class KGATNetwork(nn.Module):
 
         The first row has the triples, the second row their inverses. π(h, r, t) = (t M_r) · tanh(h M_r + r), where h, r
         and t are vectors, and M_r is the projection of relation r. The inverse of r has the same projection and the
-        vector −r. So the triple (t, r⁻¹, h) has the same distance in TransR as (h, r, t).
+        vector −r.
 
         Args:
             triples: Head, relation and tail, int64 (n, 3).

@@ -37,7 +37,7 @@ class KGINShape(Protocol):
 
 
 class KGINNetwork(nn.Module):
-    """KGIN's vectors of users, entities (items first) and relations, and each intent's weights of the relations.
+    """KGIN's vectors of users, entities (items first) and relations, and the weight of each relation in each intent.
 
     Args:
         shape: Settings.

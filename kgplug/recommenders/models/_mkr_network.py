@@ -126,7 +126,14 @@ class MKRNetwork(nn.Module):
         return self.tail_output(self.tail_layers(torch.cat([heads, relations], dim=1)))  # (n, 2d) → (n, d)
 
     def joined(self, users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
-        """Return the logits of n pairs, without biases, from the outputs of both towers: (n, d), (n, d) → (n,)."""
+        """Return the logits of n pairs, without biases.
+
+        Args:
+            users, items: Outputs u_L and v_L of the user and item layers for each pair, (n, d).
+
+        Returns:
+            (n,).
+        """
         if self.head_output is None:
             return (users * items).sum(dim=1)
         return self.head_output(self.head_layers(torch.cat([users, items], dim=1))).squeeze(1)
@@ -137,7 +144,7 @@ class MKRNetwork(nn.Module):
         """Return the logits, without biases, of n pairs of m users and k items, float32 (n,).
 
         Args:
-            users, items: Tower outputs, (m, d) and (k, d).
+            users, items: Outputs u_L and v_L of the user and item layers, (m, d) and (k, d).
             user_of, item_of: Row of each pair in `users` and `items`, int64 (n,).
         """
         if self.head_output is None:
@@ -145,7 +152,14 @@ class MKRNetwork(nn.Module):
         return self.joined(functional.embedding(user_of, users), functional.embedding(item_of, items))
 
     def joined_with_all(self, users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
-        """Return the logits, without biases, of b users with each of m items: (b, d), (m, d) → (b, m)."""
+        """Return the logits, without biases, of b users with each of m items.
+
+        Args:
+            users, items: Outputs u_L and v_L of the user and item layers, (b, d) and (m, d).
+
+        Returns:
+            (b, m).
+        """
         if self.head_output is None:
             return users @ items.T
         return torch.stack([self.joined(user.expand_as(items), items) for user in users])

@@ -161,7 +161,8 @@ class EASE(ChosenByLists):
             items: The items to learn, int64 (m,).
             rows: Likes of each user, in CEASE also items of each KG feature, CSR (n_rows, n_items).
             weights: Weight of each row, float64 (n_rows,).
-            l2: λ of an item with the mean Gram value (weighted number of likes).
+            l2: L2 penalty (λ) of an item with an average weighted number of likes. Other items have the penalty
+                l2 · (their number / the average) ** `l2_power`.
         """
         self.known, m = items, len(items)
         _check_memory(self.name, m)
@@ -182,7 +183,8 @@ class EASE(ChosenByLists):
         Args:
             x: Likes of each user, in CEASE also items of each KG feature, CSR float64 (n_rows, m).
             weights: Weight of each row, float64 (n_rows,).
-            l2: λ of an item with the mean Gram value (weighted number of likes).
+            l2: L2 penalty (λ) of an item with an average weighted number of likes. Other items have the penalty
+                l2 · (their number / the average) ** `l2_power`.
         """
         c, weighted = self.config, sparse.csr_matrix(sparse.diags(weights) @ x)
         own = np.asarray(x.multiply(weighted).sum(axis=0)).ravel()

@@ -28,8 +28,8 @@ def let_readers_finish() -> None:
 def drop_superseded(connection: Connection, model: str, *, keep_previous: bool = True) -> list[str]:
     """Delete every run of a model except the serving and the previous one; return the ids of deleted runs.
 
-    Without `keep_previous`, the previous run is also deleted. Unfinished runs are always deleted. No process is writing
-    them, because the caller holds the model's lease and has finished its own run, if it had one.
+    Without `keep_previous`, the previous run is also deleted. Unfinished runs are always deleted. The caller must hold
+    the model's lease, so that no other process is writing them.
     """
     serving = catalog.serving_run(connection, model)
     previous = catalog.previous_run(connection, model) if keep_previous else None

@@ -28,7 +28,7 @@ _OURS = "old.model = $model AND old.edition = $edition AND old.run = $run"
 
 
 class UserList(NamedTuple):
-    """One user's list, best first."""
+    """One user's list of items, best first."""
 
     items: list[int | str]
     scores: list[float]
@@ -190,7 +190,7 @@ class ListWriter:
         )
 
     def _differing(self, wanted: dict[int | str, UserList]) -> dict[int | str, UserList]:
-        """Return those lists in `wanted`, key of the user → list, that the graph does not have in this form."""
+        """Return the lists in `wanted`, user key → list, that are missing in the graph or differ there."""
         query = f"""
         UNWIND range(0, size($users) - 1) AS row
         {self.users.match("user", "$users[row]")}

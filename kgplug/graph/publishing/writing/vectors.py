@@ -1,7 +1,8 @@
 """Write vectors as node properties and build the vector indexes over them.
 
 A vector is sent as text, which the server parses. If it were sent as a list, the driver would pack it number by number
-in Python, which is four times slower (`benchmarks/neo4j_io.py`). Nine digits restore every float32 exactly.
+in Python, which is four times slower (`benchmarks/neo4j_io.py`). Each number is written with nine digits, enough to
+restore any float32 exactly.
 """
 
 from __future__ import annotations
@@ -109,9 +110,9 @@ def vector_texts(vectors: np.ndarray) -> list[str]:
 def _rows_without(
     connection: Connection, nodes: NodeVectors, lookup: NodeLookup, property_name: str, rows: np.ndarray
 ) -> np.ndarray:
-    """Return those of the given row numbers whose nodes do not have the property: int64, ascending.
+    """Return the row numbers in `rows` whose nodes do not have the property, int64, ascending.
 
-    `rows`, int64, are the given row numbers of the arrays in `nodes`.
+    `rows`, int64, are row numbers of the arrays in `nodes`.
     """
     match = lookup.match("node", "$handles[row]", "node[$name] IS NULL")
     query = f"UNWIND range(0, size($handles) - 1) AS row {match} RETURN collect(row) AS rows"
