@@ -24,9 +24,9 @@ class KgplugError(Exception):
     """Base of all errors that kgplug raises on purpose.
 
     Args:
-        found: the message: what was expected, what was found and, if it applies to every caller, what to do.
-        advice: sentence on what to change in kgplug.toml, appended to the message. Reports on a saved run leave it out,
-            because the run has its own schema, which kgplug.toml does not change.
+        found: the message: what was expected, what was found, what to do.
+        advice: a further sentence of the message, on what to change in kgplug.toml. Reports on a saved run show `found`
+            alone, because a saved run does not read kgplug.toml.
     """
 
     exit_code = 1
@@ -109,7 +109,7 @@ _OUT_OF_MEMORY = (
 def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UsageError:
     """Return the error for a name that is not in `valid`. Its message lists the valid names and suggests a similar one.
 
-    `kind` says what the name stands for, such as "model". Case is ignored.
+    `kind` says what the name stands for, such as "model". Case is ignored when looking for a similar name.
     """
     choices = sorted(valid, key=str.lower)
     by_lower = {choice.lower(): choice for choice in choices}

@@ -54,8 +54,8 @@ class Tuning:
             a training uses these settings instead of choosing some itself.
         best: The best trial's metric.
         trials: One row per ended trial, in order. Columns: trial (number, from 1), state ("complete", "pruned" or
-            "failed"), metric (NaN unless complete), best (metric so far), seconds, each searched setting, reason (of
-            pruning or failure; otherwise "").
+            "failed"), metric (NaN unless complete), best (best metric so far), seconds, each searched setting, reason
+            (of pruning or failure; otherwise "").
         path: The study's file; None if the study was kept in memory.
     """
 
@@ -128,9 +128,10 @@ def tune(
         data: Training set: triples for an embedding, interactions for a recommender.
         knowledge: Triples, for a recommender that uses them.
         valid: Validation set.
-        profiles: Profiles of validation users who are new, as in `kgplug.evaluate`. Then the metric is that of new
-            users. Within a trial, such users cannot be used to choose the number of epochs. Instead, 10 % of the
-            training rows are held out for this; if `epochs` is given, every trial trains for that number of epochs.
+        profiles: Profiles of validation users who are new (have no row in the training set), as in `kgplug.evaluate`.
+            Then the metric is that of new users. Within a trial, such users cannot be used to choose the number of
+            epochs. Instead, 10 % of the training rows are held out for this; if `epochs` is given, every trial trains
+            for that number of epochs.
         trials: Total number of ended trials to reach, including those of earlier calls and of other processes.
         seed: Seed of the proposals and the trainings. If one process runs all trials, the same seed finds the
             same settings, interrupted or not.
@@ -347,7 +348,7 @@ def _search(
 
 
 def _suggest(trial: Trial, name: str, values: Range | tuple[Any, ...]) -> Any:
-    """Return the value of a setting that Optuna chooses for a trial."""
+    """Return the value that Optuna chooses for a setting in a trial."""
     if not isinstance(values, Range):
         return trial.suggest_categorical(name, values)
     if values.whole:

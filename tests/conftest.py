@@ -35,7 +35,9 @@ from kgplug.settings import Settings
 TESTS = Path(__file__).parent
 NOT_QUICK = ("training", "gpu", "database", "faults", "demo", "slow")
 FOLDERS = ("demo", "faults")  # each is the name of a marker that all tests in the folder have
-QUICK_JAVA = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m"  # only Java's quick compiler, C1
+# Only Java's quick compiler, C1: a server of the tests spends most of its time on plans of new queries. For the queries
+# of ten publishes, a server with both compilers took 68 s of a core, one with C1 43 s.
+QUICK_JAVA = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m"
 LONGEST = ("integration", "demo", "faults")  # folders whose tests take longest, in the order in which they run
 WHOLE_FILE = re.compile(r"^pytestmark = \[?\s*(pytest\.mark\.gpu,\s*)?pytest\.mark\.training\b", re.MULTILINE)
 
@@ -200,14 +202,14 @@ def java_archive(neo4j_jars: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="session")
 def quick_java(java_archive: Path | None) -> Iterator[None]:
-    """Let Java compile less, and read its classes from the archive, for servers that run only for a minute."""
+    """Let Java compile less, and read its classes from the archive, in servers that tests start themselves."""
     with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("JDK_JAVA_OPTIONS", f"{QUICK_JAVA} {_shared(java_archive)}")
+        environment.setenv("JDK_JAVA_OPTIONS", _java_options(java_archive))
         yield
 
 
-def _shared(java_archive: Path | None) -> str:
-    return "" if java_archive is None else f"-XX:SharedArchiveFile={java_archive}"
+def _java_options(java_archive: Path | None) -> str:
+    return QUICK_JAVA if java_archive is None else f"{QUICK_JAVA} -XX:SharedArchiveFile={java_archive}"
 
 
 @pytest.fixture(scope="session")
@@ -227,7 +229,7 @@ def neo4j_server(neo4j_jars: Path, request: pytest.FixtureRequest) -> Iterator[E
     server = LocalNeo4j(home, jars=neo4j_jars)
     try:
         with pytest.MonkeyPatch.context() as environment:
-            environment.setenv("JDK_JAVA_OPTIONS", _shared(archive))  # it runs for minutes: full compilation pays
+            environment.setenv("JDK_JAVA_OPTIONS", _java_options(archive))
             endpoint = server.start(die_with_parent=True)
         yield endpoint
     finally:
@@ -244,15 +246,29 @@ def _in_memory() -> Path | None:
 @pytest.fixture
 def connection(neo4j_server: Endpoint, no_grace: None, request: pytest.FixtureRequest) -> Iterator[Connection]:
     """A connection to an empty database: no nodes, no indexes, and no constraints but those of the marker `keys`."""
-    opened = Connection.open(
-        neo4j_server.uri,
-        username=neo4j_server.username,
-        password=neo4j_server.password,
-        import_dir=neo4j_server.import_dir,
-    )
-    with opened:
-        empty(opened, keys={label for marker in request.node.iter_markers("keys") for label in marker.args})
+    with _opened(neo4j_server) as opened:
+        empty(opened, keys=_keys(request))
         yield opened
+
+
+@pytest.fixture(scope="module")
+def shared_connection(neo4j_server: Endpoint, request: pytest.FixtureRequest) -> Iterator[Connection]:
+    """A connection to a database that is emptied once, for the first of a file's tests that share a graph.
+
+    These tests only read. Tests of the same file that use `connection` come after them, because it empties the
+    database. If a fixture with parameters uses `shared_connection`, it empties the database itself.
+    """
+    with _opened(neo4j_server) as opened:
+        empty(opened, keys=_keys(request))
+        yield opened
+
+
+def _opened(server: Endpoint) -> Connection:
+    return Connection.open(server.uri, username=server.username, password=server.password, import_dir=server.import_dir)
+
+
+def _keys(request: pytest.FixtureRequest) -> set[str]:
+    return {label for marker in request.node.iter_markers("keys") for label in marker.args}
 
 
 def empty(connection: Connection, *, keys: Collection[str] = ()) -> None:

@@ -131,7 +131,7 @@ def main() -> None:
 
 
 def _advice(ended: BaseException) -> list[str]:
-    """Return the advice that `when_interrupted` added to the KeyboardInterrupt that caused an exit; [] if none."""
+    """Return a list with the advice that interrupted work gives, such as how to continue it; [] if there is none."""
     error: BaseException | None = ended
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__cause__ or error.__context__

@@ -67,13 +67,13 @@ def model_names(incomplete: str) -> list[str]:
 
 
 def run_names(incomplete: str) -> list[str]:
-    """Return names of models with runs on this machine, then run ids, newest first, that begin with `incomplete`."""
+    """Return completions of `incomplete`: names of models that have runs, then the ids of the runs, newest first."""
     models, ids = _trained()
     return _fitting([*models, *ids], incomplete)
 
 
 def trained_models(incomplete: str) -> list[str]:
-    """Return the names of models with runs on this machine that begin with `incomplete`, published or not."""
+    """Return completions of `incomplete`: names of models that have runs on this machine."""
     return _fitting(_trained()[0], incomplete)
 
 
@@ -108,6 +108,6 @@ def data_sets(incomplete: str) -> list[str]:
 
 
 def _fitting(names: list[str], incomplete: str) -> list[str]:
-    """Return the names that begin with `incomplete`. Escape & for bash, which inserts names unchanged."""
+    """Return the names that begin with `incomplete`. In bash, each & is escaped by a backslash."""
     fitting = [name for name in names if name.startswith(incomplete)]
     return [name.replace("&", r"\&") for name in fitting] if "bash" in os.environ.get(_VARIABLE, "") else fitting

@@ -235,7 +235,7 @@ def print_compared(
     Args:
         table: One row per model.
         title: Title of the table.
-        sorted_by: Length of the lists whose NDCG says which model is best.
+        sorted_by: The k of NDCG@k, the metric by which the best model was found.
         differences: Differences between the models and their baselines; may be empty.
         in_words: Also print the differences in NDCG as sentences, if there are more than two models.
     """
@@ -294,7 +294,10 @@ def parse_settings(pairs: list[str]) -> dict[str, Any]:
 
 @contextmanager
 def step(title: str) -> Generator[list[str]]:
-    """Print a step's title and, at its end, its duration and the lines that the caller added to the yielded list."""
+    """Context manager for one step of a command: when the step is done, print its title and its duration.
+
+    Below these, print the lines that the step has added to the yielded list.
+    """
     began, done = time.perf_counter(), list[str]()
     if sys.stdout.isatty():
         out.print(f"▸ {title}", style="bold")

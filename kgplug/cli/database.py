@@ -70,7 +70,7 @@ def stop() -> None:
 
 @db.command()
 def status(as_json: Json = False) -> None:
-    """Report whether the local Neo4j is running, where, and on which Java. Exit code 1 if it is not.
+    """Report whether the local Neo4j is running, where, and on which Java. Exit code 1 if it is not running.
 
     Example: `kgplug db status --json`
     """
@@ -187,7 +187,8 @@ def init(
 def check(schema_file: SchemaFile = None, as_json: Json = False) -> None:
     """Report what training would read from the graph, and any problems that block it.
 
-    The report has versions, counts, keys and kgplug's own edges. Exit code 1 if a problem blocks training.
+    Also report the server's version and the number of edges that kgplug wrote. Exit code 1 if a problem blocks
+    training.
 
     Example: `kgplug check`
     """

@@ -128,7 +128,7 @@ def _train(data: GraphData, names: Sequence[str], *, final: bool = False) -> dic
     Args:
         data: Data of the graph.
         names: Names of the models.
-        final: Train on all rows, for the number of epochs that the validation set has chosen.
+        final: Train on all rows, for the number of epochs that was best on the validation set.
     """
     from kgplug import jobs
 

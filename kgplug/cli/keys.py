@@ -93,9 +93,9 @@ def with_negative_key(arguments: list[str]) -> list[str]:
 
 
 def say_which(found: FoundKey, label: str) -> None:
-    """If the typed text fits two stored keys, a number and a text, print on standard error which one is used.
+    """If a typed key such as 42 fits both a stored number and a stored text, print which of the two is used.
 
-    `label` is the label of the nodes with these keys.
+    The note goes to standard error. `label` is the label of the nodes with these keys.
     """
     if found.other is not None:
         err.print(found.note(label), markup=False, soft_wrap=True)

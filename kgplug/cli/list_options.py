@@ -59,7 +59,10 @@ def options_from(
     seen: SeenRows,
     **others: Any,
 ) -> Options:
-    """Return an object of the class `kind` with the given options; load the embedding that --diverse-by names."""
+    """Return an object of the class `kind` with the given options.
+
+    `diverse_by` names an embedding's run, and the object gets the loaded embedding.
+    """
     embedding = None
     if diverse_by is not None:
         from kgplug import models

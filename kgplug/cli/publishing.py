@@ -194,7 +194,8 @@ def erase_user(
 ) -> None:
     """Erase a user from kgplug's edges and vectors and from the runs on this machine.
 
-    Then a query counts the user's edges and vectors that are left in the graph. The user's node and feedback stay.
+    Afterwards, a query counts the user's remaining edges and vectors in the graph: there should be none. The user's
+    node and feedback stay.
 
     Example: `kgplug erase-user 42`
     """

@@ -198,15 +198,18 @@ def rules(
 
 
 def use_schema(graph: Graph, schema_file: Path | None, model: str | None, *, vectors: bool = False) -> None:
-    """Set a graph's schema to that of kgplug.toml or, if `model` has other users, items or feedback, to the model's.
+    """Set the schema with which a command reads what a model has published.
+
+    This is the schema of kgplug.toml. But if `model` was published with other users, items or feedback, it is the
+    schema with which the model was trained.
 
     Args:
-        graph: the graph in which the model is published.
-        schema_file: schema file named by the user, which is always used. None: kgplug.toml or, if it does not exist, a
-            guess.
-        model: the model named by the user; None if none is named.
-        vectors: whether the command reads vectors. If so, the schema of kgplug.toml is used whenever the model has
-            vectors of the items in that schema.
+        graph: the graph; its schema is set.
+        schema_file: a schema file to use in any case; None if the user named none.
+        model: name of the published model. If the user named none (None), the schema is that of kgplug.toml or, without
+            this file, a guess.
+        vectors: whether the command reads vectors instead of lists. Then the schema of kgplug.toml is used if the model
+            has vectors of the items in that schema.
     """
     from kgplug.serving import explain
 

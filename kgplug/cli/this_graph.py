@@ -28,14 +28,12 @@ def this_graph(graph: Graph, schema_file: Path | None = None) -> GraphIdentity:
 
 
 def graph_at_hand(runs: Runs, *, ask: bool = False) -> GraphIdentity | None:
-    """Return the identity of the graph that the NEO4J_ environment variables name; None if unknown.
-
-    Without `ask`, the server's identity is taken from the newest run that was trained at the configured address, and
-    the schema from kgplug.toml if there is one. So commands that need no server can use this function.
+    """Return the identity of the graph that the NEO4J_ environment variables and kgplug.toml name; None if unknown.
 
     Args:
         runs: the runs on this machine.
-        ask: first try to get the identity from the server. No server is started.
+        ask: whether to ask the server for its database. If not, or if no server answers, the database is taken to be
+            that of the newest run that was trained at the server's address. No server is started.
     """
     schema = _schema(None)
     if ask and (found := _asked(schema)) is not None:
@@ -52,12 +50,12 @@ def graph_at_hand(runs: Runs, *, ask: bool = False) -> GraphIdentity | None:
 def resolve_here(
     runs: Runs, names: Sequence[str], graph: Graph | None = None, schema_file: Path | None = None
 ) -> list[Path]:
-    """Return the folders of named runs; a model's name means its newest run that was trained on this graph.
+    """Return the folders of runs, given by name; a model's name means its newest run that was trained on `graph`.
 
     Args:
         runs: the runs on this machine.
         names: ids, beginnings of ids, names of models, or folders.
-        graph: the graph; None for the one that the NEO4J_ environment variables name, without asking its server.
+        graph: a connected graph. None: the graph of `graph_at_hand`, which needs no server.
         schema_file: schema file named on the command line; None for kgplug.toml, if it exists.
     """
     here, others = None, [name.lower() for name in names if not runs.has(name)]

@@ -224,7 +224,7 @@ def _run_facts(info: RunInfo) -> dict[str, Any]:
 def _metrics(info: RunInfo) -> str:
     """Return a run's validation metrics and main test metrics as text.
 
-    A final run, which was trained on all rows, has the metrics of its origin: the run that chose its settings.
+    For a final run (trained on all rows), they are the metrics of the earlier run from which it has its settings.
     """
     from kgplug.evaluation.metrics.catalogue import shown_once
     from kgplug.evaluation.metrics.metric import Shown

@@ -91,7 +91,7 @@ def write_artefact(run_dir: Path, arrays: dict[str, np.ndarray], content: dict[s
 
 @contextmanager
 def disk_errors(path: Path) -> Generator[None]:
-    """Turn a disk error during a write into a RunError that says what to do.
+    """Context manager: turn a disk error during a write into a RunError that says what to do.
 
     Args:
         path: file or folder that is being written. If the write fails, its previous version is still intact.
@@ -198,9 +198,7 @@ def read_content(run_dir: Path) -> dict[str, Any]:
 
 
 def peek_content(run_dir: Path) -> dict[str, Any]:
-    """Return the content of an artefact quickly: the arrays' file is not read, only its size is checked.
-
-    The hash of the content is checked.
+    """Return the content of an artefact after checking its hash. Of the arrays' file, only the size is checked.
 
     Raises:
         RunError: the folder is missing, truncated, altered or in another format.

@@ -36,7 +36,7 @@ class GraphIdentity:
         """Return the identity of the graph that a schema describes.
 
         Args:
-            schema: `GraphSchema.model_dump()`.
+            schema: the schema as a dict, from `GraphSchema.model_dump`.
             store, database, address: see the attributes of the class.
         """
         user, item = (f"{schema[part]['label']}.{schema[part]['key']}" for part in ("user", "item"))

@@ -94,8 +94,8 @@ def list_findings(lists: TopLists, *, probabilities: bool = False, counts: bool 
     Args:
         lists: lists with their scores, best first.
         probabilities: whether scores are probabilities. Then it is also a sign if nearly all are close to 0 or 1.
-        counts: whether scores count something, such as common likes. Then equal scores are healthy: if a user has seen
-            all items that have something in common with the user's likes, the other items have equal scores.
+        counts: whether scores count something, such as common likes. Then equal scores are not a sign of collapse,
+            because all items that have nothing in common with the user's likes have the same score.
     """
     listed = lists.items >= 0
     scores = lists.scores[listed]

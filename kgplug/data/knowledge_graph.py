@@ -150,8 +150,8 @@ class KnowledgeGraph:
         """Split the triples at random into one graph per fraction, all with the same entities and relations.
 
         Which set a triple is in depends only on the triple itself (labels, keys, relation), the fractions and the seed.
-        This does not change when nodes and triples are added, so a triple of the test set is never trained on later. On
-        average, the sets' sizes match the fractions.
+        So a triple stays in its set when nodes and triples are added. On average, the sets' sizes match the
+        fractions.
 
         Args:
             fractions: share of each set, adding up to 1, such as (0.8, 0.1, 0.1).

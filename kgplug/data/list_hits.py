@@ -36,7 +36,7 @@ def list_hits(items: np.ndarray, relevant: Interactions, users: np.ndarray, k: t
     Args:
         items: int64 (n, width), item indices, best first, -1 past a list's end; width ≥ min(max(k), n_items).
         relevant: One row per user and relevant item.
-        users: int64 (n,), user of each list, with at least one relevant row.
+        users: int64 (n,), user of each list. Every one of them has a row in `relevant`.
         k: Lengths at which the lists are cut, ascending.
     """
     pairs = np.sort(relevant.pairs)

@@ -33,12 +33,12 @@ def split_rows(
     With `by="user"`, the rows of each user are a group; with `by="row"`, all rows are one group. Within a group, rows
     are sorted by time, or by a hash of seed and row; the hash also sorts rows of equal times. A cut separates each set
     from the next. In a group of m rows, floor(C·m + r) rows come before a cut, where C is the sum of the fractions of
-    the sets before the cut. The remainder r is a uniform random number in [0, 1), computed from the seed, the fractions
-    and the group. With `by="new-users"`, users are sorted by hash and cut in the same way, instead of rows.
+    the sets before the cut. The random number r is uniform in [0, 1), and computed from the seed, the fractions and the
+    group. With `by="new-users"`, users are sorted by hash and cut in the same way, instead of rows.
 
-    So on average each set gets its fraction of each group, even of a group with one row, and each cut
-    deviates by less than one row from its exact position. An additional row moves at most one other row across each cut
-    of its group, and no row of another group.
+    On average each set gets its fraction of each group, even of a group with one row. Each cut deviates by less than
+    one row from its exact position. An additional row moves at most one other row across each cut of its group, and no
+    row of another group.
 
     Args:
         users: int64 (n,), user indices.
@@ -46,7 +46,7 @@ def split_rows(
         row_hashes: uint64 (n,), hash of each row's user key and item key.
         user_hashes: uint64 (n_users,), hashes of the users' keys.
         fractions: share of each set, adding up to 1.
-        seed: seed of the order and the remainders, at least 0.
+        seed: seed of the order and of the random numbers r, at least 0.
         by: "user" to split each user's rows, "row" to split all rows together, "new-users" to split the users: all rows
             of a user are in one set, so no two sets have a user in common.
         order: "random" or "time"; it makes no difference with "new-users".

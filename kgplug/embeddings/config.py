@@ -14,7 +14,7 @@ class EmbeddingConfig(ModelConfig):
     """Settings of a model trained on true and corrupted triples.
 
     Defaults suit a graph of ten thousand entities and a hundred thousand triples. Models that need other defaults have
-    them in `catalogue.EMBEDDINGS`. `kgplug tune` searches the ranges in `tuning` and PyKEEN's ranges.
+    them in `catalogue.EMBEDDINGS`.
     """
 
     tuning: ClassVar[Space] = {
@@ -57,7 +57,7 @@ def embedding_config(name: str, settings: dict[str, Any]) -> EmbeddingConfig:
     none.
 
     Raises:
-        UsageError: a name is unknown (the message suggests the nearest) or a value is out of range.
+        UsageError: a setting is unknown (the message suggests the nearest), or its value is out of range.
     """
     defaults = EMBEDDINGS[name].defaults
     merged = {**defaults, **settings}

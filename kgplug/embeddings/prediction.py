@@ -153,7 +153,7 @@ class _Best:
 
         Args:
             scores: float32 (m,), scores of the pairs.
-            codes: int64 (m,), codes of the pairs.
+            codes: int64 (m,), codes of the pairs: head · n_entities + tail.
         """
         self._largest = max(self._largest, float(np.abs(scores).max(initial=0)))
         scores, codes = np.concatenate([self.scores, scores]), np.concatenate([self.codes, codes])
@@ -168,7 +168,10 @@ class _Best:
         self.scores, self.codes = scores, codes
 
     def ranked(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return (scores, codes) of the final list, best first. Tied pairs all get the best score among them."""
+        """Return (scores, codes) of the final list, best first. Tied pairs all get the best score among them.
+
+        The code of a pair is head · n_entities + tail.
+        """
         order = np.argsort(-self.scores, kind="stable")
         scores = self.scores[order]
         group = groups_of_sorted(np.zeros(len(order), dtype=np.int64), scores, np.array([self._tolerance]))

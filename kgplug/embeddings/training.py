@@ -37,8 +37,8 @@ class Batch(NamedTuple):
         others: int64 (b, negatives), the entities that replace the tail in the first `n_tails` triples, and the head in
             all later triples.
         n_tails: Number of triples whose tail is replaced.
-        rows: int64 (m,), the entities that occur in the batch, ascending. Heads, tails and `others` are then
-            positions in `rows`. If `rows` is None, they are entity indices.
+        rows: int64 (m,), the entities that occur in the batch, ascending; or None. If given, heads, tails and `others`
+            are positions in `rows`; if None, they are entity indices.
     """
 
     triples: torch.Tensor
@@ -89,7 +89,7 @@ class BatchLoss:
     def _scores_by_row(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """Return true scores, (b, 1), and corrupted ones, (b, negatives), from at most three calls of the model.
 
-        So a relation's matrix is fetched twice per true triple instead of once per score.
+        A call fetches the matrix of a true triple's relation once, not once for each of its corruptions.
         """
         triples, others, n_tails, _ = batch
         corrupted = []
@@ -258,7 +258,7 @@ class TripleTask:
 
 
 def _plain_tables(module: ERModel[Any, Any, Any]) -> list[Embedding]:
-    """Return the entity tables that are plain look-ups, so that a batch can fetch and update single rows."""
+    """Return the entity tables whose rows can be updated singly: those of exactly PyKEEN's class `Embedding`."""
     return [table for table in module.entity_representations if type(table) is Embedding]
 
 

@@ -19,8 +19,8 @@ class Validation(NamedTuple):
 
     Attributes:
         triples: int64 (n, 3), the validation triples.
-        known: int64 (m, 3), further true triples. An entity that would make a true triple is left out of the ranks of
-            others.
+        known: int64 (m, 3), further true triples. Ranks are filtered: other entities that would also make a true triple
+            are left out.
     """
 
     triples: np.ndarray

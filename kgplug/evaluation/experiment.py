@@ -64,8 +64,8 @@ def evaluate(
     AUC and ACC are measured on the test likes and an equal number of negatives: the same users, with items that they
     have no feedback on. The negatives are the same for every model. For ACC, a probability of at least 0.5 counts as a
     like. For scores that are not probabilities, the threshold is the best one on the validation set or, without a
-    validation set, the median score of training pairs. Lists leave out the items of `train` and `valid`. The reference
-    page "Metrics" defines each metric.
+    validation set, the median score of training pairs. A user's list leaves out the items that this user has in `train`
+    and `valid`. The reference page "Metrics" defines each metric.
 
     Several recommenders are also compared user by user, to find out whether a difference in AUC or in a list metric is
     more than chance. The test is a paired bootstrap over the test users, with Holm's correction for all comparisons of
@@ -263,9 +263,11 @@ def _health(
 ) -> dict[str, list[str]]:
     """Return the signs of collapse by model name, and log them if `warn`. Healthy models are left out.
 
+    The signs are those in `findings`, and lists that are clearly worse than lists of the most popular items.
+
     Args:
-        models: Models by name, as they are scored (for new users, by their profiles).
-        findings: Signs in the trained models themselves, by name.
+        models: Models by name.
+        findings: Signs that are already known, by model name.
         train, test, valid, warn: As in `evaluate`.
     """
     found: dict[str, list[str]] = {}
@@ -318,7 +320,7 @@ def evaluate_ctr(
 
     Returns:
         One row per seed: model, protocol, seed, AUC, ACC, "warm AUC" (on pairs whose item has a training positive),
-        "valid AUC" (on the validation set, for choosing settings; NaN without one), epochs, and training seconds.
+        "valid AUC" (on the validation set, to choose settings; NaN if it has no like), epochs, and training seconds.
 
     Raises:
         UsageError: a name, setting or argument is wrong.
@@ -356,7 +358,9 @@ def evaluate_ctr(
 
 
 def measure_clicks(model: Recommender, data: ClickThroughParts) -> dict[str, float]:
-    """Measure a fitted model on the test pairs, as `evaluate_ctr` does: AUC, ACC, warm AUC, valid AUC.
+    """Measure a fitted model as `evaluate_ctr` does.
+
+    Return AUC, ACC and "warm AUC" of the test pairs, and "valid AUC", the AUC of the validation pairs.
 
     Args:
         model: Model fitted on `data.train`.

@@ -75,7 +75,7 @@ def _measured(
     Args:
         models: Two models, fitted on `train`.
         right: Relevant test rows.
-        train, valid: Sets whose items are left out of the lists.
+        train, valid: A user's list leaves out the items that this user has in these sets.
         users: Users to measure, int64 (n,), in the order of measurement.
         within_s: Seconds after which to stop; None: no limit.
     """
@@ -112,7 +112,10 @@ def no_better_than_guesses(mrr: float, n_ranks: int, n_entities: int) -> str | N
 def after_training(
     model: Recommender, train: Interactions, valid: Interactions | None, *, health: list[str], within_s: float
 ) -> list[str]:
-    """Return the signs that a newly trained model has collapsed, including those in its lists for validation users.
+    """Return the signs that a newly trained model has collapsed.
+
+    These are the signs in `health`, and lists for validation users that are clearly worse than lists of the most
+    popular items.
 
     Args:
         model: Model fitted on `train`.

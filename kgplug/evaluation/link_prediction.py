@@ -38,7 +38,9 @@ def evaluate_link_prediction(model: LinkPredictor, test: np.ndarray, known: np.n
 
 
 def count_untrained(train: KnowledgeGraph, test: np.ndarray) -> int:
-    """Return the number of test triples whose head, relation or tail is in no training triple: their ranks are random.
+    """Return the number of test triples whose head, relation or tail is in no training triple.
+
+    The ranks of such triples are random.
 
     Args:
         train: Training set.

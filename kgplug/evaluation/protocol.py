@@ -96,7 +96,7 @@ def _with_low_rated(
 ) -> Interactions:
     """Return the training set plus a share `fractions[0]` of all rows that are not likes.
 
-    The added rows are never test pairs, because these are likes and items on which the user has no feedback.
+    The added rows are never test pairs, because test pairs are likes, and items on which the user has no feedback.
     """
     low = everything.take(~everything.is_like).split(fractions, seed=seed, by="row")[0]
     return everything.take(np.isin(everything.pairs, np.concatenate([train.pairs, low.pairs]))) if len(low) else train

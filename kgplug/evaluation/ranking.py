@@ -1,9 +1,8 @@
 """Full ranking: how many of a user's test likes are at the top of the user's list.
 
 The metrics are defined in `kgplug.evaluation.metrics.ranked_lists` and `kgplug.evaluation.metrics.listed_items`. Lists
-come from the model's `recommend`, which orders tied items by their training likes, then by index. So rounding changes
-no metric. Only users who have a relevant item are measured; the others are counted. Metrics of single lists are means
-over users.
+come from the model's `recommend`, which orders tied items by their training likes, then by index. Only users who have a
+relevant item are measured; the others are only counted. Metrics of single lists are means over users.
 """
 
 from __future__ import annotations
@@ -70,7 +69,8 @@ def evaluate_ranking(
 
     Args:
         model: Model fitted on `train`.
-        train, test, valid: Sets of one split. Items of `train` and `valid` are left out of the lists.
+        train, test, valid: Sets of one split. A user's list leaves out the items that this user has in `train` and
+            `valid`.
         k: Lengths of the lists.
         relevant: Which test rows are relevant: "likes" for those that are likes, or "all".
 
@@ -131,7 +131,8 @@ def list_blocks(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield the lists of all users with a row in `right`, in blocks (users, items): int64 (b,), int64 (b, width).
 
-    Lists have at most `width` items, -1 past their end, and leave out the items of `train` and `valid`.
+    Lists have at most `width` items, -1 past their end. A user's list leaves out the items that this user has in
+    `train` and `valid`.
     """
     users = distinct(right.users)
     seen = _joined(train, *(() if valid is None else (valid,)))
@@ -143,7 +144,7 @@ def list_blocks(
 def _joined(*parts: Interactions) -> Interactions:
     """Join the rows of several sets of one split; their ratings and timestamps are dropped.
 
-    A user who is also an item gets one more row, which pairs the user with itself, so lists leave it out.
+    A user who is also an item gets one more row, which pairs the user with itself. So this item counts as seen.
     """
     first = parts[0]
     return replace(

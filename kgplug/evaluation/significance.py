@@ -1,8 +1,8 @@
 """Whether the difference between two models on one test set is more than chance: a paired bootstrap over users.
 
 Users are resampled, not rows, because the rows of one user depend on each other, and a result has to hold for another
-sample of users. Each metric is given as one value per user; the mean of these values is the metric. List metrics are
-computed per user anyway. For AUC, `kgplug.data.ranking.auc.auc_by_group` computes one value per user.
+sample of users. Each metric is given as one value per user; the mean of these values is the metric. For AUC,
+`kgplug.data.ranking.auc.auc_by_group` computes one value per user.
 
 The confidence interval and the p-value come from the same resamples, by the symmetric studentised bootstrap. With six
 users or more, the interval excludes 0 if and only if p < 0.05 (P. Hall, J. R. Stat. Soc. B 50(1), 1988). Holm's
@@ -197,7 +197,7 @@ def differences(
 
 
 def _equal_columns(table: np.ndarray) -> Iterable[list[int]]:
-    """Group the columns of a table that are equal: bool (n, m) → for each group, the positions of its columns."""
+    """Group equal columns of a table, bool (n, m): return the positions of the columns in each group."""
     groups: dict[bytes, list[int]] = {}
     for column in range(table.shape[1]):
         groups.setdefault(table[:, column].tobytes(), []).append(column)
@@ -207,7 +207,7 @@ def _equal_columns(table: np.ndarray) -> Iterable[list[int]]:
 def paired_bootstrap(
     apart: np.ndarray, *, n_tests: int = 1, resamples: int = _RESAMPLES, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Compare two models by their n users' differences: mean, 95 % confidence interval, p-value.
+    """Return the mean difference between two models over n users, its 95 % confidence interval and its p-value.
 
     This is done for c comparisons at once. The statistic is t = mean / standard error. In a resample of the users, t*
     is the same statistic for the resample's mean minus the sample's mean. Then p is the share of resamples with
@@ -221,7 +221,7 @@ def paired_bootstrap(
 
     Args:
         apart: float64 (n, c): for each user and comparison, the metric of one model minus that of the other.
-        n_tests: Number of tests in the table. The more tests, the lower the p-values that are significant.
+        n_tests: Number of tests in the table, which determines how many more resamples are drawn.
         resamples: Number of resamples.
         seed: Seed of the groups and resamples.
 
@@ -233,10 +233,9 @@ def paired_bootstrap(
 
 
 def _grouped(apart: np.ndarray, seed: int) -> np.ndarray:
-    """Put users into 1,000 random groups, and return each group's difference. Fewer users are not grouped.
+    """Put more than 1,000 users into 1,000 random groups, and return the difference of each group.
 
-    The differences are what the bootstrap resamples. Their mean equals the mean of `apart`.
-    The groups depend only on the seed and the number of users.
+    The mean over the groups equals the mean over the users. The groups depend only on the seed and the number of users.
 
     Args:
         apart: float64 (n, c): differences between two models for n users and c comparisons.

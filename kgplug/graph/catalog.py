@@ -1,7 +1,7 @@
 """The catalogue in the graph: the models, their runs, and which run of each model serves.
 
-    (:KgplugModel {name, serves, edition, previous, predicted})
-    (:KgplugRun {id, model, number, edition, status, created, published, params, metrics, artefact, schema, graph})
+    (:KgplugModel {name, serves, edition, previous, predicted, …})
+    (:KgplugRun {id, model, number, edition, status, labels, properties, indexes, …})
     (:KgplugRun)-[:HAS_RELATION]->(:KgplugRelation {name, translation: [0.1, …], …})
 
 A run "serves" if queries read its vectors and lists. At most one run of a model serves. On the model's node, `serves`
@@ -15,18 +15,20 @@ same edition. A query first reads one of these two numbers, then the data with t
     MATCH (:User {id: 42})-[r:RECOMMENDS {model: 'MKR', edition: edition}]->(item) RETURN item, r.rank
 
 Neo4j reads committed data relationship by relationship, so a query during a commit may see only a part of the commit.
-Therefore no list is ever changed while it serves. A query that first reads the number sees either all of the old run
-or all of the new one.
+Therefore no list is ever changed while it serves. A query that first reads one of the two numbers sees either all of
+the old run's data or all of the new run's.
 
-`previous` is the number of the run that served before the serving one. `predicted` lists the ids of the runs whose
-predicted links are in the graph, as PREDICTED edges.
-For people who browse the graph, (model)-[:SERVES]->(run)-[:PREVIOUS]->(run) shows the serving and the previous run.
+On the model's node, `previous` is the number of the run that served before the serving one, and `predicted` lists the
+ids of the runs whose predicted links are in the graph, as PREDICTED edges. For people who browse the graph,
+(model)-[:SERVES]->(run)-[:PREVIOUS]->(run) shows the serving and the previous run.
 
-The node of a run has parallel lists with one entry per node label. `properties` names the property that holds the
-run's vectors, and `indexes` names the vector index on this property. These names are stored before the property and the
-index are created. So if a publishing process dies, everything that it wrote can be found. The status of a run is
-"building" while it is written, then "serving", then "previous" (it can serve again at once), and finally "dropping"
-while it is deleted.
+The node of a run has parallel lists, with one entry per label whose nodes have vectors. `labels` has the label,
+`properties` the name of the node property that holds the vectors, and `indexes` the name of the vector index on this
+property. These names are stored before the property and the index are created. So if a publishing process dies,
+everything that it wrote can be found.
+
+The status of a run is "building" while it is written, then "serving", then "previous" (it can serve again at once), and
+finally "dropping" while it is deleted.
 """
 
 from __future__ import annotations
@@ -132,8 +134,8 @@ class RunRecord:
         published: ISO time at which the run last began to serve; None before that.
         vectors_digest: sha256 of the run's vectors. If the run is published again with different vectors, None until
             all old vectors are overwritten.
-        lists_digest: sha256 of the lists whose edges have the number `edition`; None in the graph until the run first
-            serves.
+        lists_digest: sha256 of the lists whose edges have the number `edition`. It is stored in the graph when these
+            lists begin to serve.
     """
 
     id: str
@@ -281,10 +283,11 @@ def begin(connection: Connection, record: RunRecord, token: str, *, stage: bool)
         connection: connection to the database.
         record: record of the run.
         token: secret of this process's lease, its lock on the run's model (`kgplug.graph.publishing.lease`).
-        stage: True: keep the run's staged edition (`RunRecord.staged`), or assign one if it has none. False: clear it.
+        stage: True if new lists will be written: their edition number, `RunRecord.staged`, is kept, or assigned if the
+            run has none. False: it is cleared.
 
     Returns:
-        The record with its number and the staged edition.
+        The record with `number` and `staged` as stored.
 
     Raises:
         GraphError: this process no longer holds the lease.

@@ -100,11 +100,16 @@ def sample_properties(connection: Connection, pattern: str, *, rows: int = _SAMP
     """Return property → list of its values in the first `rows` matches of a pattern.
 
     In the pattern, the node or relationship whose properties are read has the variable `n`, as in "(n:Movie)".
+    Properties whose names begin with "kgplug_" are left out, because published vectors take long to read.
     """
-    found = connection.rows(f"MATCH {pattern} WITH n LIMIT $rows RETURN properties(n) AS properties", rows=rows)
+    found = connection.rows(
+        f"MATCH {pattern} WITH n LIMIT $rows "
+        "RETURN [name IN keys(n) WHERE NOT name STARTS WITH 'kgplug_' | [name, n[name]]] AS properties",
+        rows=rows,
+    )
     values: dict[str, list[Any]] = {}
     for row in readable(found):
-        for name, value in row["properties"].items():
+        for name, value in row["properties"]:
             values.setdefault(name, []).append(value)
     return values
 

@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 
 class Interruption:
-    """Context that delays the first signal until the end of the epoch, if the epoch is expected to end within 10 s.
+    """Context that delays the first Ctrl-C or SIGTERM until the end of the epoch, if that is expected within 10 s.
 
     A second signal is handled at once. The context has no effect outside the main thread, because Python delivers
     signals to the main thread only.

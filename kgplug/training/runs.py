@@ -139,9 +139,9 @@ class Runs:
         return here, len(whole) - len(here)
 
     def last_known(self, address: str, database: str) -> GraphIdentity | None:
-        """Return the identity of the database, on a given server, that was trained on last.
+        """Return the identity of the graph that the newest run on this server and database was trained on.
 
-        None if no run was trained on this server and database, or if the runs have not recorded the database's store.
+        Runs that did not record the id of their database are ignored. If no run is left, return None.
 
         Args:
             address: host:port of the server.

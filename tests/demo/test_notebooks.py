@@ -26,7 +26,7 @@ def test_a_notebook_runs_and_shows_tables_and_pictures(
     monkeypatch.setenv("KGPLUG_HOME", str(demo.home))
     notebook = nbformat.read(path, as_version=4)
     for cell in notebook.cells:  # fewer epochs: what is tested is that it runs
-        cell.source = cell.source.replace("EPOCHS = 30", "EPOCHS = 3")
+        cell.source = cell.source.replace("EPOCHS = 30", "EPOCHS = 2")
     NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
     kinds = [set(output.get("data", {})) for cell in notebook.cells for output in cell.get("outputs", [])]
     assert sum("image/png" in kind for kind in kinds) >= 2

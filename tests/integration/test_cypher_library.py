@@ -17,6 +17,7 @@ from kgplug.graph.graph import Graph
 from kgplug.graph.publishing.publisher import publish
 from kgplug.graph.schema import DEMO_SCHEMA, FeedbackSchema, GraphSchema, ItemSchema, KnowledgeSchema, UserSchema
 from kgplug.serving import explain
+from tests.conftest import empty
 from tests.integration.sample_graphs import FILM_KEYS, FILMS, MUSIC, build
 
 MUSIC_SCHEMA = GraphSchema(
@@ -30,10 +31,12 @@ GRAPHS = {"the demo's schema": (FILMS, DEMO_SCHEMA, 1), "a stranger's schema": (
 Prepared = tuple[Connection, GraphSchema, int, np.ndarray]
 
 
-@pytest.fixture(params=GRAPHS)
-def published(connection: Connection, request: pytest.FixtureRequest) -> Prepared:
+@pytest.fixture(scope="module", params=GRAPHS)
+def published(shared_connection: Connection, request: pytest.FixtureRequest) -> Prepared:
     """A graph with published vectors and lists: (connection, schema, a user, the vectors of items 1 … 10)."""
+    connection = shared_connection
     script, schema, user = GRAPHS[request.param]
+    empty(connection)
     build(connection, script)
     rng = np.random.default_rng(0)
     keys = np.arange(1, 11).astype(object)
@@ -156,8 +159,10 @@ def test_health_counts_lists_edges_strays_and_vectors(published: Prepared) -> No
         "stray_edges": 0,
         "vectors": 12,
     }
+    edition = connection.rows("MATCH ()-[r:RECOMMENDS {rank: 1}]->() WITH r LIMIT 1 RETURN r.edition AS edition")
     connection.write("MATCH ()-[r:RECOMMENDS {rank: 1}]->() WITH r LIMIT 1 SET r.edition = 99")
     assert run(published, "health")["stray_edges"].tolist() == [1]
+    connection.write("MATCH ()-[r:RECOMMENDS {edition: 99}]->() SET r.edition = $edition", **edition[0])
     indexes = run(published, "indexes")
     assert indexes["state"].tolist() == ["ONLINE", "ONLINE"]
     assert schema.item.label in set(indexes["label"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,13 +22,24 @@ PAGE = Path(__file__).parents[2] / "docs" / "howto" / "publish.md"
 SMALL = {"embedding_dim": 4, "epochs": 3, "device": "cpu"}
 
 
-@pytest.fixture
-def graph(connection: Connection) -> Iterator[Graph]:
+def films_with_lists(connection: Connection) -> Graph:
     """Films with a published MF, by a graph whose schema was given once."""
     build(connection, FILMS)
     graph = Graph(connection).use(FILM_SCHEMA)
     graph.publish(create("MF", **SMALL).fit(graph.read_interactions(), seed=0), k=4, progress=False)
-    yield graph
+    return graph
+
+
+@pytest.fixture(scope="module")
+def graph(shared_connection: Connection) -> Graph:
+    """The films, for tests that only read."""
+    return films_with_lists(shared_connection)
+
+
+@pytest.fixture
+def own_graph(connection: Connection) -> Graph:
+    """The films, for a test that changes them."""
+    return films_with_lists(connection)
 
 
 def test_recommended_items_are_the_published_list_with_keys_ranks_and_scores(graph: Graph) -> None:
@@ -75,35 +85,41 @@ def test_the_schema_is_given_once_or_is_that_of_the_published_model(graph: Graph
     assert fresh.recommend(3).equals(graph.recommend(3))
 
 
-def test_a_user_without_a_list_is_told_how_to_get_one(graph: Graph) -> None:
-    graph.connection.write("MATCH (m:Movie) WHERE m.id <= 3 MERGE (u:User {id: 100}) CREATE (u)-[:RATED]->(m)")
+def test_a_user_without_a_list_is_told_how_to_get_one(own_graph: Graph) -> None:
+    own_graph.connection.write("MATCH (m:Movie) WHERE m.id <= 3 MERGE (u:User {id: 100}) CREATE (u)-[:RATED]->(m)")
     with pytest.raises(
         UsageError, match=r"MF has no list for user 100.*`kgplug recommend 100 --live --model MF` makes"
     ):
-        graph.recommend(100)
-    graph.publish(create("Popularity").fit(graph.read_interactions(), seed=0), where="item.id = 1", progress=False)
-    graph.publish(create("ItemKNN").fit(graph.read_interactions(), seed=0), where="item.id = 1", progress=False)
-    graph.connection.write("CREATE (:User {id: 101})")
+        own_graph.recommend(100)
+    own_graph.publish(
+        create("Popularity").fit(own_graph.read_interactions(), seed=0), where="item.id = 1", progress=False
+    )
+    own_graph.publish(create("ItemKNN").fit(own_graph.read_interactions(), seed=0), where="item.id = 1", progress=False)
+    own_graph.connection.write("CREATE (:User {id: 101})")
     with pytest.raises(
         UsageError, match=r"No published model has a list for that user.*`kgplug recommend 101 --live` makes"
     ):
-        graph.recommend(101)
+        own_graph.recommend(101)
     with pytest.raises(UsageError, match="102"):
-        graph.recommend(102)
+        own_graph.recommend(102)
 
 
-def test_options_are_one_object_or_names(graph: Graph) -> None:
-    model = create("MF", **SMALL).fit(graph.read_interactions(), seed=1)
-    before = graph.preview(model, PublishOptions(k=2), seen="none")
-    report = graph.publish(model, PublishOptions(k=2, seen="none"), progress=False)
+def test_options_are_one_object_or_names(own_graph: Graph) -> None:
+    model = create("MF", **SMALL).fit(own_graph.read_interactions(), seed=1)
+    before = own_graph.preview(model, PublishOptions(k=2), seen="none")
+    report = own_graph.publish(model, PublishOptions(k=2, seen="none"), progress=False)
     assert report.edges == before.edges == 2 * report.lists
-    assert graph.preview(model, k=2, seen="none").edges == 0
+    assert own_graph.preview(model, k=2, seen="none").edges == 0
     with pytest.warns(DeprecationWarning, match="top is now called k"):
-        assert graph.preview(model, top=2, seen="none").edges == 0  # type: ignore[call-arg]
+        assert own_graph.preview(model, top=2, seen="none").edges == 0  # type: ignore[call-arg]
 
 
 def test_the_page_on_publishing_works_from_python(
-    graph: Graph, neo4j_server: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    own_graph: Graph,
+    neo4j_server: Endpoint,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
 ) -> None:
     (shown,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     shown = shown.replace('create("MKR"', f'create("MF", **{SMALL}').replace("MKR", "MF").replace("42", "3")

@@ -9,6 +9,7 @@ import pytest
 from kgplug.errors import DataError
 from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.check import check
+from kgplug.graph.contents import sample_properties
 from kgplug.graph.guessing.schema import guess_schema
 from kgplug.graph.reading.reader import read_interactions, read_knowledge
 from kgplug.graph.schema import FeedbackSchema, GraphSchema, ItemSchema, KnowledgeSchema, UserSchema
@@ -137,6 +138,8 @@ def test_a_guess_ignores_what_kgplug_wrote(connection: Connection, tmp_path: Pat
     before, _ = guessed(connection, tmp_path)
     publish_by_hand(connection)
     assert guessed(connection, tmp_path)[0] == before
+    connection.write("MATCH (m:Movie) SET m.kgplug_mkr_1 = [0.5, 0.25], m.seen = [1, 2]")
+    assert set(sample_properties(connection, "(n:Movie)")) == {"id", "title", "year", "seen"}
 
 
 @FILM_KEYS

@@ -31,6 +31,12 @@ MERGE (a:User {{id: {user}}}) MERGE (b:Movie {{id: {item}}}) CREATE (a)-[:RATED]
 LISTS = "MATCH (u:User)-[r:RECOMMENDS]-() WHERE u.id = $user RETURN count(r) AS n"
 
 
+@pytest.fixture(scope="module")
+def shared_graph(shared_connection: Connection, tmp_path_factory: pytest.TempPathFactory) -> Graph:
+    """A published ItemKNN on a graph whose keys are whole numbers, for tests that only read."""
+    return fill(shared_connection, tmp_path_factory.mktemp("shared"))
+
+
 @pytest.fixture
 def home(neo4j_server: Endpoint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A folder of runs and no kgplug.toml, with the server of the tests."""
@@ -56,6 +62,37 @@ def fill(connection: Connection, home: Path, *, user: str = "u", item: str = "i"
     folder = jobs.train("ItemKNN", jobs.read(graph, SCHEMA, name="ItemKNN"), runs, progress=False)
     jobs.publish(graph, folder, k=3, progress=False)
     return graph
+
+
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [
+        ({"user": 7, "model": "Nope", "k": 3}, "No published model is called 'Nope'. Published: ItemKNN."),
+        ({"user": 7, "model": "itemknn", "k": 3}, "No published model is called 'itemknn'. Published: ItemKNN."),
+        ({"user": 7, "model": "ItemKNN", "k": 0}, "k: expected a whole number of at least 1, found 0."),
+        ({"user": 7, "model": "ItemKNN", "k": "3"}, "k: expected a whole number of at least 1, found '3'."),
+        ({"user": 7}, "The query recommend needs a value for k, model. Parameters: $user: key of the user."),
+        ({"user": np.int64(99), "model": "ItemKNN", "k": 3}, "No User has id = 99. Existing keys: "),
+    ],
+)
+def test_a_query_that_finds_nothing_reports_its_wrong_parameters(
+    shared_graph: Graph, parameters: dict, said: str
+) -> None:
+    with pytest.raises(UsageError) as refused:
+        shared_graph.cypher("recommend", **parameters)
+    assert said in str(refused.value)
+    assert len(shared_graph.cypher("recommend", user=np.int64(7), model="ItemKNN", k=np.int64(2))) == 2
+
+
+def test_a_parameter_that_is_given_twice_is_refused(shared_graph: Graph, home: Path) -> None:
+    result = kgplug("cypher", "recommend", "--run", "-p", "user=7", "-p", "user=8", "-p", "model=ItemKNN", "-p", "k=3")
+    assert isinstance(result.exception, UsageError) and "-p user is given twice: 7 and 8" in str(result.exception)
+
+
+def test_parameters_of_a_query_are_of_the_type_that_it_takes(shared_graph: Graph, home: Path) -> None:
+    for pair, said in (("k=many", "a whole number"), ("film=3", "parameters: k, model, user"), ("user", "name=value")):
+        result = kgplug("cypher", "recommend", "--run", "-p", pair)
+        assert isinstance(result.exception, UsageError) and said in str(result.exception), pair
 
 
 @pytest.mark.parametrize(
@@ -156,33 +193,6 @@ def test_keys_given_in_python_keep_their_type(connection: Connection, home: Path
     assert erase_user(graph, runs, 7).graph.edges == 3
 
 
-@pytest.mark.parametrize(
-    ("parameters", "said"),
-    [
-        ({"user": 7, "model": "Nope", "k": 3}, "No published model is called 'Nope'. Published: ItemKNN."),
-        ({"user": 7, "model": "itemknn", "k": 3}, "No published model is called 'itemknn'. Published: ItemKNN."),
-        ({"user": 7, "model": "ItemKNN", "k": 0}, "k: expected a whole number of at least 1, found 0."),
-        ({"user": 7, "model": "ItemKNN", "k": "3"}, "k: expected a whole number of at least 1, found '3'."),
-        ({"user": 7}, "The query recommend needs a value for k, model. Parameters: $user: key of the user."),
-        ({"user": np.int64(99), "model": "ItemKNN", "k": 3}, "No User has id = 99. Existing keys: "),
-    ],
-)
-def test_a_query_that_finds_nothing_reports_its_wrong_parameters(
-    connection: Connection, home: Path, parameters: dict, said: str
-) -> None:
-    graph = fill(connection, home)
-    with pytest.raises(UsageError) as refused:
-        graph.cypher("recommend", **parameters)
-    assert said in str(refused.value)
-    assert len(graph.cypher("recommend", user=np.int64(7), model="ItemKNN", k=np.int64(2))) == 2
-
-
-def test_a_parameter_that_is_given_twice_is_refused(connection: Connection, home: Path) -> None:
-    fill(connection, home)
-    result = kgplug("cypher", "recommend", "--run", "-p", "user=7", "-p", "user=8", "-p", "model=ItemKNN", "-p", "k=3")
-    assert isinstance(result.exception, UsageError) and "-p user is given twice: 7 and 8" in str(result.exception)
-
-
 def test_a_key_property_that_no_node_has_is_reported_with_the_existing_ones(connection: Connection, home: Path) -> None:
     connection.write("UNWIND range(1, 5) AS u CREATE (:User {uid: u})-[:RATED]->(:Movie {id: u})")
     said = "No User has id = '3'. No User has the property 'id'. Properties found: uid."
@@ -213,10 +223,3 @@ def test_of_two_keys_that_look_the_same_the_number_is_chosen_and_both_are_report
     assert [row["id"] for row in number] != [row["id"] for row in text]
     assert kgplug("erase-user", '"7"').exit_code == 0
     assert [connection.rows(LISTS, user=user)[0]["n"] for user in (7, "7")] == [3, 0]
-
-
-def test_parameters_of_a_query_are_of_the_type_that_it_takes(connection: Connection, home: Path) -> None:
-    fill(connection, home)
-    for pair, said in (("k=many", "a whole number"), ("film=3", "parameters: k, model, user"), ("user", "name=value")):
-        result = kgplug("cypher", "recommend", "--run", "-p", pair)
-        assert isinstance(result.exception, UsageError) and said in str(result.exception), pair

@@ -37,8 +37,14 @@ def sets() -> tuple[Interactions, Interactions]:
 
 @pytest.fixture
 def far_from_good(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The default L2 of LightGCN for few likes kills its vectors, so that another one is better."""
-    monkeypatch.setattr(LightGCN.config_class, "suited_to", classmethod(lambda cls, size: {"l2": 0.5}))
+    """The L2 that suits few likes kills LightGCN's vectors, so that another one is better. Trainings are short."""
+    suited = {"l2": 0.5, "patience": 3}
+    monkeypatch.setattr(LightGCN.config_class, "suited_to", classmethod(lambda cls, size: suited))
+
+
+def automatic() -> MF:
+    """An untrained MF that chooses its settings, in short trainings."""
+    return MF(settings="auto", patience=3)
 
 
 def metric_of(model: Any) -> list[float]:
@@ -92,8 +98,8 @@ def test_settings_of_the_user_are_not_searched() -> None:
 
 def test_a_small_validation_set_chooses_nothing(sets: tuple[Interactions, Interactions]) -> None:
     train, valid = sets
-    assert MF().fit(train, valid=valid.take(np.arange(99)), progress=False).tried == []
-    assert MF().fit(train, valid=valid.take(np.arange(100)), progress=False).tried != []
+    assert automatic().fit(train, valid=valid.take(np.arange(99)), progress=False).tried == []
+    assert automatic().fit(train, valid=valid.take(np.arange(100)), progress=False).tried != []
 
 
 @pytest.mark.usefixtures("far_from_good")
@@ -149,7 +155,7 @@ def test_after_memory_ran_out_the_model_is_the_one_that_was_measured(
 
 
 def test_files_of_the_choices_are_removed(sets: tuple[Interactions, Interactions], tmp_path: Path) -> None:
-    model = MF().fit(sets[0], valid=sets[1], progress=False, checkpoint=tmp_path / "here.safetensors")
+    model = automatic().fit(sets[0], valid=sets[1], progress=False, checkpoint=tmp_path / "here.safetensors")
     assert len(model.tried) > 1 and list(tmp_path.iterdir()) == []
     model.fit(sets[0], progress=False, checkpoint=tmp_path / "here.safetensors")
     assert not [path for path in tmp_path.iterdir() if "trial" in path.name]
@@ -188,10 +194,10 @@ def test_an_interruption_waits_for_an_epoch_only_if_a_checkpoint_is_kept(
         return interruption(active=active)
 
     monkeypatch.setattr(loop, "Interruption", noted)
-    MF().fit(sets[0], valid=sets[1], progress=False)
+    automatic().fit(sets[0], valid=sets[1], progress=False)
     assert waits and not any(waits)
     waits.clear()
-    MF().fit(sets[0], valid=sets[1], progress=False, checkpoint=tmp_path / "here.safetensors")
+    automatic().fit(sets[0], valid=sets[1], progress=False, checkpoint=tmp_path / "here.safetensors")
     assert waits and all(waits)
 
 

@@ -26,8 +26,8 @@ class ItemArrays:
         lists: pairs (starts, (items, *others)) of names. The array `starts`, int64 (n_users + 1,), divides `items` into
             one part per user. `items` holds item indices; each of `others` has one entry per element of `items`.
         pairs: arrays int64 (2, n) with item indices in the second row.
-        known: pairs (known, weights) of names. `known`, int64 (m,), holds item indices. `weights`, (m, m), has a row
-            and a column for each of these items.
+        known: pairs of names. The first array, int64 (m,), holds item indices. The second, (m, m), has a row and a
+            column for each of these items.
         entities: arrays with one row per entity, (n_entities, …). The array `item_entities`, (n_items,), holds the
             entity index of each item; -1 if it has none.
         links: arrays of entity indices, (n_entities, K): each entity is linked to the K neighbours in its row.
@@ -88,10 +88,7 @@ class ItemArrays:
         return without_entries(arrays, starts, (indices, data), gone)
 
     def _without_entity(self, arrays: dict[str, np.ndarray], entity: int) -> dict[str, np.ndarray]:
-        """Return the changed arrays: the entity's vectors are set to zero, and its triples and links become self-loops.
-
-        Each triple becomes a self-loop of the entity. Each link becomes a self-loop at the link's start.
-        """
+        """Return the changed arrays: the entity's vectors are set to zero, its triples and links become self-loops."""
         kept = {name: _zeroed(arrays[name], entity) for name in self.entities}
         for name in self.links:
             others = np.where(arrays[name] == entity, np.arange(len(arrays[name]))[:, None], arrays[name])

@@ -24,7 +24,8 @@ class Ties:
     """How ties are found and broken.
 
     Attributes:
-        tolerance: float32 (n,), for each row the largest difference at which neighbouring scores are tied.
+        tolerance: float32 (n,), one number per row of scores. Two scores that are neighbours when the row is sorted are
+            tied if they differ by at most this number.
         priorities: int32 (m,), priority of each item; among tied items, the lowest comes first.
     """
 

@@ -12,9 +12,8 @@ from kgplug.data.ranking.lanes import LANES, RAISED_BY, SIZE, above, first_one, 
 def best_of_rows(scores: np.ndarray, indices: np.ndarray, values: np.ndarray) -> bool:
     """Find the k best scores of each row, best first; equal scores are ordered by index.
 
-    A first pass over a row finds a bound that the k best scores exceed. A second pass collects the scores above the
-    bound. Up to 32 collected scores are ranked almost without branches, because the processor would mispredict half of
-    the branches. If there are more, they are inserted one by one into a sorted list.
+    A first pass over a row finds a bound that the k best scores exceed. A second pass collects and sorts the scores
+    above the bound.
 
     Args:
         scores: float32 (n, m), C order.

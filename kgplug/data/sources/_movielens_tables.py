@@ -1,9 +1,11 @@
 """Turn the MovieLens-100K files of the RecBole wheel into nodes and relationships with readable names.
 
-Freebase states most facts twice, once from each end; here each fact is stored once. A Freebase id becomes one node
-with a label for each role: a person who acts and directs is (:Person:Actor:Director). A film of MovieLens has only the
-label Movie. If any other id has several kinds (such as a person who is also the subject of a film), the
-alphabetically first kind is the label that the key belongs to, and the other kinds are additional labels.
+Freebase states most facts twice, once from each end; here each fact is stored once.
+
+A Freebase id becomes one node, which may have several labels: a person who acts and directs is
+(:Person:Actor:Director). A film of MovieLens is in the file of the label Movie. Any other node is in the file of one of
+its labels, such as Person or Subject; if several are possible, the alphabetically first one. The column :LABEL of the
+file has the node's other labels.
 """
 
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
@@ -114,7 +116,7 @@ def natural_title(title: str) -> str:
 
 
 def _table(wheel: zipfile.ZipFile, ending: str) -> pd.DataFrame:
-    """Return the wheel's tab-separated file with this ending as a frame of texts.
+    """Read the wheel's tab-separated file with the file name extension `ending`, and return its cells as texts.
 
     RecBole's types are removed from the column names: "user_id:token" becomes "user_id".
     """
@@ -150,9 +152,9 @@ def _films(wheel: zipfile.ZipFile) -> pd.DataFrame:
 
 
 def _freebase_ids(wheel: zipfile.ZipFile) -> dict[int, str]:
-    """Return ML-100K id → Freebase id.
+    """Return the Freebase ids of the films: ML-100K id → Freebase id.
 
-    The link file has film ids of later releases; `movielens_100k_ids.csv` says which ML-100K ids these are.
+    The wheel's link file has the ids of later MovieLens releases; `movielens_100k_ids.csv` maps ML-100K ids to these.
     """
     links = _table(wheel, "link")
     by_release_id = dict(zip(links["item_id"].astype(int), links["entity_id"], strict=True))
@@ -180,7 +182,7 @@ def _facts(wheel: zipfile.ZipFile) -> pd.DataFrame:
 def _kinds(facts: pd.DataFrame, movies: set[str]) -> pd.DataFrame:
     """Return the labels of each Freebase id in the facts, as a frame indexed by id.
 
-    Column `label` is the label that the key belongs to; `more` holds the other labels, sorted.
+    Column `label` is the label in whose file the node is written; `more` holds the node's other labels, sorted.
 
     Args:
         facts: from `_facts`.

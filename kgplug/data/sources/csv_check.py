@@ -103,7 +103,7 @@ class _Keys:
     sorted: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.uint64))
 
     def codes(self, cells: list[str]) -> np.ndarray:
-        """Return one code per key: uint64 (n,)."""
+        """Return the code of each key, uint64 (n,): the integer itself, or the hash of a text."""
         if self.column.type == "int":
             return np.array([as_int(cell) for cell in cells], dtype=np.int64).view(np.uint64)
         return pandas.util.hash_array(np.array(cells, dtype=object), categorize=False)  # pyright: ignore[reportCallIssue]

@@ -277,7 +277,7 @@ def read_blocks(table: Table, block_rows: int = BLOCK_ROWS) -> Iterator[Block]:
 
 
 def _open_text(path: Path) -> TextIO:
-    """Open a CSV file. Bytes that are not UTF-8 become lone surrogates, so that messages can name their row."""
+    """Open a CSV file. Bytes that are not UTF-8 become lone surrogates, so that the row with them can be reported."""
     return path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
 
 

@@ -27,7 +27,7 @@ _NO_NUMBERS = (bool, np.bool_, np.timedelta64)
 
 
 def read_ratings(column: Any, name: str) -> tuple[np.ndarray, bool]:
-    """Return the ratings as float32 (n,), with 1 for true and 0 for false, and whether they were booleans.
+    """Return (ratings, whether they were booleans): float32 (n,), with 1 for true and 0 for false; and a bool.
 
     Numbers and booleans may also be written as text.
 
@@ -125,11 +125,11 @@ def check_columns(frame: pd.DataFrame, columns: list[Hashable]) -> None:
 
 
 def missing_columns(frame: object, columns: list[Hashable], *, what: str) -> list[Hashable]:
-    """Return the columns that a frame lacks.
+    """Return those of the given columns that a frame lacks.
 
     Args:
         frame: the DataFrame.
-        columns: names of the columns.
+        columns: names of the columns that it should have.
         what: name of the data in the frame, for error messages.
 
     Raises:
@@ -144,9 +144,9 @@ def missing_columns(frame: object, columns: list[Hashable], *, what: str) -> lis
 
 
 def named_columns(*several: Iterable[Hashable]) -> list[str]:
-    """Return each list of column names as one text, or "none" for an empty list.
+    """Return each list of column names as one text, such as "user, item", for messages; "none" for an empty list.
 
-    If only some names are texts, these are quoted, so that 0 and '0' differ.
+    If some names are texts and others are not, the texts are quoted, so that 0 and '0' differ.
     """
     lists = [list(columns) for columns in several]
     kinds = {isinstance(column, str) for columns in lists for column in columns}
@@ -231,7 +231,7 @@ def _parts_of_date(value: Any) -> tuple[int, int]:
 
 
 def _floats(column: Any, *, booleans: bool) -> tuple[np.ndarray, bool]:
-    """Return the values as float64 (n,), NaN where they are not numbers, and whether they were booleans.
+    """Return (values, whether they were booleans): float64 (n,), NaN where a value is not a number; and a bool.
 
     Booleans become 1 and 0 if `booleans` is true, otherwise NaN.
     """

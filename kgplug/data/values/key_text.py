@@ -16,15 +16,14 @@ class FoundKey:
 
     Attributes:
         key: the key, with its stored type.
-        other: if `key` is a number, and the text with the same spelling is also a stored key, that text; otherwise
-            None.
+        other: a second stored key, the text with the same spelling as the number `key`; None if there is no such key.
     """
 
     key: int | str
     other: int | str | None = None
 
     def note(self, label: str) -> str:
-        """Return a sentence that says which of two keys was used; "" if there is only one."""
+        """Return a sentence that says which of the two keys, `key` and `other`, was used; "" if `other` is None."""
         if self.other is None:
             return ""
         return (

@@ -103,7 +103,8 @@ def factorize(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def distinct(numbers: np.ndarray) -> np.ndarray:
-    """Return the distinct numbers of an integer array, ascending. (`np.unique` hashes, and is 50 times slower.)"""
+    """Return the distinct numbers of an integer array, ascending."""
+    # np.unique hashes, and is 50 times slower.
     ordered = np.sort(numbers)
     first = np.ones(len(ordered), dtype=bool)
     first[1:] = ordered[1:] != ordered[:-1]

@@ -69,8 +69,8 @@ def times_from_unit(values: np.ndarray, unit: TimeUnit) -> Times:
 def times_from_parts(seconds: np.ndarray, nanoseconds: np.ndarray) -> Times:
     """Return times in the coarsest unit in which all of them are whole numbers.
 
-    Nanoseconds in 64 bits cover the years 1677 to 2262. If any time needs nanoseconds, times outside this range are
-    moved to its ends. The order of the times is kept, so comparing two times still gives the right result.
+    Nanoseconds in 64 bits cover the years 1677 to 2262. If any time needs nanoseconds, each time outside this range is
+    replaced by a time near the end of the range. The order of the times does not change.
 
     Args:
         seconds: int64 (n,), since 1970, rounded down.

@@ -125,11 +125,13 @@ def _own_way(module: ERModel[Any, Any, Any], floats_per_score: int) -> AllScores
 def _by_queries(module: Any, compare: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> AllScores:
     """Return functions that multiply the known entity by the relation and compare the product with every entity.
 
-    In DistMult, ComplEx and RotatE, tails are compared with h∘r, heads with t∘r̄ (in RotatE because |r| = 1). Complex
-    vectors are converted to real ones, [real parts, imaginary parts]. Here r̄ is the complex conjugate of r, and ∘ the
-    element-wise product.
+    They are for DistMult, ComplEx and RotatE. Vectors are multiplied element by element. To score heads, the complex
+    conjugate of the relation's vector is used.
 
-    `compare` maps products (b, d) and entities (n_entities, d) to scores (b, n_entities).
+    Args:
+        module: The model.
+        compare: Function from products, (b, d), and the vectors of all entities, (n_entities, d), to scores,
+            (b, n_entities). Complex vectors are passed to it as real ones, [real parts, imaginary parts].
     """
     entity, relation = module.entity_representations[0], module.relation_representations[0]
 

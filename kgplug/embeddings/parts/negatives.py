@@ -18,7 +18,7 @@ the entities that replace the tail in the first `n_tails` of these triples, and 
 
 
 def corrupter(triples: np.ndarray, config: EmbeddingConfig, *, n_entities: int) -> Corrupter:
-    """Return the function that draws corruptions according to `negative_sampling` and `negatives`.
+    """Return the function that draws corruptions, as the settings `negative_sampling` and `negatives` say.
 
     Args:
         triples: int64 (n, 3), the training triples.
@@ -44,10 +44,11 @@ def other_entities(true: np.ndarray, *, negatives: int, n_entities: int, rng: np
 class TypedCorrupter:
     """A `Corrupter` that replaces tails by other tails, and heads by other heads, of the same relation.
 
-    The entities are those that the relation's training triples have at that end.
+    It draws from the entities that are tails (or heads) of the relation in the training triples. If the relation has
+    only one tail (or head), any other entity is drawn.
 
     Source: D. Krompaß, S. Baier, V. Tresp, "Type-Constrained Representation Learning in Knowledge Graphs", ISWC 2015
-    (local closed-world assumption). If a relation has only one entity at the replaced end, any other entity is drawn.
+    (local closed-world assumption).
 
     Args:
         triples: int64 (n, 3), the training triples.

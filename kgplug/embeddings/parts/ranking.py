@@ -26,10 +26,10 @@ class Answers:
         self.n_entities, self.keys, self.answers = n_entities, keys[order], answers[order]
 
     def of(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return all answers to some queries.
+        """Return all true answers to some queries (entity, relation).
 
         Args:
-            keys: int64 (b,), keys of the queries.
+            keys: int64 (b,), keys of the queries: relation · n_entities + entity.
 
         Returns:
             (rows, answers), both int64 (m,): `answers[i]` answers the query `keys[rows[i]]`.
@@ -88,7 +88,7 @@ def _ranks_of(
     Args:
         score: Function that scores every entity as the missing end.
         answers: All true answers. They are left out of each other's ranks.
-        keys: int64 (b,), keys of the queries.
+        keys: int64 (b,), keys of the queries (see `Answers`).
         true: int64 (b,), the answer to rank for each query.
         device: Device of the model.
     """

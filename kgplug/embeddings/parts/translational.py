@@ -23,7 +23,7 @@ SOFT_CONSTRAINT, ORTHOGONAL_WITHIN = 0.05, 1e-5  # weight and ε² of TransH's s
 
 
 class Translational(ERModel):
-    """Base class of translational models, with scores of all entities and of batches that need little memory.
+    """Base class of translational models, which scores all entities, or a batch of triples, with little memory.
 
     All entities are scored by one distance matrix per relation, without a (batch, entities, d) tensor. A batch of
     triples and their corruptions is scored in one pass that fetches each vector once.
@@ -95,7 +95,7 @@ class Translational(ERModel):
         return negative_norm(vectors, p=self.interaction.p, power_norm=self.interaction.power_norm)
 
     def _compared(self, points: torch.Tensor, mapped: torch.Tensor) -> torch.Tensor:
-        """Return negative distances between points (b, m) and entities (n_entities, m): float32 (b, n_entities)."""
+        """Return minus the distance of each point, (b, m), to each row of `mapped`, (n, m): float32 (b, n)."""
         p = float(self.interaction.p)
         distances = torch.cdist(points, mapped, p=p)
         return (distances.pow_(p) if self.interaction.power_norm else distances).neg_()
@@ -104,8 +104,8 @@ class Translational(ERModel):
 class TransE(Translational, PykeenTransE):
     """Bordes et al., NeurIPS 2013: `−‖h + r − t‖`, entities on the unit sphere.
 
-    The default is the L2 norm (PyKEEN: L1). With the L2 norm, cosine and Euclidean neighbours agree with the training
-    objective. Graph databases that score TransE also use the L2 norm.
+    The default is the L2 norm (PyKEEN: L1). On the unit sphere, the nearest entities by the L2 norm are also the
+    nearest by cosine.
     """
 
     def __init__(self, *, scoring_fct_norm: int = 2, **kwargs: Any) -> None:
@@ -130,9 +130,9 @@ class TransE(Translational, PykeenTransE):
 class TransH(Translational):
     """Wang et al., AAAI 2014: `−‖(h − wᵀh w) + d − (t − wᵀt w)‖`, ‖w‖ = 1.
 
-    PyKEEN 1.11 passes (translation, normal) to its interaction, which expects (normal, translation). Here the relation
-    tensors are the normal w and the translation d, in this order. The soft constraints (‖e‖ ≤ 1, w ⊥ d) have PyKEEN's
-    weights, but are means over entities and over relations. As sums they would dominate the loss, which is a mean.
+    A relation has two vectors, in this order: the normal w of its hyperplane, and the translation d. (PyKEEN 1.11 mixes
+    up the two.) The penalties for the paper's soft constraints (entity vectors have a norm of at most 1, w ⊥ d) are
+    averaged over entities and over relations. If they were added up, they would dominate the loss, which is a mean.
     """
 
     translation_part = 1
@@ -160,7 +160,7 @@ class TransH(Translational):
         return self._negative_norm(torch.addcmul(residuals + translation, along, normal, value=-1))
 
     def score_hrt(self, hrt_batch: torch.Tensor, **_: Any) -> torch.Tensor:
-        """Score triples int64 (b, 3): float32 (b, 1)."""
+        """Score triples: int64 (b, 3) → float32 (b, 1)."""
         return self.score_batch(hrt_batch, hrt_batch[:, :0], len(hrt_batch))
 
     def collect_regularization_term(self) -> torch.Tensor:
@@ -175,9 +175,9 @@ class TransH(Translational):
 class TransR(Translational, PykeenTransR):
     """Lin et al., AAAI 2015: `−‖h M_r + r − t M_r‖`, all vectors of norm at most 1.
 
-    As in the paper, the matrices start as the identity. PyKEEN copies a (d, m) matrix for every triple. Here the
-    triples of one relation are multiplied by its matrix at once. In PyKEEN, `scoring_fct_norm` is also the norm that
-    limits the vectors, so the default here is 2, as in the paper.
+    As in the paper, the matrices start as the identity. All triples of a relation are multiplied by its matrix at once,
+    whereas PyKEEN copies the matrix for every triple. The default of `scoring_fct_norm` is 2, because PyKEEN also uses
+    this norm to limit the vectors, and the paper limits their L2 norm.
     """
 
     def __init__(
@@ -217,7 +217,7 @@ class TransR(Translational, PykeenTransR):
         return self._clamped(images).index_select(0, back)
 
     def score_hrt(self, hrt_batch: torch.Tensor, **_: Any) -> torch.Tensor:
-        """Score triples int64 (b, 3): float32 (b, 1)."""
+        """Score triples: int64 (b, 3) → float32 (b, 1)."""
         return self.score_batch(hrt_batch, hrt_batch[:, :0], len(hrt_batch))
 
 
@@ -265,7 +265,7 @@ def weight_of(table: Any) -> torch.Tensor:
 
 
 def is_plain(part: Any) -> bool:
-    """Return whether a representation is a table of real numbers without dropout, normaliser or regulariser."""
+    """Return whether a part of a PyKEEN model is a table of real numbers without dropout, normaliser or regulariser."""
     return type(part) is Embedding and not (part.is_complex or part.dropout or part.normalizer or part.regularizer)
 
 

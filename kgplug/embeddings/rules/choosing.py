@@ -52,17 +52,17 @@ def reciprocal_ranks(scorer: RuleScorer, triples: np.ndarray, known: np.ndarray,
 
 
 def chosen_ways(reciprocal: np.ndarray, steps: np.ndarray, *, n_steps: int, prior: float) -> np.ndarray:
-    """Return the best way to add up rule strengths for each step, as a column of `reciprocal`: int64 (n_steps,).
+    """Return, for each step, the column of `reciprocal` with the best way to add up rule strengths: int64 (n_steps,).
 
-    A step is a relation in one direction. The mean reciprocal rank of a step's own queries is averaged with that of all
-    queries, which counts as much as `prior` queries. So a step with few validation triples gets the way that is best
-    for all steps.
+    A step is a relation in one direction. The best way has the highest mean reciprocal rank (MRR). The MRR of a step is
+    averaged with the MRR of all steps, which counts as much as `prior` ranks. So a step with few ranks gets the way
+    that is best for all steps together.
 
     Args:
-        reciprocal: float64 (n, n_ways), reciprocal ranks of n queries, as `reciprocal_ranks` returns them.
-        steps: int64 (n,), step of each query.
+        reciprocal: float64 (n, n_ways), n reciprocal ranks for each way, as `reciprocal_ranks` returns them.
+        steps: int64 (n,), the step that each rank belongs to.
         n_steps: Number of steps.
-        prior: Weight of the mean of all queries, as a number of queries.
+        prior: Weight of the MRR of all steps, as a number of ranks.
     """
     sums = np.zeros((n_steps, reciprocal.shape[1]))
     np.add.at(sums, steps, reciprocal)

@@ -14,8 +14,7 @@ class Edges(NamedTuple):
     entities: an entity meets the condition if one of the segment's edges ends there. For example, the segment of the
     step DIRECTED from Hitchcock stands for the condition "directed by Hitchcock".
 
-    Triples with equal head and tail are left out, because different variables of a rule stand for different entities.
-    All members are arrays or numbers, so compiled code can take the whole tuple. Ranges below exclude their end.
+    Triples with equal head and tail are left out. Ranges below exclude their end.
 
     Attributes:
         n_relations: Number of relations.
@@ -79,13 +78,17 @@ class Edges(NamedTuple):
     def sizes(self) -> np.ndarray:
         """Number of entities that meet each condition, int64 (n_segments + n_steps,).
 
-        Conditions 0 to n_segments - 1 are the segments, which require an edge to one given entity. Condition
-        n_segments + s requires an edge of step s to any entity.
+        A condition requires an edge of one step, a relation in one direction. Conditions 0 to n_segments - 1 are the
+        segments, which require an edge to a given entity. Condition n_segments + s requires an edge of step s to any
+        entity.
         """
         return np.concatenate([np.diff(self.bounds), np.diff(self.step_bounds)])
 
     def segments_of(self, entities: np.ndarray, steps: np.ndarray) -> np.ndarray:
-        """Return the segment of each pair of entity and step: int64 (n,), -1 where the entity has no such edge."""
+        """Return the segment of each pair (entity, step): int64 (n,), -1 where there is none.
+
+        A step is a relation in one direction. A segment consists of all edges of the step that start at the entity.
+        """
         keys = self.starts.astype(np.int64) * self.n_steps + self.steps
         wanted = np.asarray(entities, dtype=np.int64) * self.n_steps + steps
         if len(keys) == 0:

@@ -29,27 +29,29 @@ def mine(
 ) -> tuple[RuleSet, float]:
     """Mine all rules of length 1 and 2 (`RuleSet`).
 
-    There are two kinds. A path rule says that a relation connects X and Y if a path of one or two steps does. A step
-    is a relation in one direction. A fact rule says that X has an edge to a constant, which is a given entity, if X
-    meets a condition. The condition is that X has an edge of a given step to a constant or to any entity.
+    There are two kinds. A path rule says: if a path of one or two edges leads from X to Y, then a certain relation
+    holds between X and Y. A fact rule says: if X has a certain edge, then X also has another edge to a given entity.
+    Example: "if Ford directed X, then X has the genre Western".
 
-    A rule's body is the number of cases in which its right side holds: pairs (X, Y) that the path connects, or entities
-    X that meet the condition. Its support is the number of these cases in which the left side holds as well. Its
-    confidence is support / (body + pc), Laplace-corrected as in AnyBURL (Meilicke et al., IJCAI 2019).
+    A rule's body is the number of cases in which its condition holds: pairs (X, Y) that a path connects, or entities X
+    that have the edge. Its support is the number of these cases in which the conclusion holds as well. Its confidence
+    is support / (body + pc), Laplace-corrected as in AnyBURL (Meilicke et al., IJCAI 2019).
 
     Args:
         edges: The graph.
         min_support, min_confidence: Minimum support and minimum confidence of a rule.
         pc: Number added to the body in the confidence.
-        max_rules: Maximum number of fact rules. If there are more, `min_confidence` is raised to the lowest multiple of
-            0.001 that leaves at most this many.
-        max_steps: Maximum number of edges to follow for each kind of rule. If a graph needs more, the steps with the
-            most edges to follow are only followed from a random sample of entities, and their counts are estimates.
+        max_rules: Maximum number of fact rules. If there are more, `min_confidence` is raised in steps of 0.001 until
+            at most this many are left.
+        max_steps: Maximum number of edges to visit while counting, for each of the two kinds. If exact counts need
+            more, relations with many edges are counted from a random sample of their start entities, and these counts
+            are estimates.
         seed: Seed of the sample.
         progress: Whether to show a progress bar. None: only on a terminal.
 
     Returns:
-        (rules, share): the rules; and the share of edges that were followed, 1 if all counts are exact.
+        (rules, share): the mined rules, and the number of edges visited divided by the number that exact counts need.
+        The share is 1 if all counts are exact. It is the lower one of the values for the two kinds.
     """
     thresholds = {"min_support": min_support, "min_confidence": min_confidence, "pc": pc}
     with progress_bar(3 * edges.n_steps, what="Mining rules", unit="step", progress=progress) as bar:
@@ -61,7 +63,7 @@ def mine(
 def _paths(
     edges: Edges, *, min_support: int, min_confidence: float, pc: float, max_steps: float, seed: int, bar: Progress
 ) -> tuple[np.ndarray, float]:
-    """Mine the path rules. Return `RuleSet.paths`, and the share of edges that were followed."""
+    """Mine the path rules. Return `RuleSet.paths`, and the share of edges visited, as in `mine`."""
     pairs, n_steps, n_relations = Pairs.of_edges(edges), edges.n_steps, edges.n_relations
     costs = _sums(edges.degrees[edges.ends], edges.bounds)  # (n_segments,), number of possible second edges
     chosen, share = _samples(edges, costs, max_steps, seed)
@@ -104,7 +106,7 @@ def _facts(
     seed: int,
     bar: Progress,
 ) -> tuple[np.ndarray, float]:
-    """Mine the fact rules. Return `RuleSet.facts`, and the share of edges that were followed."""
+    """Mine the fact rules. Return `RuleSet.facts`, and the share of edges visited, as in `mine`."""
     sizes, n_segments = edges.sizes, len(edges.steps)
     chosen, share = _samples(edges, edges.degrees[edges.starts], max_steps, seed)
     counts, touched = np.zeros(len(sizes), dtype=np.int32), np.empty(len(sizes), dtype=np.int64)
@@ -157,13 +159,13 @@ def _samples(edges: Edges, costs: np.ndarray, max_steps: float, seed: int) -> tu
 
     Args:
         edges: The graph.
-        costs: int64 (n_segments,), cost of each segment: the number of edges to follow from it.
+        costs: int64 (n_segments,), cost of each segment: the number of edges to visit if it is chosen.
         max_steps: Maximum total cost.
         seed: Seed of the sample.
 
     Returns:
-        (chosen, share): for each step, the chosen positions among the step's segments, int64 (n,), ascending; and the
-        share of the total cost of all segments that the chosen ones have.
+        (chosen, share): for each step, the positions of its chosen segments among all its segments, int64 (n,),
+        ascending; and the total cost of the chosen segments divided by that of all segments.
     """
     in_order = costs[edges.by_step]
     limit = _limit(_sums(in_order, edges.step_bounds), max_steps)

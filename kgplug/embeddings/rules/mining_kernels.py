@@ -1,4 +1,4 @@
-"""Compiled loops (numba) that count the cases in which the right side of a rule holds, and the left side as well."""
+"""Compiled loops (numba) that count how often the condition of a rule holds, and how often its conclusion also does."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kgplug.embeddings.rules.edges import Edges, Pairs
 
 @numba.njit(cache=True, nogil=True)
 def count_steps(pairs: Pairs, lowest: int, support: np.ndarray) -> None:
-    """Count the pairs (X, Y) that are connected by a relation h and by a step s ≠ h.
+    """Count the pairs (X, Y) that are connected both by a relation h and by a step s ≠ h.
 
     A step is a relation in one direction.
 
@@ -122,27 +122,29 @@ def count_conditions(
     found: np.ndarray,
     n_found: int,
 ) -> int:
-    """Count the entities that meet both a target and another condition, and collect the rules target ← condition.
+    """Find the rules "an entity that meets the condition also meets the target".
 
-    A condition requires an edge to a given entity or to any entity (see `Edges`). The target of a rule is the condition
-    on its left side.
+    Conditions are numbered as in `Edges.sizes`: each requires an edge to a given entity or to any entity. A target is
+    also a condition. The confidence of a rule is support / (size of the condition + pc), where the support is the
+    number of entities that meet both.
 
     Args:
         edges: The edges.
-        targets: int64 (n,), the conditions that rules may have as targets, as indices of segments.
-        used: bool (n_entities,), whether an entity is counted.
+        targets: int64 (n,), the targets for which to find rules.
+        used: bool (n_entities,), whether an entity is counted (false for entities outside of the sample).
         sizes: int64 (n_conditions,), number of entities that meet each condition.
         counts, touched: int32 and int64 (n_conditions,), work space; `counts` is zero before and after.
-        scale: Factor by which a count is multiplied to estimate the count for all entities.
-        min_support: Minimum count of a rule.
-        min_confidence: Minimum confidence of a rule.
-        pc: Number added to a rule's body in its confidence.
+        scale: Number of all entities per counted entity. The counts are multiplied by it to estimate the support.
+        min_support: Minimum number of counted entities that meet both.
+        min_confidence: Minimum confidence.
+        pc: Laplace correction of the confidence.
         histogram: int64 (n_bins,), number of rules by confidence, increased in place.
-        found: int32 (m, 3), output from row `n_found` on: target, condition, support. If m is 0, only count.
-        n_found: Number of rules found so far.
+        found: int32 (m, 3), output: rules from row `n_found` on, columns target, condition and support. Rules for
+            which `found` has no row left are only counted.
+        n_found: Number of rules that earlier calls found.
 
     Returns:
-        The new number of rules found.
+        The number of rules found by this and earlier calls.
     """
     n_segments = len(edges.steps)
     for target in targets:

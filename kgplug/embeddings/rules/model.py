@@ -43,22 +43,21 @@ _DEFAULT_WAY = (0.8, 0.25, 2.0, 1.0)  # without validation triples; best on a sa
 class Rules(LinkPredictor):
     """A model that predicts links by rules of length 1 and 2, mined from the triples. Rules explain each prediction.
 
-    The rules are those of AnyBURL (Meilicke et al., IJCAI 2019) up to length 2. All of them are counted, whereas
-    AnyBURL samples them:
+    Rules have one of these forms, as in AnyBURL (Meilicke et al., IJCAI 2019):
 
         h(X, Y) <- b(X, Y)    h(X, Y) <- b(X, Z), c(Z, Y)    h(X, A) <- b(X, B)    h(X, A) <- b(X, Z)
 
     X, Y and Z are variables, A and B are entities, and h, b and c are relations in either direction. The body of a rule
     is the number of cases in which the right side holds, and the support is the number of these in which the left side
-    also holds. The confidence is support / (body + `laplace`).
+    also holds. The confidence is support / (body + `laplace`). AnyBURL samples rules; this model mines all of them.
 
-    The score of a triple adds up the strengths of the rules that predict it (see `RuleScorer`). How much overlapping
-    rules count is chosen on the validation set, for each relation and direction. The model has no vectors.
+    The score of a triple adds up the strengths of the rules that predict it (see `RuleScorer`). How they are added up
+    is chosen on the validation set, for each relation and direction. The model has no vectors.
 
     Attributes:
         config: The settings, a `RulesConfig`.
-        history: Number of rules of each kind, share of the edges that were counted, and the validation metric if there
-            was one.
+        history: Number of rules of each kind ("paths", "facts"); "share", which is 1 if all rules were counted exactly
+            and lower if some were counted on a sample; and the validation metric "MRR" if there was one.
     """
 
     name = "Rules"
@@ -120,7 +119,7 @@ class Rules(LinkPredictor):
         return self
 
     def _mine(self, triples: np.ndarray, progress: bool | None) -> float:
-        """Mine the rules of triples, int64 (n, 3), and return the share of edges that were counted."""
+        """Mine and store the rules of triples, int64 (n, 3). Return the share that `mine` returns."""
         edges = self._edges(triples)
         rules, share = mine(edges, **_mining(self.config), seed=self.seed, progress=progress)
         self._triples = triples
@@ -128,10 +127,9 @@ class Rules(LinkPredictor):
         return share
 
     def _choose(self, knowledge: KnowledgeGraph, valid: KnowledgeGraph | np.ndarray) -> dict[str, float]:
-        """Choose for each step how strengths are added up, and return the metric of the choice.
+        """Choose, for each relation and direction, how the strengths of rules are added up.
 
-        A step is a relation in one direction. The result is {"MRR": …}, the mean reciprocal rank of the validation
-        triples.
+        Return {"MRR": …}, the mean reciprocal rank of the validation triples with the chosen ways.
         """
         triples = validation_triples(valid, knowledge, floats_per_score=1, seed=self.seed, max_triples=_VALIDATED)
         reciprocal = reciprocal_ranks(self.scorer, triples, knowledge.triples, WAYS)
@@ -210,7 +208,7 @@ class Rules(LinkPredictor):
         return [self._reason(number) for number in numbers]
 
     def best_rules(self, k: int = 20, *, relation: str | None = None) -> list[PathRule]:
-        """Return the rules without constants that have the highest confidence, best first.
+        """Return the rules with the highest confidence, best first, without those that name particular entities.
 
         Args:
             k: Maximum number of rules.
@@ -244,19 +242,19 @@ class Rules(LinkPredictor):
         return max(1, _BLOCK_FLOATS // len(self.entity_keys))
 
     def _scores(self, entities: np.ndarray, steps: np.ndarray, *, predicted_only: bool = False) -> np.ndarray:
-        """Score every entity as the answer to each query: float32 (b, n_entities).
+        """Score every entity as the answer to each query (entity, step): float32 (b, n_entities).
 
-        Arguments are those of `RuleScorer.scores`. Strengths are added up in the way chosen for the query's step.
+        Arguments are those of `RuleScorer.scores`. The strengths of rules are added up in the way chosen for the step.
         """
         ways = self._ways[steps][:, None]  # (b, 1, 4)
         return self.scorer.scores(entities, steps, ways, predicted_only=predicted_only)[:, 0]
 
     def _score_all(self, shift: int) -> ScoreAll:
-        """Return a function that scores all entities as the missing end of triples, given entities and relations.
+        """Return a function (known entities, relations) → scores of all entities as the missing end of each triple.
 
         Args:
-            shift: 0 if tails are missing. If heads are missing, the number of relations, because step
-                r + n_relations is relation r from tail to head.
+            shift: Number added to the relations: 0 if the tails are missing, or the number of relations if the heads
+                are missing.
         """
         return lambda entities, relations: torch.from_numpy(self._scores(entities.numpy(), relations.numpy() + shift))
 

@@ -52,7 +52,10 @@ class RuleSet:
         return len(self.paths) + len(self.facts)
 
     def confidences(self, pc: float) -> np.ndarray:
-        """Return the confidence support / (body + pc) of each rule, first paths, then facts: float64 (n_rules,)."""
+        """Return the confidence support / (body + pc) of each rule, first paths, then facts: float64 (n_rules,).
+
+        `pc` is the Laplace correction, the setting `laplace`.
+        """
         support, body = np.concatenate([self.paths[:, -2:], self.facts[:, -2:]]).T
         return support / (body + pc)
 

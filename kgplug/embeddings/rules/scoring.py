@@ -23,25 +23,24 @@ _SURE = 1 - 1e-6  # maximum confidence; higher ones are reduced to it, so that t
 
 
 class RuleScorer:
-    """Scores of entities as answers to queries.
+    """Scores all entities as answers to queries. A query asks to which entities a relation leads from a given entity.
 
-    A query is an entity and a step, which is a relation in one direction. The query asks to which other entities the
-    step leads from this entity.
+    A step is a relation in one direction, so a query is a pair (entity, step).
 
-    The score of an entity is a discounted sum over the rules that predict it. The rules are sorted by strength,
-    strongest first, and their strengths are multiplied by 1, d, d², … A rule's strength is -log(1 - confidence). With
-    discount d = 1, the sum is -log(1 - p), where p combines the confidences by noisy-or. With d = 0, p is the largest
-    confidence. Values between 0 and 1 allow for rules that overlap. Each kind of rule (paths of one step, paths of two
-    steps, facts) also has a weight, by which its strengths are multiplied. If n paths of two steps lead to the same
-    entity, the rule's strength is multiplied by √n.
+    The score of an answer is s₁ + d·s₂ + d²·s₃ + …, where s₁, s₂, … are the strengths of the rules that predict the
+    answer, strongest first. The strength of a rule is -log(1 - confidence). The discount d, from 0 to 1, says how much
+    further rules add: with d = 0 only the strongest rule counts, with d = 1 all rules count in full.
 
-    A small term orders entities that no rule predicts: a thousandth of the popularity of the query's entity and of the
-    answer. Popularity is the share of the step's edges that start at the query's entity, or end at the answer.
+    A strength is multiplied by the weight of the rule's kind: path of one step, path of two steps, or fact. If n paths
+    of the same rule lead to the answer, its strength is also multiplied by √n.
+
+    Two numbers are added to the score, so that entities that no rule predicts are ordered as well: 0.001 times the
+    share of the step's edges that start at the query's entity, and 0.001 times the share that end at the answer.
 
     Args:
-        edges: The graph to which rules are applied.
-        rules: The rules, in the order in which `known_rules` returns them.
-        pc: Number added to the body in a rule's confidence.
+        edges: The graph to which the rules are applied.
+        rules: The rules, as `known_rules` returns them.
+        pc: Laplace correction: the confidence of a rule is support / (body + pc), see `RuleSet`.
     """
 
     def __init__(self, edges: Edges, rules: RuleSet, *, pc: float) -> None:
@@ -53,10 +52,12 @@ class RuleScorer:
     ) -> np.ndarray:
         """Score every entity as the answer to each query.
 
+        A query asks to which entities a step (a relation in one direction) leads from a given entity.
+
         Args:
             entities, steps: int64 (b,), the entity and the step of each query.
-            ways: float64 (b, n_ways, 4), ways to add up strengths, for each query: the discount d, and the weights of
-                the three kinds of rule.
+            ways: float64 (b, n_ways, 4), for each query, several ways to add up the strengths of rules. The last axis
+                holds the discount and the weights of the three kinds of rule (see `RuleScorer`).
             predicted_only: Give entities that no rule predicts the score -inf.
 
         Returns:
@@ -70,11 +71,14 @@ class RuleScorer:
         return scores
 
     def _add_popularity(self, scores: np.ndarray, entities: np.ndarray, steps: np.ndarray) -> None:
-        """Add the popularity of the query's entity and of the scored entity to all scores, in place.
+        """Add two numbers to each score, in place, to order entities that no rule predicts.
+
+        They are 0.001 times the share of the step's edges that start at the query's entity, and 0.001 times the share
+        that end at the scored entity.
 
         Args:
             scores: float32 (b, n_ways, n_entities).
-            entities, steps: int64 (b,), the entity and the step of each query.
+            entities, steps: int64 (b,), the entity and the step (a relation in one direction) of each query.
         """
         edges = self.edges
         for step in np.unique(steps):
@@ -83,7 +87,7 @@ class RuleScorer:
             scores[rows] += self._popularity(int(edges.inverse(step)))
 
     def _popularity(self, step: int) -> np.ndarray:
-        """Return a thousandth of the share of the step's edges that start at each entity, float32 (n_entities,)."""
+        """Return 0.001 times the share of a step's edges that start at each entity: float32 (n_entities,)."""
         edges = self.edges
         popularity = np.zeros(len(edges.segments) - 1, dtype=np.float32)
         segments = edges.by_step[edges.step_bounds[step] : edges.step_bounds[step + 1]]
@@ -92,12 +96,15 @@ class RuleScorer:
         return popularity
 
     def rules_for(self, entity: int, step: int, other: int) -> np.ndarray:
-        """Return the indices of the rules that predict a step from `entity` to `other`, strongest first: int64 (n,)."""
+        """Return the indices of the rules that predict an edge, strongest first: int64 (n,).
+
+        The edge leads from `entity` to `other`; `step` is its relation and direction.
+        """
         return rules_for(self.edges, self._tables, entity, step, other)
 
 
 def _tables(edges: Edges, rules: RuleSet, confidences: np.ndarray) -> RuleTables:
-    """Return the rules arranged for look-ups. They must be in the order in which `known_rules` returns them."""
+    """Return the rules arranged for look-ups. `rules` must be in the order in which `known_rules` returns them."""
     places = np.empty(len(rules), dtype=np.int32)
     places[np.argsort(-confidences, kind="stable")] = np.arange(len(rules), dtype=np.int32)
     facts = rules.facts.astype(np.int64)
@@ -121,9 +128,13 @@ def _tables(edges: Edges, rules: RuleSet, confidences: np.ndarray) -> RuleTables
 
 
 def _conditions(edges: Edges, facts: np.ndarray) -> np.ndarray:
-    """Return the condition on the right side of each fact rule, int64 (n,); -1 if the graph lacks it.
+    """Return the condition on the right side of each fact rule, as an index of `Edges.sizes`: int64 (n,).
 
-    Conditions have the indices of `Edges.sizes`.
+    The index is -1 if no edge of the graph meets the condition.
+
+    Args:
+        edges: The graph.
+        facts: The fact rules, int64 (n, 6), as in `RuleSet.facts`.
     """
     to_any = facts[:, BODY_CONSTANT] == NONE
     segments = edges.segments_of(np.where(to_any, 0, facts[:, BODY_CONSTANT]), edges.inverse(facts[:, BODY_STEP]))
@@ -131,10 +142,10 @@ def _conditions(edges: Edges, facts: np.ndarray) -> np.ndarray:
 
 
 def known_rules(edges: Edges, rules: RuleSet) -> RuleSet:
-    """Return the rules that the graph's edges can match, sorted as `RuleScorer` needs them.
+    """Return the rules that can still be applied to a graph, in the order that `RuleScorer` needs.
 
-    A fact rule contains constants, which are given entities. If an entity has been erased, the graph may no longer have
-    the edges of a rule's constants.
+    A fact rule names particular entities, as in "X has the genre Western if Ford directed X". The rule is dropped if
+    one of these entities no longer has an edge of this kind, for example because it was erased from the graph.
     """
     facts = rules.facts.astype(np.int64)
     targets = edges.segments_of(facts[:, CONSTANT], edges.inverse(facts[:, STEP]))

@@ -14,9 +14,11 @@ ABOUT_START, ABOUT_END = -1, -2
 
 
 class RuleTables(NamedTuple):
-    """Rules, arranged to find those that fit a query. A rule's number is its index: first paths, then facts.
+    """Rules, arranged for finding those that can answer a query. A rule's number is its index: first paths, then facts.
 
-    Ranges below exclude their end. The target of a fact rule is the condition on its left side.
+    A query asks to which entities a step (a relation in one direction) leads from a given entity. Conditions and
+    segments are explained in `Edges`. The target of a fact rule is the condition on its left side. Ranges below exclude
+    their end.
 
     Attributes:
         strengths: float32 (n_rules,), strength of each rule, -log(1 - confidence).
@@ -53,11 +55,12 @@ def score_queries(
 ) -> None:
     """Add up, for each query and each entity, the strengths of the rules that predict the entity (see `RuleScorer`).
 
+    A query asks to which entities a step (a relation in one direction) leads from a given entity.
+
     Args:
         edges: The graph.
         rules: The rules.
-        entities, steps: int64 (b,), entity and step of each query, which asks to which entities the step leads from
-            this entity.
+        entities, steps: int64 (b,), entity and step of each query.
         ways: float64 (b, n_ways, 4), ways to add up, for each query: the discount, and the weights of paths of one
             step, of paths of two steps and of facts.
         scores: float32 (b, n_ways, n_entities), increased in place.
@@ -90,7 +93,10 @@ def score_queries(
 
 @numba.njit(cache=True, nogil=True)
 def rules_for(edges: Edges, rules: RuleTables, entity: int, step: int, other: int) -> np.ndarray:
-    """Return the numbers of the rules that predict a step from `entity` to `other`, strongest first: int64 (n,)."""
+    """Return the numbers of the rules that predict an edge, strongest first: int64 (n,).
+
+    The edge leads from `entity` to `other`; `step` is its relation and direction.
+    """
     n_entities = len(edges.segments) - 1
     numbers, origins = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
     n = _fitting(edges, rules, entity, step, numbers, origins)
@@ -112,7 +118,7 @@ def rules_for(edges: Edges, rules: RuleTables, entity: int, step: int, other: in
 
 @numba.njit(cache=True, nogil=True)
 def _fitting(edges: Edges, rules: RuleTables, entity: int, step: int, numbers: np.ndarray, origins: np.ndarray) -> int:
-    """Find the rules that may answer a query.
+    """Find the rules that may answer a query: to which entities does `step` lead from `entity`?
 
     Args:
         edges, rules: The graph and the rules.
@@ -171,7 +177,7 @@ def _predicted(
     found: np.ndarray,
     times: np.ndarray,
 ) -> int:
-    """Find the entities that a rule predicts for a query.
+    """Find the entities to which `step` leads from `entity` according to one rule.
 
     Args:
         edges, rules: The graph and the rules.

@@ -70,7 +70,8 @@ def shown(columns: Iterable[str], view: Shown) -> list[str]:
 def shown_once(columns: Iterable[str], view: Shown) -> list[str]:
     """Return the columns that a view (such as the bars of `kgplug plot`) shows, with one list length per metric.
 
-    The length is 10, or the first one in `columns` if 10 is missing. Metrics that smaller views also show come first.
+    The length is 10, or the first one in `columns` if 10 is missing. Metrics that earlier views (in the order of
+    `Shown`) also show come first.
     """
     by_metric: dict[str, list[str]] = {}
     level: dict[str, Shown] = {}

@@ -63,13 +63,14 @@ def intra_list_diversity(items: np.ndarray, features: Features) -> np.ndarray:
     """Return the mean of 1 - cosine over the pairs of items in each list: float64 (n,), NaN for fewer than two items.
 
     After the intra-list similarity of Ziegler et al., "Improving Recommendation Lists Through Topic Diversification",
-    WWW 2005, but as a distance. The cosines of all ordered pairs of unit vectors add up to the squared length of the
-    sum of the vectors, minus the sum of their squared lengths. So no pair has to be computed.
+    WWW 2005, but as a distance.
 
     Args:
         items: int64 (n, k), -1 past a list's end.
         features: float (n_items, f), dense or CSR; an item without features has cosine 0 with every item.
     """
+    # The cosines of all ordered pairs of unit vectors add up to the squared length of the sum of the vectors, minus the
+    # sum of their squared lengths. So no pair has to be computed.
     unit = _unit(features)
     has = _squared(unit)  # (n_items,), 1 for items with features, otherwise 0
     diversity = np.full(len(items), np.nan)

@@ -34,9 +34,9 @@ class Need(StrEnum):
 
 
 class Shown(IntEnum):
-    """The tables and pictures that show metrics ("views"), from the one with the fewest metrics to that with the most.
+    """A view: a table or picture that shows metrics. Views are ordered from the fewest metrics to the most.
 
-    `Metric.shown` is the smallest view that shows a metric; all larger views also show it.
+    A view shows all metrics of the views before it. `Metric.shown` is the first view that shows a metric.
     """
 
     LINE = 1
@@ -59,9 +59,9 @@ class Metric(Generic[Measured]):
         name: Its name in tables; "@k" in it stands for the length of the lists.
         better: Whether higher or lower values are better.
         needs: Data that it is computed from.
-        shown: The smallest view (table or picture) that shows it; larger views also show it.
+        shown: The first view (table or picture) in the order of `Shown` that shows it; all later views also show it.
         description: Its definition, in one line.
-        measure: Function that computes it. Its argument and result have the same types for all metrics of a file.
+        measure: Function that computes it. All metrics that a module defines have functions of the same type.
         by_group: Whether `evaluate(beyond=True)` also measures it for cold and hot users and items.
     """
 

@@ -22,7 +22,7 @@ UNKNOWN_SCHEMA = "The schema of the graph is not known yet: call graph.use(Graph
 def run_query(
     connection: Connection, schema: GraphSchema | None, name: str, parameters: dict[str, Any]
 ) -> pd.DataFrame:
-    """Run a shipped query with the labels, types and properties of a schema; see `Graph.cypher`.
+    """Run one of kgplug's own queries with the labels, types and properties of a schema; see `Graph.cypher`.
 
     Args:
         connection: connection to the database.
@@ -148,7 +148,11 @@ def schema_for(known: GraphSchema | None, run: dict[str, Any]) -> GraphSchema | 
 
 
 def schema_with_vectors(known: GraphSchema | None, run: dict[str, Any]) -> GraphSchema | None:
-    """Return `known` (the graph's schema) if a published run has vectors of its items; otherwise as `schema_for`."""
+    """Return the schema for querying the vectors of a published run.
+
+    It is `known`, the graph's schema, if the run has indexed vectors of nodes with the schema's item label. Otherwise
+    it is the result of `schema_for`.
+    """
     return known if known is not None and has_vectors(run, known.item.label) else schema_for(known, run)
 
 
@@ -167,22 +171,18 @@ def published(
     advice: str = "",
     any_subject: bool = False,
 ) -> dict[str, Any]:
-    """Return the graph's catalogue entry for the run that a published model serves.
+    """Return the catalogue entry of the serving run of a published model.
 
     Args:
         connection: connection to the database.
         known: schema of the graph.
-        model: name of the model, case ignored. None: the most recently published one that can serve the schema's users
-            and items.
-        can_serve: function that returns whether a run has the lists or vectors that the caller needs. It is called only
-            if `model` is None.
+        model: name of the model, case ignored. None: the most recently published model that has the schema's user and
+            item labels and whose run `can_serve` accepts. If only one model has these labels, it is chosen in any case.
+        can_serve: function that returns whether a run has the lists or vectors that the caller needs. None: every run
+            has them.
         wanted: what the caller needs, in words, for the error message.
         advice: what to do if no model has what is wanted, for the error message.
-        any_subject: also consider models whose users or items have other labels than those of the schema.
-
-    Returns:
-        The entry. If `model` is named, or if only one model has the schema's users and items, its run is returned even
-        if `can_serve` would be false.
+        any_subject: choose from all published models, whatever their user and item labels.
 
     Raises:
         UsageError: the named model is not published. Without `model`: no suitable model is published.

@@ -73,7 +73,7 @@ def feedback_of(
 
 
 def own_item(connection: Connection, schema: GraphSchema, user: int | str) -> list[int | str]:
-    """Return a list with the item key of a user whose node also has the item label; for other users, an empty list."""
+    """Return the item key of a user who is also an item (the node has both labels), as a list; [] for other users."""
     label = f"{quote(schema.user.label)}:{quote(schema.item.label)}"
     return _keys(connection, label, schema.user.key, user, schema.item.key)
 

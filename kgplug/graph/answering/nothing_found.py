@@ -44,7 +44,7 @@ def no_list(connection: Connection, schema: GraphSchema, run: dict[str, Any], us
 
 
 def live_list_of(user: int | str, model: str | None = None) -> str:
-    """Return a sentence that says how to get a live list, computed now from the user's likes, if none is published."""
+    """Return a sentence with the command that computes a list from the user's current likes; for error messages."""
     live = shlex.join(["kgplug", "recommend", str(user), "--live", *([] if model is None else ["--model", model])])
     return f" On a machine that has the run, `{live}` makes a list from the user's current likes."
 

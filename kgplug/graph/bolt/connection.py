@@ -215,7 +215,7 @@ class Connection:
                 pause_s *= 2
 
     def _look_at_server(self) -> None:
-        """Read the database's name and store, and the server's version. Raise GraphError without vector indexes."""
+        """Read the database's name and store, and the server's version. Raise GraphError if the server is too old."""
         if self.database.strip().lower() == _SYSTEM:
             raise GraphError(
                 f"The database {_SYSTEM!r} on the server at {self.uri} holds the server's accounts, not a graph. "

@@ -67,10 +67,7 @@ def _draw(
     size: int,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Draw `size` triples per user, from those whose head is one of the user's seeds: the entities to start from.
-
-    Return the row of each drawn triple in the sorted `triples` of `sample_memories`, int64 (n_users, size); -1 for a
-    user without such triples.
+    """Draw `size` triples per user. The head of each triple is one of the user's seeds, the entities to start from.
 
     Args:
         counts: Number of seeds per user, int64 (n_users,).
@@ -79,6 +76,10 @@ def _draw(
         degrees: Number of triples with each entity as head, int64 (n_entities,).
         size: Number of triples per user.
         rng: Random generator.
+
+    Returns:
+        Row of each drawn triple among all triples, int64 (n_users, size). All are -1 for a user whose seeds are the
+        head of no triple.
     """
     if len(seeds) == 0:
         return np.full((len(counts), size), -1)

@@ -116,10 +116,10 @@ class PathSampler:
 
 
 def _spread(totals: np.ndarray, k: int, rng: np.random.Generator | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Choose up to k different numbers from 0 to totals[row] − 1 for each row.
+    """For each row, choose up to k different numbers among those from 0 to totals[row] − 1.
 
-    These numbers are split into k equal ranges (with fewer than k numbers, each is a range of its own). `rng` draws one
-    number from each range; if `rng` is None, the middle number is chosen.
+    If there are at most k numbers, all are chosen. Otherwise the numbers are split into k ranges of about equal length,
+    and one number is chosen from each: at random by `rng`, or the middle one if `rng` is None.
 
     Returns:
         Three arrays, int64 (n,) each: for each chosen number its row, its position among the row's choices, and the

@@ -52,7 +52,7 @@ class ALS(ChosenByLists, FactorRecommender):
     the result.
 
     Source: Y. Hu, Y. Koren, C. Volinsky, "Collaborative Filtering for Implicit Feedback Datasets", ICDM 2008, eq. 3;
-    computed by the `implicit` library. Our addition: `popularity` in the score.
+    computed by the `implicit` library. Our addition: a popularity term in the score (setting `popularity`).
     """
 
     name = "ALS"
@@ -98,9 +98,8 @@ class ALS(ChosenByLists, FactorRecommender):
 def bearable_l2(likes: Interactions, confidence: float) -> float:
     """Return half of the smallest `l2` with which all vectors become zero, rounded to three significant digits.
 
-    The smallest such `l2` is c σ, where c is the confidence and σ the largest singular value of the matrix P of likes.
-    The reason: while all vectors are near zero, an iteration of ALS computes x = (c / λ) P y, then y = (c / λ) Pᵀ x,
-    where λ is `l2`, and x and y are the user and item vectors. So the vectors grow only if λ < c σ.
+    That smallest `l2` is c σ, where c is the confidence, and σ the largest singular value of the matrix of likes (1 for
+    a like, otherwise 0). The reason: near zero, an iteration of ALS multiplies the vectors by at most (c σ / `l2`)².
     """
     smaller = min(likes.n_users, likes.n_items)
     if smaller == 1:

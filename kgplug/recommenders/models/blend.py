@@ -225,9 +225,10 @@ class Blend(Recommender):
         return tuple(chosen.changes["weights"])
 
     def _learnt_weights(self, learnt: Interactions, valid: Interactions, spreads: np.ndarray, seed: int) -> np.ndarray:
-        """Return `listwise_weights` computed on validation likes and random other items of a sample of users.
+        """Return `listwise_weights` for the validation likes of a sample of at most `MOST_USERS` users.
 
-        The sample has at most `MOST_USERS` users. All weights are 1 if there are no such items.
+        The likes compete with random items on which their user has no feedback. If no user has such items, all weights
+        are 1.
 
         Args:
             learnt: Training set.
@@ -250,7 +251,7 @@ class Blend(Recommender):
         return listwise_weights(of_likes, of_others, lists, n_items=learnt.n_items)
 
     def _scores_of(self, items: np.ndarray, users: np.ndarray, lists: np.ndarray, spreads: np.ndarray) -> np.ndarray:
-        """Return the scores of n rows of k items by all members, divided by the members' standard deviations.
+        """Return each member's scores for n rows of k items, divided by that member's standard deviation.
 
         Args:
             items: Item indices, int64 (n, k). Each row is scored for one user.

@@ -166,14 +166,14 @@ class CFKG(Recommender):
 
 
 class UsersAsEntities(UserArrays):
-    """The user data in the arrays of a saved CFKG: in its embedding, the first entities are the users."""
+    """Where a saved CFKG stores its users: they are the first entities of its embedding."""
 
     def without(self, arrays: dict[str, np.ndarray], user: int) -> dict[str, np.ndarray]:
         return EntityArrays().without(arrays, user, int(arrays[_NODES][1]))
 
 
 class ItemsAsEntities(ItemArrays):
-    """The item data in the arrays of a saved CFKG: in its embedding, the entities after the users are the items."""
+    """Where a saved CFKG stores its items: they are the entities after the users in its embedding."""
 
     def without(self, arrays: dict[str, np.ndarray], item: int) -> dict[str, np.ndarray]:
         n_users, n_nodes = arrays[_NODES][:2].tolist()

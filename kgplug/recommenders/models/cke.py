@@ -69,7 +69,7 @@ class CKENetwork(PairNetwork):
         item_entities: Row of each item in the entity table, int64 (n_items,).
         n_entities: Number of rows of the entity table. Items without an entity have a row, too.
         dim: Length of a vector.
-        scale: Standard deviation of the initial vectors; projections start as the identity.
+        scale: Standard deviation of the initial vectors. The projection matrices of TransR start as the identity.
         generator: Random generator of the vectors.
     """
 
@@ -110,8 +110,8 @@ class CKENetwork(PairNetwork):
         """Return d(h, r, t') − d(h, r, t) of n triples, (n,), and the mean squared norm of their vectors, a scalar.
 
         d(h, r, t) = ‖norm(h M_r) + norm(r) − norm(t M_r)‖² is the distance of a triple in TransR, where M_r is the
-        projection of relation r and norm(x) = x / ‖x‖. t' is the corrupt tail. All three terms have length one, so the
-        difference is 2 (norm(h M_r) + norm(r)) · (norm(t M_r) − norm(t' M_r)).
+        projection of relation r and norm(x) = x / ‖x‖. t' is the corrupt tail. All normalised vectors have length one,
+        so the difference is 2 (norm(h M_r) + norm(r)) · (norm(t M_r) − norm(t' M_r)).
         """
         ends = projected_ends(self.entities, self.relations, self.projections, triples, normalize=True)
         return 2 * ((ends.heads + ends.relations) * (ends.tails - ends.corrupt)).sum(1), ends.penalty

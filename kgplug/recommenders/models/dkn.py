@@ -63,7 +63,9 @@ class DKNConfig(PretrainedConfig):
 
 
 class DKNTask(LayeredTask):
-    """Trains DKN. Each epoch samples new histories, without the like to predict, which would leak the label.
+    """Trains DKN. Each epoch samples a new history (some of the likes) for each user.
+
+    The like to predict is left out of the history, because it would leak the label.
 
     Args:
         network, config, data: As in `LayeredTask`.
@@ -80,7 +82,7 @@ class DKNTask(LayeredTask):
         self._likes = likes
 
     def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[Pairs]:
-        """Sample histories, then yield the likes of one epoch with new negatives."""
+        """Sample a history for each user, then yield the likes of one epoch with new negatives."""
         # One like more than needed, because the like to predict may be among them.
         self._histories = draw_histories(self._likes, self.config.history + 1, rng)
         return super().batches(epoch, rng)
@@ -185,7 +187,7 @@ class DKN(TrainedRecommender):
         return logits.cpu().numpy()
 
     def item_vectors(self) -> np.ndarray:
-        """Return the vector of each item that the convolution computes, float32 (n_items, D)."""
+        """Return the item vectors, the outputs of the convolution: float32 (n_items, D)."""
         return self._items.cpu().numpy()
 
     @classmethod
@@ -230,7 +232,7 @@ def draw_histories(likes: sparse.csr_matrix, most: int, rng: np.random.Generator
 
 
 def item_channels(found: ItemEntities, knowledge: KnowledgeGraph, *, context: bool) -> np.ndarray:
-    """Return the vectors of the items' entities and, with `context`, the mean vectors of their neighbours (eq. 7).
+    """Return the vectors of the items' entities and, with `context`, the mean vectors of their neighbours.
 
     Args:
         found: Vectors and entities of the items in an embedding.

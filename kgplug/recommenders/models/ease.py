@@ -51,10 +51,10 @@ class EASEConfig(ListsConfig):
     In the paper: user_power=0, l2_power=0, discount=0, rating_weight=0, l2 (λ) 500 on MovieLens-20M, 1,000 on Netflix,
     200 on the Million Song Dataset.
 
-    By default λ is 500 times the mean weight of a like, so it scales with the Gram matrix. With user_power=0, the best
-    λ on a validation set of MovieLens-100K was 500; on one of Book-Crossing it was 300 for lists and 1,000 for AUC.
-    With user_power=0.5 and λ = 50, lists were a little better on both data sets: NDCG@10 rose from .2404 to .2437 on
-    MovieLens-100K, and from .0595 to .0598 on Book-Crossing.
+    By default λ is 500 times the mean weight of a like (a like has its user's weight), so it scales with the Gram
+    matrix. With user_power=0, the best λ on a validation set of MovieLens-100K was 500; on one of Book-Crossing it was
+    300 for lists and 1,000 for AUC. With user_power=0.5 and λ = 50, lists were a little better on both data sets:
+    NDCG@10 rose from .2404 to .2437 on MovieLens-100K, and from .0595 to .0598 on Book-Crossing.
     """
 
     tuning: ClassVar[Space] = {"l2": Range(5.0, 2000.0, log=True), "user_power": Range(0.0, 1.0)}
@@ -90,7 +90,7 @@ class EASE(ChosenByLists):
     - `dropout` p adds p / (1 − p) · diag(Xᵀ D X) to G, the closed form of dropping likes at random.
     - With ratings and a `rating_weight` w, a like is 1 + w z in X. Here z is the difference between its rating and the
       mean rating of all likes, in standard deviations, clipped to ±3.
-    - An item's Gram value is (Xᵀ D X)_jj. Let g be this value divided by its mean over items. The item's λ is
+    - The Gram value of item j is (Xᵀ D X)_jj. Let g be this value divided by its mean over items. The item's λ is
       multiplied by g^l2_power, and its scores by g^−discount.
 
     Source: H. Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", WWW 2019; dropout: H. Steck, "Autoencoders
@@ -222,7 +222,7 @@ class EASE(ChosenByLists):
         return scores
 
     def _of_the_average_user(self) -> np.ndarray:
-        """Return the average user's scores, which users without likes get, for the items in `known`: float32 (m,)."""
+        """Return the average user's scores of the items in `known`, float32 (m,). Users without likes get them."""
         return np.asarray(self.likes[:, self.known].mean(axis=0)).ravel() @ self.weights
 
     @classmethod
@@ -301,11 +301,11 @@ def _gram(x: sparse.csr_matrix, weighted: sparse.csr_matrix, dtype: type[np.floa
 
 
 def _is_precise(inverse: np.ndarray, x: sparse.csr_matrix, weighted: sparse.csr_matrix, added: np.ndarray) -> bool:
-    """Return whether rounding errors of P change scores by less than the difference below which scores count as tied.
+    """Return whether P is precise enough: its rounding errors change scores by too little to matter.
 
-    The errors are estimated for two sets of rows x of X: those with the most likes, and others evenly spaced by number
-    of likes. In each row, only the scores of items without a like are checked. The error of x P is estimated by one
-    step of iterative refinement: x P + (x − x P G) P is more precise than x P, where P is the inverse of G.
+    Only some rows x of X are checked: those with the most likes, and others evenly spaced by number of likes. In each
+    row, only the items without a like are checked. The error of x P is estimated by one step of iterative refinement:
+    x P + (x − x P G) P is more precise than x P, where P is the inverse of G.
 
     Args:
         inverse: Matrix P, (m, m).

@@ -72,7 +72,7 @@ class HiddenEdgeGCNConfig(ClickThroughConfig):
 
 
 class HiddenEdgeNetwork(nn.Module):
-    """One table of node vectors (users first, then entities), item biases, and a learnt factor of u · v.
+    """One table of node vectors (users first, then entities), item biases, and a learnt factor for the dot product.
 
     Args:
         n_nodes: Number of users and entities together.

@@ -62,7 +62,7 @@ def similar_rows(
         progress: Show a bar.
 
     Returns:
-        CSR float32 (n, n), canonical.
+        CSR float32 (n, n), with sorted indices and no duplicates.
     """
     from implicit.nearest_neighbours import ItemItemRecommender
 

@@ -76,8 +76,8 @@ class KGAT(PropagatedRecommender, TrainedRecommender):
     BPR; each output is scaled to length one before it is concatenated; and an epoch has all steps of BPR, then all
     steps of TransR.
     Unlike the authors' code, an inverse relation has the same M_r, and −r instead of a vector of its own. A corrupt
-    tail is drawn from the relation's tails in other triples (`TailCorrupter`). The optional side term (`side`) is not
-    in the paper.
+    tail is drawn from the relation's tails in other triples (`TailCorrupter`). The optional side term (setting `side`),
+    a score from counts of likes and shared KG features, is not in the paper.
     """
 
     name = "KGAT"

@@ -1,4 +1,4 @@
-"""KGCN: for each user, an item has its own vector, aggregated from the item's neighbours in the knowledge graph."""
+"""KGCN: combines an item's vector with those of its neighbours in the knowledge graph, weighted for each user."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ class KGCNConfig(SlowLayersConfig):
     | Book-Crossing | 8          | 64            | 1        | 256        | 2e-5 | 2e-4          |
     | Last.FM       | 8          | 16            | 1        | 128        | 1e-4 | 5e-4          |
 
-    Label smoothness (KGNN-LS): `ls_weight` 1.0 on movies, 0.5 on books, 0.1 on music.
+    With label smoothness, the paper of KGNN-LS sets `ls_weight` to 1.0 on MovieLens-20M, 0.5 on Book-Crossing and 0.1
+    on Last.FM.
     """
 
     tuning: ClassVar[Space] = {
@@ -98,7 +99,7 @@ class KGCNConfig(SlowLayersConfig):
 
     @classmethod
     def of_saved(cls, settings: dict[str, Any]) -> dict[str, Any]:
-        """Return saved settings in today's form. Early runs had no second log loss, so they get `own_weight` 0."""
+        """Return saved settings in today's form. Runs saved before `own_weight` existed get own_weight=0."""
         return super().of_saved({"own_weight": 0.0} | settings)
 
     @classmethod
@@ -127,8 +128,9 @@ class KGCN(TrainedRecommender):
 
     An item's vector for a user combines the vector of the item's entity with a weighted sum over K sampled neighbours.
     The weights are the user's attention to the relations. The score is the dot product of this vector and the user's,
-    plus biases. Label smoothness (`ls_weight`) is that of KGNN-LS (Wang et al., KDD 2019). Training samples new
-    neighbours in each epoch. Scores use one fixed sample, which depends on the seed and is saved with the model.
+    plus biases. Label smoothness (setting `ls_weight`) is an additional loss, that of KGNN-LS (Wang et al., KDD 2019).
+    Training samples new neighbours in each epoch. Scores use one fixed sample, which depends on the seed and is saved
+    with the model.
     """
 
     name = "KGCN"
@@ -212,7 +214,7 @@ class KGCN(TrainedRecommender):
         return scores
 
     def item_vectors(self) -> np.ndarray:
-        """Return the items' vectors for an average user, who has the mean of all user vectors: float32 (n_items, d)."""
+        """Return the items' vectors for a user whose vector is the mean of all user vectors: float32 (n_items, d)."""
         with torch.no_grad():
             average = self.network.users.mean(dim=0, keepdim=True)
             return represent_all(self.network, self.graph, self._layers, average)[0].cpu().numpy()
@@ -262,12 +264,12 @@ class PairVectors:
         u: Vectors of the distinct users, (m, d).
         user_of: Row in `u` of each pair's user, int64 (B,).
         e: Vectors of the distinct entities, (n, d).
-        places: Rows in `e` of the entities that h = 0, …, H steps reach from the items, H + 1 tensors int64 (B, K^h).
-        rows_penalty: L2 penalty of the vectors and biases that the pairs look up, a mean over pairs, a scalar. Three
-            terms have the weight `l2`: the squared norm of the user's vector; the mean squared norm of the entities
-            after h steps, summed over h; and the mean squared norm of all relations. The squared biases have the weight
-            `bias_l2`.
-        weights: Attention to each neighbour, H tensors (B, K^h, K), before the division by K (`scaling="code"`).
+        places: Rows in `e` of the entities h steps away from each pair's item, one int64 tensor (B, K^h) for each h
+            from 0 to H.
+        rows_penalty: L2 penalty of the vectors (weight `l2`) and biases (weight `bias_l2`) that the pairs look up, a
+            mean over pairs, a scalar.
+        weights: Attention to the neighbours of the entities h steps away, one tensor (B, K^h, K) for each h from 0 to
+            H − 1. The weights of one entity's K neighbours sum to 1.
         vectors: Vector v_u of each pair's item for the pair's user, (B, d).
         logits: Logit of each pair, (B,).
     """

@@ -81,8 +81,8 @@ class KGIN(PropagatedRecommender, TrainedRecommender):
     vectors. Three things are as in the paper, not as in the code: β compares a user's unpropagated vector with the e_p
     in all layers; the penalty compares the e_p; and each step uses all edges (the code draws half of them).
     As in the code, m is also added to the user's vector; `residual=False` gives the paper's formula, without this. The
-    optional side term (`side`) is not in the paper. In the authors' code the test set decides when training stops; here
-    the validation set does.
+    optional side term (setting `side`), a score from counts of likes and shared KG features, is not in the paper. In
+    the authors' code the test set decides when training stops; here the validation set does.
     """
 
     name = "KGIN"

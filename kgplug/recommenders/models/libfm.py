@@ -38,9 +38,8 @@ class LibFMNetwork(PairNetwork):
 
     x is the input of a pair. Its entry x_k has a weight w_k and a factor v_k, a vector with entries v_kf. The entries
     of x belong to the user (id, and mean pre-trained vector of the user's likes) or to the item (id, and pre-trained
-    vector). Let a be Σ_k v_k x_k over the user's entries, and b the same sum over the item's entries. Then the last
-    term is a·b + ½(‖a‖² − Σ_k ‖v_k‖² x_k²) + ½(‖b‖² − Σ_k ‖v_k‖² x_k²), with k over the user's entries in the first
-    bracket and over the item's in the second. So the logit is a·b plus a term of the user and a term of the item.
+    vector). Let a be Σ_k v_k x_k over the user's entries, and b the same sum over the item's entries. Then the logit is
+    w0 + a·b, plus a term that depends only on the user, plus a term that depends only on the item.
 
     Args:
         n_users: Number of users.
@@ -73,9 +72,10 @@ class LibFMNetwork(PairNetwork):
     def user_side(
         self, factors: torch.Tensor, bias: torch.Tensor, histories: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the users' part of the logits: the vectors a, and the terms that depend only on the user.
+        """Return the users' part of the logits.
 
-        The logit of a pair is a·b plus a term of the user and a term of the item.
+        The logit of a pair is a·b plus a term of the user and a term of the item, where a is a vector of the user and b
+        a vector of the item. This function returns a and the user's term.
 
         Args:
             factors, bias: Factors and biases of n users, (n, d) and (n, 1).
@@ -89,9 +89,10 @@ class LibFMNetwork(PairNetwork):
     def item_side(
         self, factors: torch.Tensor, bias: torch.Tensor, vectors: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the items' part of the logits: the vectors b, and the terms that depend only on the item.
+        """Return the items' part of the logits.
 
-        The logit of a pair is a·b plus a term of the user and a term of the item.
+        The logit of a pair is a·b plus a term of the user and a term of the item, where a is a vector of the user and b
+        a vector of the item. This function returns b and the item's term.
 
         Args:
             factors, bias: Factors and biases of n items, (n, d) and (n, 1).
@@ -109,7 +110,8 @@ class LibFMNetwork(PairNetwork):
 
         Args:
             users, items: Indices, int64 (B,).
-            left_out: For each pair, a liked item to leave out of the user's history, int64 (B,); None: none.
+            left_out: For each pair, a liked item to leave out of the user's history, int64 (B,). If None, none
+                is left out.
         """
         n = len(users)
         u_rows, (user_of,) = distinct(users, device=self.device)

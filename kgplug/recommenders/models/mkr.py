@@ -126,7 +126,9 @@ class MKRConfig(SlowLayersConfig):
 
 @dataclass(frozen=True, eq=False)
 class TripleBatch:
-    """Triples of one KG step, and corrupt tails: entities that, in place of the tail, give a triple not in the graph.
+    """Triples of one KG step, and corrupt tails.
+
+    A corrupt tail is an entity that replaces a triple's tail, so that the new triple is not in the graph.
 
     Attributes:
         heads, relations, tails: The triples, int64 (n,) each.
@@ -144,10 +146,10 @@ class TripleBatch:
 class MKR(TrainedRecommender):
     """MKR (Wang et al., WWW 2019, "Multi-Task Feature Learning for Knowledge Graph Enhanced Recommendation").
 
-    Each item is learnt by two tasks: by recommendation as an item, and by the KG task as an entity. Cross & compress
-    units mix the two vectors. An item without an entity gets an entity vector of its own, without triples. As in the
-    paper's Algorithm 1, the tasks alternate, each with optimisers of its own, and the KG task corrupts tails.
-    `MKRConfig` lists the differences from the paper.
+    Recommendation learns from likes, and the KG task learns to predict the tails of triples. An item has a vector in
+    each task, as an item and as an entity. Cross & compress units mix the two vectors. An item without an entity gets
+    an entity vector of its own, without triples. As in the paper's Algorithm 1, the tasks alternate, each with
+    optimisers of its own, and the KG task corrupts tails. `MKRConfig` lists the differences from the paper.
     """
 
     name = "MKR"
@@ -351,7 +353,7 @@ class MKRTask:
     def user_vectors(
         self, batch: Pairs, u: torch.Tensor, user_of: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return the user vectors u_L of a batch.
+        """Return the batch's final user vectors u_L, the outputs of the user layers.
 
         Args:
             batch: The pairs.
@@ -416,7 +418,7 @@ class MKRTask:
 
 
 def oriented(knowledge: KnowledgeGraph, linked: np.ndarray) -> np.ndarray:
-    """Return the triples, int64 (n, 3), with those reversed whose tail is an item and whose head is not.
+    """Return the triples, int64 (n, 3). A triple is reversed if its tail is an item and its head is not.
 
     A reversed triple has the relation n_relations + r instead of r.
 

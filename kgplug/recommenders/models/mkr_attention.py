@@ -94,9 +94,9 @@ class GatedCross(nn.Module):
     a, b and c are learnt vectors. The second output is e' = e + g' ∘ v, where the gates g' have other a, b and c.
 
     In MKR's cross & compress unit, one number per item decides how much of a vector passes, in all dimensions. Here
-    each dimension has its own gate. Both units cost O(d). The entity's vector passes unchanged. The item's vector
-    passes through gates that are nearly closed at the start, because a vector learnt from very few likes says little
-    about an item. (With gates that start at .27 instead of .05, the validation AUC on Book-Crossing was .003 lower.)
+    each dimension has its own gate. The entity's vector passes unchanged. The item's vector passes through gates that
+    are nearly closed at the start (g is about .05), because a vector learnt from very few likes says little about an
+    item.
 
     Args:
         dim: Length d of a vector.
@@ -181,8 +181,8 @@ class AttentionNetwork(MKRNetwork):
 class AttentionTask(MKRTask):
     """Trains MKR-attention. Each epoch hides a new random part of the likes and samples new neighbours.
 
-    The KG task mixes an item's vector with its entity's vector before propagation. After propagation, the entity's
-    vector would contain the neighbours, and so also the tail to predict.
+    The KG task uses the entity vectors before propagation. After propagation, the vector of a triple's head would
+    contain that of the tail to predict.
 
     Args:
         model: The model, with its graphs.

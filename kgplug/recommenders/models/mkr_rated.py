@@ -32,8 +32,8 @@ class MKRRatedConfig(MKRConfig):
     The settings of drawn negatives are missing, because none are drawn: `exclude_low_rated`, `negatives_per_like` and
     `negative_popularity`.
 
-    In the paper: ratings from 1 to 5, of which 4 and 5 are likes (`like_threshold=4` of the interactions), an 80 : 20
-    split, 10 runs.
+    In the paper (Cao et al. 2021): ratings from 1 to 5, of which 4 and 5 are likes (`like_threshold=4` of the
+    interactions), an 80 : 20 split, 10 runs.
     """
 
     removed: ClassVar[frozenset[str]] = MKRConfig.removed | {"exclude_low_rated"}
@@ -54,10 +54,8 @@ class MKRRatedConfig(MKRConfig):
 
     @classmethod
     def suited_to(cls, size: DataSize) -> dict[str, float]:
-        """Return settings that suit data with very few likes; {} for other data.
-
-        MKR's settings for sparse data are left out, because they were measured with drawn negatives.
-        """
+        """Return settings that suit data with very few likes; {} for other data."""
+        # MKR's settings for sparse data are left out, because they were measured with drawn negatives.
         settings = cls.patience_suited_to(size) | cls.batches_suited_to(size)
         return settings | ({"side": True} if size.has_very_few_likes else {})
 
@@ -67,7 +65,8 @@ class RatedData(ClickThroughData):
 
     Args:
         train, valid: Interactions with ratings and a like_threshold.
-        side: Side term, which is trained with the model and added to every logit; None: no side term.
+        side: Side term, a score from counts of likes and shared KG features, which is trained with the model and added
+            to every logit. None for a model without it.
     """
 
     def __init__(self, train: Interactions, valid: Interactions | None, side: SideTerm | None = None) -> None:
@@ -172,9 +171,9 @@ class RatedTask(MKRTask):
     def user_vectors(
         self, batch: Pairs, u: torch.Tensor, user_of: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return the same as `MKRTask.user_vectors`, but with one row of u_L per pair, (n, d).
+        """Return the same as `MKRTask.user_vectors`, but with one final user vector per pair, (n, d).
 
-        Each pair leaves out its own rating, so no two pairs share a row. The row of pair p is p.
+        Two pairs of one user get separate vectors, because each leaves out its own rating. The row of pair p is p.
         """
         network = self.module
         sums, totals = network.tastes(distinct(batch.users, device=network.device)[0])

@@ -36,13 +36,15 @@ HIDDEN = -1e9  # attention logit of an ignored memory, so that its weight is zer
 class RippleNetConfig(LayeredConfig):
     """Settings of RippleNet.
 
-    The paper's settings (with `bias=False`, `hide_target=False`, batch_size 1024 and memory_size 32; the paper's L2 is
-    a sum over the batch, ours a mean over pairs):
+    The paper's settings (with `bias=False`, `hide_target=False`, `batch_size=1024` and `memory_size=32`):
 
-    | set           | embedding_dim | n_layers | kge_weight | l2   | learning_rate |
-    |---------------|---------------|----------|------------|------|---------------|
-    | MovieLens-1M  | 16            | 2        | 0.01       | 1e-7 | 2e-2          |
-    | Book-Crossing | 4             | 2        | 0.01       | 1e-5 | 1e-3          |
+    | set           | embedding_dim | n_layers | kge_weight | paper's λ of L2 | learning_rate |
+    |---------------|---------------|----------|------------|-----------------|---------------|
+    | MovieLens-1M  | 16            | 2        | 0.01       | 1e-7            | 2e-2          |
+    | Book-Crossing | 4             | 2        | 0.01       | 1e-5            | 1e-3          |
+
+    Do not use the paper's λ as the setting `l2`: the paper sums the L2 penalty over the batch, and this model takes its
+    mean over the pairs, so `l2` must be far larger.
     """
 
     tuning: ClassVar[Space] = {
@@ -94,9 +96,9 @@ class Ripples:
         head_ids: Entity index of each memory's head, int64 (n_users, H, M).
         tail_ids: Entity index of each memory's tail, int64 (n_users, H, M).
         known: False for a user without memories, bool (n_users, 1).
-        truth: Mean of σ(hᵀ R t) over a user's memories in a step, summed over all steps, then summed over the users
-            with the weights given to `RippleNetwork.ripples`, a scalar.
-        penalty: Mean of ‖h‖² + ‖t‖² + ‖R‖² over a user's memories in a step, summed in the same way, a scalar.
+        truth: Sum of the users' KG scores, weighted by the argument of `RippleNetwork.ripples`, a scalar. A user's KG
+            score is the mean of σ(hᵀ R t) over the memories of a step, summed over the steps.
+        penalty: The same sum, with ‖h‖² + ‖t‖² + ‖R‖² instead of σ(hᵀ R t), a scalar.
     """
 
     rotated: torch.Tensor
@@ -237,7 +239,8 @@ class RippleNetwork(PairNetwork):
             head_of, relation_of: Row in `e` of each triple's head, and row in `r` of its relation, int64 (T,).
 
         Returns:
-            [R h, hᵀ R] for each of P pairs, (P, 2d); and for each triple the row of its pair, int64 (T,).
+            R h and hᵀ R of each of the P distinct pairs, concatenated, (P, 2d); and for each triple the row of its
+            pair, int64 (T,).
         """
         codes, pair_of = np.unique(relation_of * np.int64(len(e)) + head_of, return_inverse=True)
         heads = functional.embedding(torch.from_numpy(codes % len(e)).to(e.device), e)  # (P, d)

@@ -121,7 +121,7 @@ class RKGENetwork(PairNetwork):
         return logits, penalty
 
     def _largest(self, states: torch.Tensor, paths: Paths) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the indices of the m pairs with paths, int64 (m,), and the maximum of each one's states, (m, hidden).
+        """Return the indices of the m pairs with paths, int64 (m,), and their maxima over all paths, (m, hidden).
 
         Args:
             states: Last state of the LSTM for each path, (n_paths, hidden).

@@ -38,7 +38,7 @@ class RKGECF(RKGE):
     all other items. Scoring one pair takes as long as ranking all items for its user, so avoid scoring single pairs.
 
     Source of RKGE: Sun et al., RecSys 2018, "Recurrent Knowledge Graph Embedding for Effective Recommendation". The
-    fusion is that of CKCF (Zhou et al.), a model that was compared with RKGE-CF.
+    fusion is that of CKCF (Zhou et al.).
 
     Attributes:
         similar_items: Similarities to each item's nearest items, CSR float32 (n_items, n_items).

@@ -24,11 +24,11 @@ class RP3betaConfig(ListsConfig):
     alpha=0.6 was chosen on a validation set of Amazon-book: recall@20 was .203. With alpha=1, a plain random walk, it
     was .169. NDCG@10 on test sets of other data:
 
-    | data                                  | alpha=0.6 | alpha=1 |
-    |---------------------------------------|-----------|---------|
-    | MovieLens-100K                        | .322      | .306    |
-    | MovieLens-100K, users with 100 likes  | .489      | .494    |
-    | planted (generated with known tastes) | .120      | .102    |
+    | data                                          | alpha=0.6 | alpha=1 |
+    |-----------------------------------------------|-----------|---------|
+    | MovieLens-100K                                | .322      | .306    |
+    | MovieLens-100K, users with at least 100 likes | .489      | .494    |
+    | generated data with known tastes              | .120      | .102    |
     """
 
     tuning: ClassVar[Space] = {
@@ -49,13 +49,14 @@ class RP3beta(ChosenSimilarity):
 
     score(u, i) = Σ_j Σ_v (p_uj p_jv p_vi)^α / d_i^β, summed over the liked items j of user u and the users v. d_i is
     the number of users who like i. A step from a user to one of n likes has the probability p = 1 / n, and so has a
-    step from an item to one of the n users who like it. p_uj is the same for all of a user's likes, so it changes no
-    list, and is left out. The sum over v of the other factors is the similarity s(j, i). Each item j keeps only its
-    similarities to the `neighbours` most similar other items; all others count as 0.
+    step from an item to one of the n users who like it. The factor p_uj^α is left out, because it is the same for all
+    likes of a user and so does not change the order of items. The sum over v of the other factors is the similarity
+    s(j, i). Each item j keeps only its similarities to the `neighbours` most similar other items; all others count
+    as 0.
 
     Source: B. Paudel, F. Christoffel, C. Newell, A. Bernstein, "Updatable, Accurate, Diverse, and Scalable
     Recommendations for Interactive Applications", ACM TiiS 7(1), 2017, first in: F. Christoffel et al., "Blockbusters
-    and Wallflowers", RecSys 2015. Our addition: `popularity`.
+    and Wallflowers", RecSys 2015. Our addition: a popularity term in the score (setting `popularity`).
     """
 
     name = "RP3beta"

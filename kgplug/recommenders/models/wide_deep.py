@@ -107,14 +107,14 @@ class WideDeepNetwork(PairNetwork):
         return vectors @ self._parts()[0].T
 
     def history_side(self, histories: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return what histories add to the outputs of first layer and linear model: (n, m) → (n, width), (n,).
+        """Return what histories add to the first layer's output, (n, width), and to the linear model's logit, (n,).
 
-        A history is the mean pre-trained vector of a user's likes.
+        A history, (m,), is the mean pre-trained vector of a user's likes.
         """
         return histories @ self._parts()[1].T, histories @ self.history_weights
 
     def item_side(self, vectors: torch.Tensor, pretrained: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return what items add to the outputs of first layer and linear model: (n, d), (n, m) → (n, width), (n,).
+        """Return what items add to the first layer's output, (n, width), and to the linear model's logit, (n,).
 
         Args:
             vectors: Learnt vectors of the items, (n, d).
@@ -125,7 +125,7 @@ class WideDeepNetwork(PairNetwork):
         return wide, pretrained @ self.vector_weights
 
     def deep(self, first: torch.Tensor) -> torch.Tensor:
-        """Return the MLP's logit from the first layer's output before its ReLU: (..., width) → (...)."""
+        """Apply the rest of the MLP to the first layer's output before its ReLU: (..., width) → logits (...)."""
         return self.third(torch.relu(self.second(torch.relu(first)))).squeeze(-1)
 
     def forward(
@@ -135,7 +135,8 @@ class WideDeepNetwork(PairNetwork):
 
         Args:
             users, items: Indices, int64 (B,).
-            left_out: For each pair, a liked item to leave out of the user's history, int64 (B,); None: none.
+            left_out: For each pair, a liked item to leave out of the user's history, int64 (B,). If None, none
+                is left out.
         """
         n = len(users)
         u_rows, (user_of,) = distinct(users, device=self.device)
@@ -218,7 +219,7 @@ class WideDeep(TrainedRecommender):
         return self._with_all(folded[:, :-1], folded[:, -1])
 
     def _with_all(self, users: torch.Tensor, user_logits: torch.Tensor) -> np.ndarray:
-        """Return logits of all items for users, float32 (b, n_items).
+        """Return the logits of all items for b users, float32 (b, n_items).
 
         Args:
             users: What each user adds to the first layer's output, (b, width).
@@ -238,9 +239,9 @@ class WideDeep(TrainedRecommender):
         return logits
 
     def _deep(self, first: torch.Tensor) -> torch.Tensor:
-        """Return the MLP's logit from the first layer's output before its ReLU, and overwrite `first`.
+        """Apply the rest of the MLP to the first layer's output before its ReLU: (..., width) → logits (...).
 
-        Shapes: (..., width) → (...).
+        `first` is overwritten.
         """
         parts = self._parts
         hidden = functional.linear(first.relu_(), parts["second.weight"], parts["second.bias"]).relu_()

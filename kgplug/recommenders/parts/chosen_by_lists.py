@@ -53,8 +53,8 @@ class Tried:
     Attributes:
         changes: Settings that differ from the defaults, and their values.
         measured: Quality of the lists; None if the training failed or the model collapsed.
-        share: Standard deviation of the popularity term, which is `popularity` · log1p(likes of the item), divided by
-            the standard deviation of the scores without this term; one of `SHARES`.
+        share: Size of the popularity term in the score, one of `SHARES`. The term is `popularity` · log1p(likes of the
+            item), and its size is its standard deviation divided by that of the scores without the term.
         note: Why the training failed, "" if it did not.
     """
 
@@ -218,8 +218,8 @@ class ChosenByLists(Recommender):
     ) -> list[Tried]:
         """Train cheaply with `config`, to which `changes` are already applied. Return a result for each share tried.
 
-        A share is a weight of the items' popularity in the score (see `SHARES`). If the training fails, the result
-        records the failure. For the defaults (no `changes`), the error is raised.
+        A share says how much the popularity of items counts in the score (see `Tried`). If the training fails, the
+        result records the failure. For the defaults (no `changes`), the error is raised.
         """
         try:
             items = self._learn(data, cheaply=True)

@@ -7,7 +7,7 @@ from scipy import sparse
 
 
 def csr_arrays(**matrices: sparse.csr_matrix) -> dict[str, np.ndarray]:
-    """Return the arrays of sparse matrices under the names that `csr_of` reads."""
+    """Return the arrays of sparse matrices, given as name=matrix. `csr_of` does the reverse."""
     return {
         f"{name}.{part}": getattr(matrix, part)
         for name, matrix in matrices.items()

@@ -76,7 +76,7 @@ class EntityGraph:
         )
 
     def _least(self, keys: np.ndarray, k: int) -> np.ndarray:
-        """Return each entity's k edges with the smallest keys, as indices of edges sorted by entity, then by key.
+        """Return the indices of each entity's k edges with the smallest keys, sorted by entity and key: int64 (n,).
 
         If an entity has fewer than k edges, all its edges are returned.
 

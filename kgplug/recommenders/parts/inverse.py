@@ -70,9 +70,8 @@ def _by_blocks(matrix: np.ndarray) -> bool:
 
     After the steps for all blocks, A contains the negative of its inverse. This takes n³ operations, as Cholesky does.
     Only the cells on and below the diagonal are computed; at the end they are copied to the other side. Even if the
-    matrix is float32, D, B D and the diagonal of A are computed in float64. This takes little time, and the error of
-    EASE's scores (Amazon-book, 4,000 items) falls from 2e-6 to 3e-7 of the largest score. For comparison, rounding the
-    exact inverse to float32 causes an error of 1e-7, and inverting by Cholesky in float32 an error of 3e-6.
+    matrix is float32, D, B D and the diagonal of A are computed in float64. This takes little time, and makes the
+    errors of EASE's scores about seven times smaller than with float32 alone.
 
     Source: J. Goodnight, "A Tutorial on the SWEEP Operator", The American Statistician 33(3), 1979.
     """

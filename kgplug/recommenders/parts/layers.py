@@ -158,7 +158,7 @@ class Dense(nn.Module):
 
 @torch.no_grad()
 def average_cold(rows: torch.Tensor, likes: sparse.csr_matrix) -> None:
-    """Set the rows of users without likes to the mean of the other rows, because training does not change them.
+    """Give users without likes the mean of the other users' vectors, because their own were not trained.
 
     Args:
         rows: User vectors, (n_users, d), changed in place.

@@ -72,6 +72,8 @@ def _links(
 ) -> Iterator[tuple[int, int, sparse.csr_matrix]]:
     """Yield (relation, sign, links) for each directed relation that at least two items have.
 
+    A directed relation is a relation together with the item's role in it, head or tail.
+
     `relation` is the relation's index in the embedding. `sign` is 1 if the items are heads, -1 if they are tails.
     `links` is CSR float32 (n_items, n_entities), over the embedding's entities. It has a 1 for each triple of the
     relation between an item and an entity. At most `most` directed relations are yielded, those with the most items

@@ -129,14 +129,14 @@ def _add_gradient(
     grad: np.ndarray,
     to_own: np.ndarray,
 ) -> None:
-    """Add the gradient of one factor of the products in `_means`, the vectors or the relations, to `to_own`.
+    """Compute the gradient of one of the two factors in `_means`: of the entity vectors, or of the relation vectors.
 
     Args:
         others: Rows of the other factor, float32 (k, d).
         starts: As in `_means`.
         other_of, own_of: Row of each edge in `others` and in `to_own`, integer (n_edges,).
         grad: Gradient of `means`, float32 (n, d).
-        to_own: float32 (m, d).
+        to_own: The gradient is added to this array, float32 (m, d).
     """
     n, d = grad.shape
     scaled = np.empty(d, dtype=np.float32)

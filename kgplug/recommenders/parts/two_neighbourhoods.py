@@ -73,8 +73,8 @@ class TwoNeighbourhoods(Recommender):
         semantic: Similarities to the nearest items by the cosine of vectors, CSR float32 (n_items, n_items).
         likes: Training likes, CSR float32 (n_users, n_items).
         vectors: Vectors of the items' entities, float32 (n_items, d); zeros if an item has none.
-        base: Scores that order the items that a user's likes do not rank: proportional to the number of likes, or 0 if
-            the setting `back_fill` is "none", float32 (n_items,) in [0, 1).
+        base: Popularity score of each item, float32 (n_items,) in [0, 1): proportional to its number of likes. It
+            orders the items that are not similar to any of a user's likes. With back_fill="none", all are 0.
     """
 
     config: TwoNeighbourhoodsConfig
@@ -118,8 +118,8 @@ class TwoNeighbourhoods(Recommender):
     def candidates(self, similarity: sparse.csr_matrix, likes: sparse.csr_matrix) -> sparse.csr_matrix:
         """Return the similarity of each item to each user's likes: CSR float32 (b, n_items).
 
-        The similarities to the single likes are aggregated as the setting `aggregate` says. Items that the user likes
-        are not left out.
+        This is the sum or the maximum (setting `aggregate`) of the item's similarities to the single likes. Items that
+        the user likes are not left out.
 
         Args:
             similarity: `cf` or `semantic`.
@@ -166,9 +166,7 @@ def co_occurrence(
     Here w_xy is the similarity of items x and y, N(x) are the users who like item x, and N(u) are the items that user u
     likes.
 
-    Up to a factor per row, the matrix of all w_xy is M Mᵀ, where M is the matrix of likes (items × users) with scaled
-    rows and columns. So the library `implicit` can find the largest values of each row without the whole matrix in
-    memory.
+    The library `implicit` finds the largest values of each row without the whole matrix in memory.
 
     Args:
         likes: Training likes, CSR (n_users, n_items), 0 and 1.
@@ -205,15 +203,15 @@ def nearest_vectors(
 ) -> sparse.csr_matrix:
     """Return each item's nearest items by cosine, after raising similarities to new items (CKCF's cold start).
 
-    A similarity sim(A, B) to a new item B is raised if it is above max_A + min_A ("printed") or above half of this sum
-    ("midpoint"). It then becomes (1 − w) sim(A, B) + w max_A. Here max_A and min_A are the largest and the smallest
-    similarity of A to any other item.
+    A similarity sim(A, B) to a new item B is raised if it is above max_A + min_A (cold_boost="printed") or above half
+    of this sum (cold_boost="midpoint"). It then becomes (1 − w) sim(A, B) + w max_A. Here max_A and min_A are the
+    largest and the smallest similarity of A to any other item.
 
     Args:
         vectors: Item vectors, float32 (n_items, d); an item with a zero vector is not a neighbour.
         neighbours: Maximum number of neighbours per row; only positive cosines count.
         new: Whether each item is new, bool (n_items,).
-        cold_boost: Which similarities are raised: "printed" or "midpoint" as above, or "none".
+        cold_boost: Rule by which similarities are raised, as above; "none" raises none.
         cold_raise: Weight w, from 0 to 1.
 
     Returns:
