@@ -83,7 +83,8 @@ def _score_findings(model: Trained, *, own: bool) -> list[str]:
 
     Args:
         model: A trained model.
-        own: Whether the model learns vectors or logits. If not, it only counts likes, and has no vectors to check.
+        own: True if the model has vectors or other weights that training has learnt. False if it only counts likes;
+            then there are no vectors to check.
     """
     users, items = _sample(model)
     if len(users) < SEVERAL or len(items) < SEVERAL:

@@ -274,7 +274,7 @@ class Blend(Recommender):
     def _spreads(self) -> np.ndarray:
         """Return the standard deviation of each member's scores for a user, averaged over users, float64 (n_members,).
 
-        It is 1 if all scores of a member are equal.
+        Where it would be 0, because each user's scores are all equal, it is 1, so that it can be a divisor.
         """
         return np.array([spread_of_scores(member, self.liked) or 1.0 for member in self.members])
 

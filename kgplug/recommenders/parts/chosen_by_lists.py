@@ -184,7 +184,8 @@ class ChosenByLists(Recommender):
     def _choose(self, data: TrainingData, learnt: Interactions, valid: Interactions, grid: Grid) -> Tried:
         """Try the choices of a grid, and return the best one.
 
-        Set `config` to the best settings (except the weight of popularity), and set `tried`.
+        Also set `config` to the best settings, except `popularity`, which depends on the final training; and set
+        `Recommender.tried` to the results of all choices.
 
         Args:
             data: All training data, for defaults, triples and seed.
