@@ -28,6 +28,7 @@ SETTINGS: dict[str, dict] = {
     "CKE": {**QUICK, "epochs": 60, "l2": 0.01, "side": False},
     "KGAT": {**QUICK, "side": False, "dropout": 0.0},  # a GPU drops other values
     "KGIN": {**QUICK, "epochs": 60, "l2": 0.01, "side": False, "dropout": 0.0},
+    "KGCL": {**QUICK, "epochs": 60, "l2": 0.01, "side": False},
     "CFKG": {
         "embedding": "DistMult",
         "epochs": 60,
@@ -39,6 +40,7 @@ SETTINGS: dict[str, dict] = {
     "DKN": {**QUICK, **PRETRAINED, "filters": 8, "history": 4},
     "MKR-rated": QUICK,
     "RippleNet": QUICK,
+    "CKAN": QUICK,
     "RKGE": QUICK,
     "RKGE-CF": QUICK,
     "SideTerm": {"epochs": 60, "batch_size": 32, "side_learning_rate": 0.05, "device": "cpu"},

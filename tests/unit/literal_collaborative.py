@@ -1,4 +1,4 @@
-"""The collaborative knowledge graph, one triple at a time: what tests of KGAT, KGIN and CFKG compare with."""
+"""The collaborative knowledge graph, one triple at a time: what tests of KGAT, KGIN, KGCL and CFKG compare with."""
 
 from __future__ import annotations
 

@@ -25,6 +25,7 @@ pytestmark = pytest.mark.training
 
 WRITTEN_TWICE = [
     "MKR", "MKR-rated", "KGCN", "CKE", "MF", "BPR", "RippleNet", "RKGE", "LightGCN", "HiddenEdgeGCN", "KGAT", "KGIN",
+    "KGCL", "CKAN",
 ]  # fmt: skip
 
 

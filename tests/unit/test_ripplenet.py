@@ -101,7 +101,10 @@ def test_memories_are_paths_that_start_at_likes():
     triples = triples[np.argsort(triples[:, 0], kind="stable")]
     entities = knowledge.entities_of(interactions.item_keys)
     rng = np.random.default_rng(0)
-    memories = sample_memories(interactions, entities, triples, n_layers=3, size=6, rng=rng)
+    memories = sample_memories(
+        interactions.users, entities[interactions.items], triples,
+        n_users=interactions.n_users, n_layers=3, size=6, rng=rng,
+    )  # fmt: skip
     for user, hops in enumerate(memories):
         reached = set(entities[interactions.items[interactions.users == user]])
         for hop in hops:
@@ -118,7 +121,10 @@ def test_an_empty_hop_repeats_the_one_before_and_a_user_without_triples_has_none
     by = int(np.flatnonzero(knowledge.relations == "by")[0])
     triples = knowledge.triples[knowledge.triples[:, 1] == by]  # from items 0 and 1 only, and no further
     rng = np.random.default_rng(0)
-    memories = sample_memories(interactions.likes(), entities, triples, n_layers=2, size=3, rng=rng)
+    likes = interactions.likes()
+    memories = sample_memories(
+        likes.users, entities[likes.items], triples, n_users=likes.n_users, n_layers=2, size=3, rng=rng
+    )
     assert (memories[2] == -1).all()  # likes item 3 only
     assert (memories[[0, 1, 3]] >= 0).all() and (memories[:, 0] == memories[:, 1]).all()
 

@@ -58,7 +58,7 @@ class Propagation:
 
 
 class PropagatedRecommender(FactorRecommender):
-    """A recommender whose factors are computed by propagation over the whole graph."""
+    """A recommender whose factors are computed by propagation over a graph."""
 
     network: Any
 
