@@ -304,3 +304,6 @@ def test_alone_it_has_no_vectors_and_reports_no_collapse() -> None:
     model = kgplug.create("SideTerm", epochs=50, batch_size=64).fit(interactions, knowledge, progress=False)
     assert model.item_vectors() is None and model.user_vectors() is None
     assert model_findings(model) == []
+    nothing_shared = KnowledgeGraph.from_dataframe(pd.DataFrame({"head": [0], "relation": ["is"], "tail": ["alone"]}))
+    model = kgplug.create("SideTerm", epochs=50, batch_size=64).fit(interactions, nothing_shared, progress=False)
+    assert all(each.startswith("the differences between users do not affect its lists") for each in model.health)
