@@ -120,6 +120,9 @@ RECOMMENDERS: dict[str, Recommends] = {
     ),
     "ALS": Recommends("als:ALS", LIKES, "Hu et al., ICDM 2008", "factors in closed form, fast on many likes"),
     "BPR": Recommends("bpr:BPR", LIKES, "Rendle et al., UAI 2009", "factors trained on comparisons"),
+    "SideTerm": Recommends(
+        "side_term:SideTerm", BOTH, "kgplug", "counts of likes and KG features: what models with `side` must beat"
+    ),
     "Popularity": Recommends(
         "popularity:Popularity", LIKES, "Cremonesi et al., RecSys 2010", "the baseline that every model must beat"
     ),

@@ -43,6 +43,7 @@ SETTINGS: dict[str, dict] = {
     "CKAN": QUICK,
     "RKGE": QUICK,
     "RKGE-CF": QUICK,
+    "SideTerm": {"epochs": 60, "batch_size": 32, "side_learning_rate": 0.05, "device": "cpu"},
     "Popularity": {},
     "CKCF": VECTORS,
     "CKCF-relational": VECTORS,

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.training
 
 COUNTING = {
     "MKR", "MKR-attention", "KGCN", "HiddenEdgeGCN", "CKE", "LibFM", "Wide&Deep", "DKN", "MKR-rated", "RippleNet",
-    "CKAN", "RKGE", "RKGE-CF", "CEASE", "UserKNN", "KGNN-LS",
+    "CKAN", "RKGE", "RKGE-CF", "CEASE", "UserKNN", "KGNN-LS", "SideTerm",
 }  # fmt: skip
 N_USERS, N_ITEMS, ERASED = 13, 11, "user 5"  # no other number of things is 13
 

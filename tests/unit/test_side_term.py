@@ -20,6 +20,7 @@ from kgplug.recommenders.click_through.logits import LogitRecommender
 from kgplug.recommenders.click_through.pairs import ClickThroughData
 from kgplug.recommenders.click_through.side_features import kg_features
 from kgplug.recommenders.click_through.side_term import SideTerm, SideTowers
+from kgplug.recommenders.health import model_findings
 from kgplug.recommenders.models.mkr import MKR
 from kgplug.training import loop
 from kgplug.training.checkpoint import save_checkpoint
@@ -35,7 +36,7 @@ NAMES = [
     info.name for info in models.available()
     if info.kind == "recommender" and "side" in type(kgplug.create(info.name).config).model_fields
 ]  # fmt: skip
-SCORED = [name for name in NAMES if name not in BY_PLACE]
+SCORED = [*(name for name in NAMES if name not in BY_PLACE), "SideTerm"]
 UNMEASURED = {"MKR-rated"}  # what suits MKR on sparse data was measured with drawn negatives, not with dislikes
 OF_GRAPHS = [
     name for name in NAMES
@@ -47,7 +48,8 @@ N_USERS, N_ITEMS = 4, 5  # of `tiny`
 def fitted(name: str, **settings: Any) -> LogitRecommender:
     interactions, knowledge = tiny()
     interactions = interactions.with_texts({item: f"film {item}" for item in range(N_ITEMS)})
-    model = kgplug.create(name, **{**SETTINGS[name], "epochs": 3, "side": True, **settings})
+    switch = {"side": True} if name in NAMES else {}  # SideTerm has no switch
+    model = kgplug.create(name, **{**SETTINGS[name], "epochs": 3, **switch, **settings})
     assert isinstance(model, LogitRecommender)
     return model.fit(interactions, knowledge if model.inputs.triples else None, progress=False)
 
@@ -281,14 +283,27 @@ def test_fitting_sets_it_by_the_data(name: str) -> None:
     assert on.side is not None and off.side is None
 
 
-def test_counts_and_profile_alone_find_the_films_of_ones_director() -> None:
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("MKR", {"kge_weight": 0.0, "side": True, "embedding_dim": 4, "epochs": 150, "batch_size": 64, "l2": 1.0}),
+        ("SideTerm", {"epochs": 150, "batch_size": 64}),
+    ],
+)
+def test_counts_and_profile_alone_find_the_films_of_ones_director(name: str, settings: dict[str, Any]) -> None:
     interactions, knowledge, film_director, fan_of = directors_and_fans()
-    settings = {
-        "kge_weight": 0.0, "side": True, "embedding_dim": 4, "epochs": 150, "batch_size": 64, "l2": 1.0,
-        "device": "cpu",
-    }  # fmt: skip
-    shares = [
-        unseen_share(MKR(**settings).fit(interactions, graph, progress=False), film_director, fan_of)
-        for graph in (knowledge, shuffled(knowledge))
-    ]
+    shares = []
+    for graph in (knowledge, shuffled(knowledge)):
+        model = kgplug.create(name, **settings, device="cpu").fit(interactions, graph, progress=False)
+        shares.append(unseen_share(model, film_director, fan_of))
     assert shares[0] >= 0.6 and shares[1] <= 0.4, shares
+
+
+def test_alone_it_has_no_vectors_and_reports_no_collapse() -> None:
+    interactions, knowledge, *_ = directors_and_fans()
+    model = kgplug.create("SideTerm", epochs=50, batch_size=64).fit(interactions, knowledge, progress=False)
+    assert model.item_vectors() is None and model.user_vectors() is None
+    assert model_findings(model) == []
+    nothing_shared = KnowledgeGraph.from_dataframe(pd.DataFrame({"head": [0], "relation": ["is"], "tail": ["alone"]}))
+    model = kgplug.create("SideTerm", epochs=50, batch_size=64).fit(interactions, nothing_shared, progress=False)
+    assert all(each.startswith("the differences between users do not affect its lists") for each in model.health)

@@ -7,7 +7,7 @@ import pytest
 
 from kgplug.data.interactions import Interactions
 from kgplug.recommenders.models import _slim_columns
-from kgplug.recommenders.models.slim import _PENALTIES, SLIM
+from kgplug.recommenders.models.slim import SLIM
 from tests.unit.planted import directors_and_fans, popular, unseen_share
 
 pytestmark = pytest.mark.training
@@ -27,6 +27,11 @@ def weighted(table: np.ndarray, user_power: float) -> np.ndarray:
     return table * np.maximum(table.sum(axis=1, keepdims=True), 1.0) ** (-user_power / 2)
 
 
+def mean_weight(table: np.ndarray, user_power: float) -> float:
+    """Return the mean weight of a like, which is its user's."""
+    return float((table.sum(axis=1)[np.nonzero(table)[0]] ** -user_power).mean())
+
+
 def by_projected_gradient(x: np.ndarray, l1: float, l2: float) -> np.ndarray:
     """Minimise ½‖X − X W‖² + ½ l2 ‖W‖² + l1 ‖W‖₁ over W ≥ 0 with a zero diagonal: many small steps downhill."""
     gram, w = x.T @ x, np.zeros((x.shape[1], x.shape[1]))
@@ -43,7 +48,9 @@ def test_weights_minimise_the_papers_objective(l1: float, l2: float, user_power:
     monkeypatch.setattr("kgplug.recommenders.models.slim._BLOCK_COLUMNS", 5)
     table, interactions = some_likes()
     model = SLIM(l1=l1, l2=l2, user_power=user_power).fit(interactions)
-    expected = by_projected_gradient(weighted(table, user_power), l1, l2)
+    mean = mean_weight(table, user_power)
+    assert (mean == 1) == (user_power == 0)  # the paper
+    expected = by_projected_gradient(weighted(table, user_power), mean * l1, mean * l2)
     assert (expected > 0.01).sum() > 5
     np.testing.assert_allclose(model.similarity.toarray(), expected, atol=1e-5)
     scores = model.score(*np.indices(table.shape).reshape(2, -1)).reshape(table.shape)
@@ -55,7 +62,8 @@ def test_weights_minimise_the_papers_objective(l1: float, l2: float, user_power:
 def test_weights_meet_the_kkt_conditions(seed: int) -> None:
     rows, l1, l2 = popular(seed), 0.4, 3.0
     model = SLIM(l1=l1, l2=l2).fit(rows)
-    x, w = weighted(rows.matrix().toarray(), 0.5), model.similarity.toarray().astype(np.float64)
+    table, w = rows.matrix().toarray(), model.similarity.toarray().astype(np.float64)
+    x, (l1, l2) = weighted(table, 0.5), mean_weight(table, 0.5) * np.array([l1, l2])
     gradient = x.T @ (x @ w - x) + l2 * w + l1  # of the objective
     np.fill_diagonal(gradient, 0)
     scale = np.square(x).sum(axis=0) + l2
@@ -82,16 +90,6 @@ def test_blocks_and_growing_results_change_nothing(monkeypatch) -> None:
     assert len(longer) == 8 and list(longer[:4]) == [0, 1, 2, 3]
 
 
-def test_default_penalties_are_proportional_to_the_mean_weight_of_a_like() -> None:
-    table, interactions = some_likes()
-    of_user = table.sum(axis=1)[np.nonzero(table)[0]]
-    for power in (0.0, 0.5):
-        mean = float((of_user**-power).mean())
-        chosen = SLIM(user_power=power).fit(interactions)
-        given = SLIM(user_power=power, l1=_PENALTIES["l1"] * mean, l2=_PENALTIES["l2"] * mean).fit(interactions)
-        np.testing.assert_allclose(chosen.similarity.toarray(), given.similarity.toarray(), atol=1e-6)
-
-
 def test_what_the_other_fan_likes_is_recommended() -> None:
     interactions, _, film_director, fan_of = directors_and_fans()
     assert unseen_share(SLIM(l1=0.01).fit(interactions), film_director, fan_of) > 0.3  # by chance: 0.05
@@ -101,7 +99,7 @@ def test_settings_are_chosen_and_the_winner_learns_all_items(monkeypatch) -> Non
     monkeypatch.setattr("kgplug.recommenders.parts.chosen_by_lists._ITEMS_TO_CHOOSE_ON", 60)
     train, valid = popular(0).split((0.8, 0.2), seed=0, by="row")
     model = SLIM().fit(train, valid=valid)
-    assert {"l1", "l2"} <= {name for trial in model.tried for name in trial["settings"]}
+    assert {"l1", "l2", "user_power"} <= {name for trial in model.tried for name in trial["settings"]}
     (chosen,) = (trial["settings"] for trial in model.tried if trial["chosen"])
     assert {name: getattr(model.config, name) for name in chosen} == chosen
     assert len(np.unique(model.similarity.indices)) > 60

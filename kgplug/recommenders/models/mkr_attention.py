@@ -69,7 +69,6 @@ class MKRAttentionConfig(MKRConfig):
     activation: Literal["tanh", "leaky_relu", "relu"] = Field(
         "leaky_relu", description="activation of the KG task's dense layers"
     )
-    own_weight: float = Field(0.0, ge=0, description="weight of a second log loss, computed without the side term")
     kge_interval: int = Field(1, ge=1, description="number of recommendation steps per KG step (t, Algorithm 1)")
     n_layers: int = Field(2, ge=0, description="number of propagation steps over likes and knowledge; 0: none")
     hidden: float = Field(0.5, gt=0, lt=1, description="fraction of the likes that an epoch hides and predicts")
