@@ -14,9 +14,9 @@ from torch.nn import functional
 from kgplug.data.interactions import Interactions
 from kgplug.recommenders.click_through.tasks import PairNetwork
 from kgplug.recommenders.models._ripple_memories import sample_members, sample_memories
-from kgplug.recommenders.parts.compiled_steps import lookup_weights, pair_dots
-from kgplug.recommenders.parts.layers import distinct, lookup, normal_table, row_penalty, xavier_linear
-from kgplug.recommenders.parts.weighted_sum import weighted_sum
+from kgplug.recommenders.parts.operations.compiled_steps import lookup_weights, pair_dots
+from kgplug.recommenders.parts.operations.layers import distinct, lookup, normal_table, row_penalty, xavier_linear
+from kgplug.recommenders.parts.operations.weighted_sum import weighted_sum
 
 HIDDEN = -1e9  # score of an ignored triple
 

@@ -12,9 +12,16 @@ from torch.nn import functional
 
 from kgplug.recommenders.click_through.collaborative_graph import CollaborativeTriples
 from kgplug.recommenders.click_through.propagation import Propagation
-from kgplug.recommenders.parts.attentive_sum import Edges, attentive_sum
-from kgplug.recommenders.parts.compiled_steps import pair_dots
-from kgplug.recommenders.parts.layers import activate, distinct, lookup, normal_table, row_penalty, xavier_linear
+from kgplug.recommenders.parts.operations.attentive_sum import Edges, attentive_sum
+from kgplug.recommenders.parts.operations.compiled_steps import pair_dots
+from kgplug.recommenders.parts.operations.layers import (
+    activate,
+    distinct,
+    lookup,
+    normal_table,
+    row_penalty,
+    xavier_linear,
+)
 from kgplug.recommenders.parts.translations import Triples
 
 LEAST_WEIGHT, HIGHEST_CHANCE = 0.3, 0.95  # p_τ and the highest chance that a like is kept, as in the authors' code

@@ -37,9 +37,9 @@ from kgplug.recommenders.models._blend_members import (
     restored,
     run_of,
 )
-from kgplug.recommenders.parts.chosen_by_lists import Search, Tried, best_of
-from kgplug.recommenders.parts.grid import CHOOSING, CHOOSING_FROM, LIKES_TO_CHOOSE_ON
-from kgplug.recommenders.parts.validation_lists import MOST_USERS, Validation, spread_of_scores
+from kgplug.recommenders.parts.choosing.chosen_by_lists import Search, Tried, best_of
+from kgplug.recommenders.parts.choosing.grid import CHOOSING, CHOOSING_FROM, LIKES_TO_CHOOSE_ON
+from kgplug.recommenders.parts.choosing.validation_lists import MOST_USERS, Validation, spread_of_scores
 from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import ModelConfig
 

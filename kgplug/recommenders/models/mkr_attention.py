@@ -18,10 +18,10 @@ from kgplug.recommenders.click_through.pairs import ClickThroughData
 from kgplug.recommenders.click_through.propagation import PropagatedRecommender, Propagation
 from kgplug.recommenders.models._mkr_network import MKRNetwork
 from kgplug.recommenders.models.mkr import MKR, MKRConfig, MKRTask
-from kgplug.recommenders.parts.compiled_steps import pair_dots
 from kgplug.recommenders.parts.entity_graph import EntityGraph
-from kgplug.recommenders.parts.layers import CrossCompress, average_cold, distinct, squared_norm
-from kgplug.recommenders.parts.weighted_sum import weighted_sum
+from kgplug.recommenders.parts.operations.compiled_steps import pair_dots
+from kgplug.recommenders.parts.operations.layers import CrossCompress, average_cold, distinct, squared_norm
+from kgplug.recommenders.parts.operations.weighted_sum import weighted_sum
 from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.adam import Adam, Optimizer
 from kgplug.training.config import DataSize, Grid, Range, Space

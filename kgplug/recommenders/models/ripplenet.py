@@ -22,7 +22,7 @@ from kgplug.recommenders.click_through.pairs import Pairs, own_rows
 from kgplug.recommenders.click_through.recommender import TrainedRecommender
 from kgplug.recommenders.click_through.tasks import LayeredTask, PairNetwork, pair_logits
 from kgplug.recommenders.models._ripple_memories import both_ways, grouped, sample_memories
-from kgplug.recommenders.parts.layers import distinct, lookup, normal_table, row_penalty, squared_norm
+from kgplug.recommenders.parts.operations.layers import distinct, lookup, normal_table, row_penalty, squared_norm
 from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import DataSize, Range, Space, TrainedConfig
 from kgplug.training.device import choose_device

@@ -11,8 +11,8 @@ from scipy import sparse
 from kgplug.data.ranking.threads import row_blocks, share
 from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.recommenders.models._slim_columns import solve_columns
-from kgplug.recommenders.parts.chosen_by_lists import ListsConfig
-from kgplug.recommenders.parts.chosen_similarity import ChosenSimilarity
+from kgplug.recommenders.parts.choosing.chosen_by_lists import ListsConfig
+from kgplug.recommenders.parts.choosing.chosen_similarity import ChosenSimilarity
 from kgplug.training.config import Grid, Range, Space
 
 _BLOCK_COLUMNS = 32  # columns that a thread solves at a time; Ctrl-C takes effect after them
