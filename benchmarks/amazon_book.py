@@ -41,7 +41,7 @@ from kgplug.training.config import ChosenConfig, TrainedConfig
 
 MODELS = ("Popularity", "ItemKNN", "RP3beta", "SLIM", "EASE", "Blend", "ALS", "MF", "BPR", "LightGCN")
 QUICK_MODELS = ("Popularity", "ItemKNN", "RP3beta", "SLIM", "EASE")
-MEMBERS = ("SLIM", "RP3beta")  # of Blend
+MEMBERS = ("SLIM", "RP3beta", "ItemKNN")  # of Blend
 PUBLISHED = {"LightGCN": ".140", "KGAT": ".149", "KGCL": ".150", "KGIN": ".144 to .169"}  # recall@20, in papers
 NEAREST = {"similarity": ("cosine", "bm25", "tfidf"), "neighbours": (20, 50, 100, 200, 400)}  # tried for ItemKNN
 K = 20
@@ -97,12 +97,10 @@ def settings_for(name: str, train: Interactions, seed: int, *, defaults: bool) -
 
     With `defaults`, return the defaults, with the best number of epochs and, for Blend, the best weights.
     """
-    config, given = kgplug.create(name).config, {}
+    config, given = kgplug.create(name).config, _switched_off(name) if defaults else {}
     if name == "Blend":
-        of_members = [{"settings": "defaults"} for _ in MEMBERS] if defaults else []
+        of_members = [_switched_off(member) for member in MEMBERS] if defaults else []
         given = {"members": ",".join(MEMBERS), "member_settings": of_members}
-    elif defaults and isinstance(config, ChosenConfig):
-        given = {"settings": "defaults"}
     if defaults and name != "Blend" and not isinstance(config, TrainedConfig):
         return given
     fitting, valid = train.split(VALIDATING, seed=seed, by="row")
@@ -114,6 +112,11 @@ def settings_for(name: str, train: Interactions, seed: int, *, defaults: bool) -
     model.fit(fitting, valid=valid, seed=seed, progress=False)
     epochs = {"epochs": model.history["best_epoch"] + 1} if "best_epoch" in model.history else {}
     return model.config.model_dump(exclude={"settings"}) | epochs
+
+
+def _switched_off(name: str) -> dict[str, Any]:
+    """Return the setting with which a model chooses no settings; {} if it never does."""
+    return {"settings": "defaults"} if isinstance(kgplug.create(name).config, ChosenConfig) else {}
 
 
 def _trained(name: str, train: Interactions, seed: int, settings: dict[str, Any]) -> Recommender:

@@ -1,4 +1,4 @@
-"""KGAT, KGIN, KGNN-LS and CFKG next to MF, LightGCN, MKR and KGCN.
+"""KGAT, KGIN, KGCL, CKAN, KGNN-LS and CFKG next to MF, LightGCN, MKR and KGCN.
 
     python benchmarks/collaborative.py               MovieLens-100K and planted data; half an hour on two cores
     python benchmarks/collaborative.py --quick       planted data only
@@ -28,7 +28,7 @@ from results_rows import MOVIELENS, read
 from kgplug.data.interactions import Interactions
 from kgplug.errors import KgplugError
 
-MODELS = ("MF", "LightGCN", "MKR", "KGCN", "KGAT", "KGIN", "KGNN-LS", "CFKG")
+MODELS = ("MF", "LightGCN", "MKR", "KGCN", "KGAT", "KGIN", "KGCL", "CKAN", "KGNN-LS", "CFKG")
 SPLIT = (0.6, 0.2, 0.2)
 LIKED_FROM = 4  # stars
 

@@ -3,6 +3,8 @@
     python benchmarks/kge.py                     every part; about an hour on two cores
     python benchmarks/kge.py --quick             fewer epochs, triples and seeds; about a minute
     python benchmarks/kge.py --parts speed       seconds per epoch, kgplug and PyKEEN in turns
+    python benchmarks/kge.py --parts queries     seconds per epoch against all entities, kgplug and PyKEEN in turns
+    python benchmarks/kge.py --parts all         metrics of models trained against all entities, and their curves
     python benchmarks/kge.py --parts ranking     seconds of a filtered evaluation of the same model, by both
     python benchmarks/kge.py --parts quality     metrics of both after the same number of epochs, three seeds
     python benchmarks/kge.py --parts best        kgplug with settings that suit the data
@@ -11,10 +13,14 @@
     python benchmarks/kge.py --data FOLDER       where train.txt, valid.txt and test.txt (or .xz) are
     python benchmarks/kge.py --json FILE         the results as JSON
 
-The peer is PyKEEN: its `SLCWATrainingLoop` with Adam, and its `RankBasedEvaluator`. Both sides have the same settings:
-vectors of 64 dimensions, batches of 1,024 true triples with one corrupted triple each, Adam, margin ranking loss, at
-most two threads. The peer's TransE and TransR are PyKEEN's classes with the Euclidean norm. PyKEEN's TransH swaps its
-two relation vectors, so the peer's TransH is kgplug's class, where this is corrected, with PyKEEN's score functions.
+The part "queries" compares kgplug's 1-vs-all training with PyKEEN's `LCWATrainingLoop` with cross-entropy, both with
+inverse relations, Adagrad and batches of 512 queries, on one thread. PyKEEN's loop also scores equal queries once.
+
+In the other parts, the peer is PyKEEN's `SLCWATrainingLoop` with Adam, and its `RankBasedEvaluator`. Both sides have
+the same settings: vectors of 64 dimensions, batches of 1,024 true triples with one corrupted triple each, Adam, margin
+ranking loss, at most two threads. The peer's TransE and TransR are PyKEEN's classes with the Euclidean norm. PyKEEN's
+TransH swaps its two relation vectors, so the peer's TransH is kgplug's class, where this is corrected, with PyKEEN's
+score functions.
 """
 
 from __future__ import annotations
@@ -35,9 +41,9 @@ import numpy as np
 import pandas as pd
 import torch
 from pykeen.evaluation import RankBasedEvaluator
-from pykeen.losses import MarginRankingLoss
-from pykeen.models import DistMult, ERModel, RotatE, TransE, TransR
-from pykeen.training import SLCWATrainingLoop
+from pykeen.losses import CrossEntropyLoss, MarginRankingLoss
+from pykeen.models import ComplEx, DistMult, ERModel, RotatE, TransE, TransR
+from pykeen.training import LCWATrainingLoop, SLCWATrainingLoop
 from pykeen.training.callbacks import TrainingCallback
 from pykeen.triples import CoreTriplesFactory
 
@@ -59,6 +65,8 @@ BEST = {  # chosen on the validation set in a few short runs; the numbers of epo
     "TransR": {**_SHARP, "embedding_dim": 64, "negatives": 16, "learning_rate": 2e-3, "epochs": 6},
     "RotatE": {**_PLAIN, "embedding_dim": 64, "negatives": 16, "learning_rate": 1e-2, "epochs": 8},
 }
+QUERIES = 512  # queries per step of the part "queries"
+ALL = {"ComplEx": {}, "DistMult": {}, "TransE": {}, "RotatE": {}}  # settings of the part "all"
 NEW_SHARE = 0.05  # share of entities that the part "growth" adds later
 RANKED = ("TransE", "TransH", "TransR", "RotatE", "DistMult")
 FIGURES = ("MRR", "hits@1", "hits@3", "hits@10")
@@ -70,6 +78,7 @@ class Size:
 
     Attributes:
         speed_turns: Number of trainings whose seconds are measured, per model and side.
+        query_batches: Number of steps whose seconds are measured in the part "queries".
         quality_epochs: Number of epochs of the part "quality".
         seeds: Number of seeds of the part "quality".
         ranked: Number of test triples; None for all.
@@ -77,13 +86,14 @@ class Size:
     """
 
     speed_turns: int
+    query_batches: int
     quality_epochs: int
     seeds: int
     ranked: int | None
     epochs: int
 
 
-FULL, QUICK = Size(5, 10, 3, None, 100), Size(1, 1, 1, 300, 1)
+FULL, QUICK = Size(5, 50, 10, 3, None, 100), Size(1, 3, 1, 1, 300, 1)
 
 
 class PeerTransH(translational.TransH):
@@ -167,6 +177,59 @@ class Bench:
             medians = {threads: statistics.median(seconds) for threads, seconds in peer.items()}
             row = _row("speed", name, statistics.median(ours), min(medians.values()))
             rows.append(row | {f"PyKEEN, {threads} threads s": seconds for threads, seconds in medians.items()})
+        return rows
+
+    def queries(self) -> list[dict]:
+        """Measure seconds of steps against all entities, by kgplug and by PyKEEN in turns, on one thread.
+
+        Both train on triples that make about `query_batches` steps. The first epoch is not counted.
+        """
+        rows, threads = [], torch.get_num_threads()
+        torch.set_num_threads(1)
+        few = self.train[: self.size.query_batches * QUERIES]
+        factory = CoreTriplesFactory(
+            torch.from_numpy(few), self.whole.n_entities, self.whole.n_relations, create_inverse_triples=True
+        )
+        for name, kind in (("ComplEx", ComplEx), ("DistMult", DistMult)):
+            ours, peer = [], []
+            for turn in range(self.size.speed_turns):
+                model = kgplug.create(name, embedding_dim=DIMENSIONS, batch_size=QUERIES, epochs=2, n3=0, device="cpu")
+                model.fit(self._graph(few), seed=turn, progress=False)
+                steps = len(list(model._task(self._graph(few), None, None, False).batches(0, np.random.default_rng(0))))
+                ours.append(model.history["seconds"][1] / steps)
+                module = kind(
+                    triples_factory=factory, embedding_dim=DIMENSIONS, random_seed=turn, loss=CrossEntropyLoss(),
+                    **model.config.model_settings,
+                )  # fmt: skip
+                optimizer, clock = torch.optim.Adagrad(module.parameters(), lr=0.1), Clock()
+                loop = LCWATrainingLoop(
+                    model=module, triples_factory=factory, optimizer=optimizer, automatic_memory_optimization=False
+                )
+                loop.train(
+                    factory, num_epochs=2, batch_size=QUERIES, use_tqdm=False, num_workers=0, callbacks=clock,
+                    pin_memory=False,
+                )  # fmt: skip
+                n_queries = len(
+                    np.unique(factory._add_inverse_triples_if_necessary(factory.mapped_triples)[:, :2], axis=0)
+                )
+                peer.append(clock.seconds[1] / -(-n_queries // QUERIES))
+            rows.append(_row("queries", name, statistics.median(ours), statistics.median(peer)))
+        torch.set_num_threads(threads)
+        return rows
+
+    def all(self) -> list[dict]:
+        """Train against all entities with default settings, and measure filtered metrics on the test set, one seed."""
+        known, rows = np.concatenate([self.train, self.valid, self.test]), []
+        for name, settings in ALL.items():
+            own = {"epochs": self.size.epochs} if self.size.ranked is not None else {}
+            graph = self._graph(self.train if self.size.ranked is None else self.train[:5000])
+            model = kgplug.create(name, **{"training": "1-vs-all", **settings, **own})
+            model.fit(graph, valid=self.valid, seed=0, progress=False)
+            figures = evaluate_link_prediction(model, self.test, known)
+            seconds, curve = sum(model.history["seconds"]), model.history["validation"]
+            row = {"part": "all", "model": name, **{f: figures[f] for f in FIGURES}, "epochs": len(curve)}
+            rows.append(row | {"seconds": seconds, "validation MRR of each epoch": curve})
+            print(f"  {name}: MRR {figures['MRR']:.4f}, {seconds:.0f} s", flush=True)
         return rows
 
     def ranking(self) -> list[dict]:
@@ -319,7 +382,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer epochs, triples and seeds")
     parser.add_argument(
-        "--parts", default="speed,ranking,quality,best,rules,growth", help="comma-separated; default: all"
+        "--parts", default="speed,queries,ranking,quality,best,all,rules,growth", help="comma-separated; default: all"
     )
     parser.add_argument("--data", type=Path, default=DATA, help="folder of FB15k-237")
     parser.add_argument("--seeds", type=int, help="number of seeds of the part quality; default 3, with --quick 1")

@@ -28,7 +28,7 @@ from kgplug.errors import KgplugError
 
 N_USERS, N_ITEMS, LIKES_PER_USER = 200_000, 94_000, 13
 IN_CLUSTER, FAVOURITES, FROM_FAVOURITES, RANDOM_FACTS = 300, 3, 0.8, 0.2
-MODELS = ("Popularity", "BPR", "MF", "LightGCN", "MKR", "KGCN", "MKR-attention", "HiddenEdgeGCN")
+MODELS = ("Popularity", "SideTerm", "BPR", "MF", "LightGCN", "MKR", "KGCN", "MKR-attention", "HiddenEdgeGCN")
 SPLIT = (0.7, 0.1, 0.2)
 
 
@@ -105,7 +105,10 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every result to this file")
     arguments = parser.parse_args()
     names = ["Popularity", "BPR", "MKR"] if arguments.quick else arguments.models.split(",")
-    settings = dict(pair.split("=", 1) for pair in arguments.settings.split(",") if pair)
+    given = [pair.partition("=") for pair in arguments.settings.split(",") if pair]
+    if any(not equals for _, equals, _ in given):
+        parser.error(f"--settings expects NAME=VALUE,…; found {arguments.settings!r}")
+    settings = {name: value for name, _, value in given}
     likes, graph = draw(0.02 if arguments.quick else arguments.size, arguments.seed)
     data = likes.split(SPLIT, seed=arguments.seed, by="row"), graph
     print(f"{likes.n_users:,} users, {likes.n_items:,} items, {len(likes):,} likes, {graph.n_triples:,} triples")

@@ -1,4 +1,4 @@
-"""Text that any output can show: one line, no control characters, in any encoding."""
+"""Text that any output can show: one line, no control characters, and only characters that its encoding has."""
 
 from __future__ import annotations
 

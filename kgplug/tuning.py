@@ -239,7 +239,7 @@ def _metric_of(
     from kgplug.evaluation.ctr import auc, label_pairs
     from kgplug.evaluation.experiment import score_pairs
     from kgplug.evaluation.new_users import by_profile, refuse_seen_users, with_profiles
-    from kgplug.recommenders.parts.validation_lists import Validation
+    from kgplug.recommenders.parts.choosing.validation_lists import Validation
 
     if not isinstance(data, Interactions) or not isinstance(valid, Interactions):
         raise UsageError(f"{model.name} is a recommender: pass Interactions as data and as valid.")

@@ -131,7 +131,7 @@ def main() -> None:
 
 
 def _advice(ended: BaseException) -> list[str]:
-    """Return a list with the advice that interrupted work gives, such as how to continue it; [] if there is none."""
+    """Return the advice, such as how to continue, that the exception which ended a command has; [] if it has none."""
     error: BaseException | None = ended
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__cause__ or error.__context__

@@ -208,8 +208,8 @@ def use_schema(graph: Graph, schema_file: Path | None, model: str | None, *, vec
         schema_file: a schema file to use in any case; None if the user named none.
         model: name of the published model. If the user named none (None), the schema is that of kgplug.toml or, without
             this file, a guess.
-        vectors: whether the command reads vectors instead of lists. Then the schema of kgplug.toml is used if the model
-            has vectors of the items in that schema.
+        vectors: whether the command reads vectors instead of lists. Then only the items matter: the schema of
+            kgplug.toml is used if the model has vectors of its items, even if users or feedback differ.
     """
     from kgplug.serving import explain
 

@@ -23,9 +23,13 @@ class EmbeddingEntry:
         relation_parts: Name of each relation tensor of the model, in PyKEEN's order.
         entity_parts: Indices of the entity tensors that form an entity's vector. The other entity tensors are biases,
             widths or projections.
-        defaults: Default settings, where they differ from those of `EmbeddingConfig`.
-        inverse: Whether the model also trains on inverse triples (t, r⁻¹, h). This is true only for models that PyKEEN
-            cannot build without them.
+        defaults: Default settings of training="negatives", where they differ from those of `EmbeddingConfig`.
+        training: Default of the setting `training`.
+        one_product: Whether the model can score all entities by one matrix product (`parts.queries`).
+        against_all: Default settings of the other kinds of training, where they differ from those of
+            `EmbeddingConfig`.
+        inverse: Whether the model also trains on inverse triples (t, r⁻¹, h) whatever the setting `reciprocal`. This is
+            true only for models that PyKEEN cannot build without them.
         reads_graph: Whether the model is a graph network, which keeps the training triples to pass messages along them.
     """
 
@@ -34,6 +38,9 @@ class EmbeddingEntry:
     relation_parts: tuple[str, ...] = ("relation",)
     entity_parts: tuple[int, ...] = (0,)
     defaults: dict[str, Any] = field(default_factory=dict[str, Any])
+    training: str = "negatives"
+    one_product: bool = False
+    against_all: dict[str, Any] = field(default_factory=dict[str, Any])
     inverse: bool = False
     reads_graph: bool = False
 
@@ -65,6 +72,11 @@ _DIAGONAL = ("diagonal",)
 _SOFTMAX: dict[str, Any] = {"loss": "InfoNCE", "loss_settings": {"margin": 0.0, "log_adversarial_temperature": 0.0}}
 _FAST_SOFTMAX = {**_SOFTMAX, "learning_rate": 0.03}
 
+# The training of Lacroix et al., ICML 2018: all entities, inverse relations, Adagrad, N3. It starts close to zero, and
+# the penalty alone limits the vectors.
+_N3: dict[str, Any] = {"reciprocal": True, "optimizer": "adagrad", "learning_rate": 0.1, "n3": 0.05}
+_NEAR_ZERO = {"entity_initializer": "xavier_uniform_", "relation_initializer": "xavier_uniform_", "regularizer": None}
+
 EMBEDDINGS: dict[str, EmbeddingEntry] = {
     "AutoSF": EmbeddingEntry(
         "Zhang et al., ICDE 2020", "bilinear scores with searched block structure",
@@ -80,7 +92,8 @@ EMBEDDINGS: dict[str, EmbeddingEntry] = {
     ),
     "ComplEx": EmbeddingEntry(
         "Trouillon et al., ICML 2016", "asymmetric relations by complex numbers", _DIAGONAL,
-        defaults=_FAST_SOFTMAX,
+        defaults=_FAST_SOFTMAX, training="1-vs-all", one_product=True,
+        against_all={**_N3, "model_settings": _NEAR_ZERO},
     ),
     "ConvE": EmbeddingEntry("Dettmers et al., AAAI 2018", "convolution over head and relation"),
     "ConvKB": EmbeddingEntry(
@@ -95,7 +108,11 @@ EMBEDDINGS: dict[str, EmbeddingEntry] = {
         "Zhang et al., WSDM 2019", "crossover of entity and relation", ("relation", "interaction")
     ),
     "DistMA": EmbeddingEntry("Shi et al., EMNLP 2019", "sums of pairwise products", _DIAGONAL),
-    "DistMult": EmbeddingEntry("Yang et al., ICLR 2015", "symmetric relations, fast", _DIAGONAL),
+    "DistMult": EmbeddingEntry(
+        "Yang et al., ICLR 2015", "symmetric relations, fast", _DIAGONAL,
+        training="1-vs-all", one_product=True,
+        against_all={**_N3, "model_settings": {**_NEAR_ZERO, "entity_constrainer": None}},
+    ),
     "ERMLP": EmbeddingEntry("Dong et al., KDD 2014", "a small neural network over a triple"),
     "ERMLPE": EmbeddingEntry("Sharifzadeh et al., 2019", "ERMLP with the tail as last layer", defaults=_FAST_SOFTMAX),
     "HolE": EmbeddingEntry("Nickel et al., AAAI 2016", "circular correlation, compact"),
@@ -129,7 +146,9 @@ EMBEDDINGS: dict[str, EmbeddingEntry] = {
     "RGCN": EmbeddingEntry(
         "Schlichtkrull et al., ESWC 2018", "graph network with a weight matrix per relation", reads_graph=True
     ),
-    "RotatE": EmbeddingEntry("Sun et al., ICLR 2019", "symmetry, inversion and composition", ("rotation",)),
+    "RotatE": EmbeddingEntry(
+        "Sun et al., ICLR 2019", "symmetry, inversion and composition", ("rotation",), one_product=True,
+    ),
     "SE": EmbeddingEntry(
         "Bordes et al., AAAI 2011", "separate projections for heads and tails", ("head_projection", "tail_projection")
     ),
@@ -144,7 +163,8 @@ EMBEDDINGS: dict[str, EmbeddingEntry] = {
     "TransE": EmbeddingEntry(
         "Bordes et al., NeurIPS 2013", "the first to try: fast, good neighbours", _TRANSLATION,
         # Best on MovieLens-100K's graph among margins .5 and 1, batches of 2,048 to 8,192, and 2 to 16 negatives.
-        defaults={"epochs": 20, "loss_settings": {"margin": 0.5}},
+        defaults={"epochs": 20, "loss_settings": {"margin": 0.5}}, one_product=True,
+        against_all={"reciprocal": True, "optimizer": "adagrad", "learning_rate": 0.1, "temperature": 0.2},
     ),
     "TransF": EmbeddingEntry("Feng et al., KR 2016", "translations that only need a direction", _TRANSLATION),
     "TransH": EmbeddingEntry(

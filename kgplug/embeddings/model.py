@@ -21,7 +21,7 @@ from kgplug.data.row_memory import RowMemory
 from kgplug.data.values.keys import fingerprint
 from kgplug.data.values.whole_numbers import is_whole, whole_number
 from kgplug.embeddings.catalogue import EMBEDDINGS, embedding_name
-from kgplug.embeddings.config import embedding_config
+from kgplug.embeddings.config import EmbeddingConfig, embedding_config
 from kgplug.embeddings.export import entity_vectors, real_numbers
 from kgplug.embeddings.health import model_findings
 from kgplug.embeddings.link_predictor import LinkPredictor, PairScores
@@ -33,6 +33,7 @@ from kgplug.training.tensors import tensor_of
 
 if TYPE_CHECKING:
     from kgplug.embeddings.parts.frozen import CarriedOver
+    from kgplug.embeddings.query_training import QueryTask
     from kgplug.embeddings.training import TripleTask
     from kgplug.training.loop import History
 
@@ -184,14 +185,16 @@ class EmbeddingModel(LinkPredictor):
         held_out: np.ndarray | LabelledTriples | None,
         start: EmbeddingModel | None,
         freeze: bool,
-    ) -> TripleTask:
-        """Return the `TripleTask` for the training loop.
+    ) -> TripleTask | QueryTask:
+        """Return the task for the training loop.
 
         Args:
             knowledge: Training triples.
             held_out: Validation triples, int64 (n, 3) or with labels, or None.
             start, freeze: As in `fit`.
         """
+        from kgplug.embeddings.parts.queries import query_form
+        from kgplug.embeddings.query_training import QueryTask
         from kgplug.embeddings.training import TripleTask
 
         positives, frozen = self._numbered(knowledge.triples), None
@@ -199,6 +202,15 @@ class EmbeddingModel(LinkPredictor):
             known = self._take_over(start, positives)
             frozen = known if freeze else None
         validation = Validation(held_out, knowledge.triples) if isinstance(held_out, np.ndarray) else held_out
+        if self.config.training != "negatives":
+            form = query_form(self.module)
+            if form is None:
+                raise UsageError(
+                    f"{self.name} with model_settings={self.config.model_settings} cannot score all entities by one "
+                    f'matrix product, which training="{self.config.training}" needs. Omit model_settings, or set '
+                    'training="negatives".'
+                )
+            return QueryTask(self.module, form, self.config, knowledge.triples, validation=validation, frozen=frozen)
         return TripleTask(self.module, self.config, positives, validation=validation, frozen=frozen)
 
     def _take_over(self, earlier: EmbeddingModel, positives: np.ndarray) -> CarriedOver:
@@ -219,7 +231,7 @@ class EmbeddingModel(LinkPredictor):
             raise UsageError(f"{self.name} cannot continue from run {earlier.run}, which is a {earlier.name}.")
         check_fit(earlier.module, self.module, name=self.name, run=earlier.run)
         entities, relations = self.vocabulary.indices_in(earlier.vocabulary)
-        if EMBEDDINGS[self.name].inverse:
+        if self._has_inverse:
             relations = np.maximum(np.stack([2 * relations, 2 * relations + 1], axis=1).ravel(), -1)
         return carry_over(earlier.module, self.module, positives, entities=entities, relations=relations)
 
@@ -236,12 +248,17 @@ class EmbeddingModel(LinkPredictor):
 
         In that case, relation r of the graph is relation 2r of the module, and its inverse is 2r + 1.
         """
-        if not EMBEDDINGS[self.name].inverse:
+        if not self._has_inverse:
             return triples
         head, relation, tail = triples.T
         return np.concatenate(
             [np.stack([head, 2 * relation, tail], axis=1), np.stack([tail, 2 * relation + 1, head], axis=1)]
         )
+
+    @property
+    def _has_inverse(self) -> bool:
+        """Whether the module has vectors of inverse relations."""
+        return self.config.reciprocal or EMBEDDINGS[self.name].inverse
 
     def _forget_cached(self) -> None:
         """Delete the vectors that a graph network computed from earlier weights and cached."""
@@ -300,7 +317,7 @@ class EmbeddingModel(LinkPredictor):
         entry = EMBEDDINGS[self.name]
         tensors = [real_numbers(part()) for part in self.module.relation_representations]
         named = dict(zip(entry.relation_parts, tensors, strict=True))
-        if not entry.inverse:
+        if not self._has_inverse:
             return named
         forward = {name: np.ascontiguousarray(tensor[0::2]) for name, tensor in named.items()}
         return forward | {f"inverse_{name}": np.ascontiguousarray(tensor[1::2]) for name, tensor in named.items()}
@@ -422,7 +439,7 @@ class EmbeddingModel(LinkPredictor):
                 f"{run_dir} holds {content.get('model')}, not an embedding. Open any run with kgplug.load()."
             )
         model = cls.__new__(cls)
-        EmbeddingModel.__init__(model, content["model"], **content["settings"])
+        EmbeddingModel.__init__(model, content["model"], **EmbeddingConfig.of_saved(content["settings"]))
         model._take(content)
         model._graph_triples = arrays.get("graph.triples")
         none = np.empty((0, 3), dtype=np.int64)

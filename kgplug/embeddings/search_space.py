@@ -17,16 +17,19 @@ def search_space(name: str, config: EmbeddingConfig) -> Space:
     """Return the settings to search: name → range or choices.
 
     Settings that only this model has are called "model_settings.…", and settings of its loss "loss_settings.…". Their
-    ranges and the range of `embedding_dim` come from PyKEEN. The ranges of batch size, negatives and learning rate come
-    from `EmbeddingConfig`. Epochs are not searched, because early stopping chooses them.
+    ranges and the range of `embedding_dim` come from PyKEEN. The other ranges come from `EmbeddingConfig`. Epochs are
+    not searched, because early stopping chooses them.
     """
     own, taken = _ranges(getattr(model_resolver.lookup(name), "hpo_default", None)), model_settings_of(name)
-    space = dict(EmbeddingConfig.tuning)
+    by_negatives = config.training == "negatives"
+    space = dict(EmbeddingConfig.tuning if by_negatives else EmbeddingConfig.tuning_against_all)
     if own and "embedding_dim" not in own:
         del space["embedding_dim"]  # ConvE's vector length must fit the height and width of its images
     elif own:
         space["embedding_dim"] = own["embedding_dim"]
     space |= {f"model_settings.{setting}": values for setting, values in own.items() if setting in taken}
+    if not by_negatives:
+        return space
     losses = _ranges(type(build_loss(name, config)).hpo_default)
     return space | {f"loss_settings.{setting}": values for setting, values in losses.items()}
 

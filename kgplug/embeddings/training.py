@@ -25,6 +25,7 @@ from kgplug.embeddings.parts.negatives import corrupter
 from kgplug.embeddings.parts.translational import TransH, Translational, weight_of
 from kgplug.embeddings.validation import LabelledTriples, Validation
 from kgplug.errors import UsageError
+from kgplug.training.adagrad import Adagrad
 from kgplug.training.adam import Adam, Optimizer
 from kgplug.training.row_adam import RowAdam, put_rows
 
@@ -52,8 +53,7 @@ class BatchLoss:
 
     def __init__(self, model: ERModel[Any, Any, Any]) -> None:
         self.model = model
-        own = type(model).collect_regularization_term is not ERModel.collect_regularization_term
-        self.regularised = own or any(isinstance(part, Regularizer) for part in model.modules())
+        self.regularised = is_regularised(model)
         shapes = [part.shape for part in model.relation_representations]
         self.matrices = any(len(shape) > 1 for shape in shapes)
 
@@ -129,9 +129,7 @@ class TripleTask:
         self.module: torch.nn.Module = module
         self.frozen = None if frozen is None else Frozen(module, frozen)
         if frozen is not None:
-            positives = frozen.concerned(positives)
-            if len(positives) == 0:
-                raise UsageError("There is nothing new to train: every triple is between known nodes. Omit --freeze.")
+            positives = concerned(positives, frozen)
         self.model, self.config, self.positives, self.validation = module, config, positives, validation
         self.device = module.device  # kept, because PyKEEN searches all modules for it
         self.loss, self.corrupt = BatchLoss(module), corrupter(positives, config, n_entities=module.num_entities)
@@ -143,11 +141,11 @@ class TripleTask:
             )
         weights = [table._embeddings.weight for table in self.tables]
         dense = [p for p in module.parameters() if p.requires_grad and not any(p is weight for weight in weights)]
-        self.dense = Adam(dense, lr=config.learning_rate) if dense else None
-        self.by_row = RowAdam(weights, lr=config.learning_rate) if weights else None
+        whole_tables, by_row = (Adam, RowAdam) if config.optimizer == "adam" else (Adagrad, Adagrad)
+        self.dense = whole_tables(dense, lr=config.learning_rate) if dense else None
+        self.by_row = by_row(weights, lr=config.learning_rate) if weights else None
         self.optimizers: Sequence[Optimizer] = [o for o in (self.dense, self.by_row) if o is not None]
-        acting = (part for part in module.modules() if _acts_after_a_step(part) and part not in self.tables)
-        self.finishers: list[Callable[[], None]] = [getattr(part, "post_parameter_update") for part in acting]  # noqa: B009
+        self.finishers = acting_parts(module, by_row=self.tables)
         self._used = np.zeros(module.num_entities, dtype=bool)
         self._position = np.empty(module.num_entities, dtype=np.int64)  # position of each entity in `Batch.rows`
 
@@ -203,7 +201,7 @@ class TripleTask:
         return loss.detach().reshape(())
 
     def _step_rows(self, table: Embedding, rows: torch.Tensor | None, grad: torch.Tensor | None) -> None:
-        """Do an Adam step on some rows of a table, except frozen ones. Without rows or gradient, do nothing.
+        """Do an optimisation step on some rows of a table, except frozen ones. Without rows or gradient, do nothing.
 
         Args:
             table: The table.
@@ -219,7 +217,7 @@ class TripleTask:
 
     @torch.no_grad()
     def _take_rows(self, table: Embedding, rows: torch.Tensor) -> torch.Tensor:
-        """Apply the Adam updates that rows missed while no batch contained them, then the table's constraint.
+        """Apply the updates that rows missed while no batch contained them (Adam), then the table's constraint.
 
         Args:
             table: The table.
@@ -250,11 +248,48 @@ class TripleTask:
         all_rows = torch.arange(self.model.num_entities, device=self.device)
         for table in self.tables:
             self._take_rows(table, all_rows)
-        if self.validation is None:
-            return None
-        if isinstance(self.validation, LabelledTriples):
-            return auc(self.validation.labels, scores_of(self.model, self.validation.triples))
-        return float((1 / ranks_of(self.model, *self.validation)).mean())
+        return validation_metric(self.model, self.validation)
+
+
+def concerned(triples: np.ndarray, frozen: CarriedOver) -> np.ndarray:
+    """Return the triples, int64 (n, 3), that contain an entity or relation that is not frozen: int64 (m, 3).
+
+    Raises:
+        UsageError: There is none.
+    """
+    found = frozen.concerned(triples)
+    if len(found) == 0:
+        raise UsageError("There is nothing new to train: every triple is between known nodes. Omit --freeze.")
+    return found
+
+
+def validation_metric(model: ERModel[Any, Any, Any], validation: Validation | LabelledTriples | None) -> float | None:
+    """Return the filtered mean reciprocal rank of validation triples, or their AUC if they are labelled.
+
+    None without validation triples.
+    """
+    if validation is None:
+        return None
+    if isinstance(validation, LabelledTriples):
+        return auc(validation.labels, scores_of(model, validation.triples))
+    return float((1 / ranks_of(model, *validation)).mean())
+
+
+def is_regularised(model: ERModel[Any, Any, Any]) -> bool:
+    """Return whether a model has a penalty of its own."""
+    own = type(model).collect_regularization_term is not ERModel.collect_regularization_term
+    return own or any(isinstance(part, Regularizer) for part in model.modules())
+
+
+def acting_parts(model: ERModel[Any, Any, Any], *, by_row: Sequence[Embedding] = ()) -> list[Callable[[], None]]:
+    """Return the functions that constrain a model's tables, or clear a cache, after each step.
+
+    Args:
+        model: The model.
+        by_row: Tables that are constrained in another way.
+    """
+    acting = (part for part in model.modules() if _acts_after_a_step(part) and part not in by_row)
+    return [getattr(part, "post_parameter_update") for part in acting]  # noqa: B009
 
 
 def _plain_tables(module: ERModel[Any, Any, Any]) -> list[Embedding]:

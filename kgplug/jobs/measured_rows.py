@@ -96,7 +96,10 @@ class TestRows:
         raise NotImplementedError
 
     def known_to(self, content: dict[str, Any]) -> np.ndarray:
-        """Return for each row whether a run has all its keys, bool (m,). `content` is the run's parsed content.json."""
+        """Return, for each row, whether a run knows all of the row's keys: bool (m,).
+
+        `content` is the run's parsed content.json.
+        """
         raise NotImplementedError
 
     def measure(self, run: MeasuredRun, k: tuple[int, ...], beyond: bool) -> pd.DataFrame:
@@ -270,7 +273,7 @@ def _learnt(model: Recommender, like: Interactions) -> Interactions:
 
     Args:
         model: The model.
-        like: Any interactions over the model's users and items; the result has the same users and items.
+        like: A template: any interactions over the model's users and items. Only its users and items are used.
     """
     users, items = (part.astype(np.int64) for part in model.seen.nonzero())
     nothing = replace(like.take(np.empty(0, dtype=np.int64)), ratings=None, timestamps=None, like_threshold=None)

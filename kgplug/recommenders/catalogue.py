@@ -77,6 +77,9 @@ RECOMMENDERS: dict[str, Recommends] = {
     "LightGCN": Recommends("lightgcn:LightGCN", LIKES, "He et al., SIGIR 2020", "graph of likes; strong on any data"),
     "KGAT": Recommends("kgat:KGAT", BOTH, "Wang et al., KDD 2019", "attention over a graph of likes and triples"),
     "KGIN": Recommends("kgin:KGIN", BOTH, "Wang et al., WWW 2021", "why users like items: mixtures of relations"),
+    "KGCL": Recommends(
+        "kgcl:KGCL", BOTH, "Yang et al., SIGIR 2022", "LightGCN with facts; a contrast guards against noise"
+    ),
     "CKE": Recommends("cke:CKE", BOTH, "Zhang et al., KDD 2016", "likes and TransR in one vector; fast ranking"),
     "CFKG": Recommends("cfkg:CFKG", BOTH, "Ai et al., Algorithms 2018", "likes as triples of any embedding"),
     "LibFM": Recommends("libfm:LibFM", BOTH, "Rendle, TIST 2012", "a factorisation machine over pre-trained vectors"),
@@ -87,6 +90,9 @@ RECOMMENDERS: dict[str, Recommends] = {
     "DKN": Recommends("dkn:DKN", TITLES, "Wang et al., WWW 2018", "items with informative titles"),
     "MKR-rated": Recommends("mkr_rated:MKRRated", RATINGS, "after Cao et al. 2021", "MKR for ratings with dislikes"),
     "RippleNet": Recommends("ripplenet:RippleNet", BOTH, "Wang et al., CIKM 2018", "likes propagated over the graph"),
+    "CKAN": Recommends(
+        "ckan:CKAN", BOTH, "Wang et al., SIGIR 2020", "facts around a user's likes and around items liked together"
+    ),
     "RKGE": Recommends("rkge:RKGE", BOTH, "Sun et al., RecSys 2018", "paths from a user's likes to an item"),
     "RKGE-CF": Recommends(
         "rkge_cf:RKGECF", BOTH, "after Sun et al., RecSys 2018", "RKGE's lists fused with those of CF"
@@ -114,6 +120,9 @@ RECOMMENDERS: dict[str, Recommends] = {
     ),
     "ALS": Recommends("als:ALS", LIKES, "Hu et al., ICDM 2008", "factors in closed form, fast on many likes"),
     "BPR": Recommends("bpr:BPR", LIKES, "Rendle et al., UAI 2009", "factors trained on comparisons"),
+    "SideTerm": Recommends(
+        "side_term:SideTerm", BOTH, "kgplug", "counts of likes and KG features: what models with `side` must beat"
+    ),
     "Popularity": Recommends(
         "popularity:Popularity", LIKES, "Cremonesi et al., RecSys 2010", "the baseline that every model must beat"
     ),

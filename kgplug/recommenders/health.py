@@ -68,7 +68,7 @@ def model_findings(model: Trained, lists: TopLists | None = None) -> list[str]:
             found += vector_findings(what, vectors, learnt=learnt)
             has_vectors = True
     own = hasattr(model, "logits") or has_vectors
-    found += _score_findings(model, own=own)
+    found += _score_findings(model, own=own, learnt="its vectors" if has_vectors else "the differences between users")
     if lists is not None:
         found += list_findings(lists, probabilities=model.scores_are_probabilities, counts=not own)
     return found
@@ -78,12 +78,14 @@ def _n(model: Trained) -> int:
     return len(model.item_keys)
 
 
-def _score_findings(model: Trained, *, own: bool) -> list[str]:
+def _score_findings(model: Trained, *, own: bool, learnt: str) -> list[str]:
     """Return [] or one sign of collapse, found in the scores of a sample of users and items.
 
     Args:
         model: A trained model.
-        own: Whether the model learns vectors or logits. If not, it only counts likes, and has no vectors to check.
+        own: True if the model has vectors or other weights that training has learnt. False if it only counts likes;
+            then there are no vectors to check.
+        learnt: What makes the lists of two users differ, for the sentence.
     """
     users, items = _sample(model)
     if len(users) < SEVERAL or len(items) < SEVERAL:
@@ -103,7 +105,7 @@ def _score_findings(model: Trained, *, own: bool) -> list[str]:
     kept = (_best(total) == _best(total - interaction)).mean()
     if share < _LEAST_SHARE and kept >= NEARLY_ALL:
         return [
-            f"its vectors do not affect its lists (they cause {share:.1g} of the variance of a user's scores; without "
+            f"{learnt} do not affect its lists (they cause {share:.1g} of the variance of a user's scores; without "
             f"them, {kept:.0%} of the top places have the same item)"
         ]
     return _saturated(model, total) if model.scores_are_probabilities else []

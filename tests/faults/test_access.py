@@ -18,7 +18,7 @@ from kgplug.graph.reading.reader import read_interactions
 from kgplug.graph.schema import GraphSchema
 from kgplug.graph.server.home import Endpoint
 from kgplug.graph.server.local import LocalNeo4j
-from tests.integration.publishing import publication
+from tests.integration.helpers.publishing import publication
 
 SCHEMA = GraphSchema()
 

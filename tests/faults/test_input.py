@@ -25,7 +25,7 @@ from kgplug.graph.server.home import Endpoint
 from kgplug.recommenders.models.popularity import Popularity
 from kgplug.training.runs import Runs
 from tests.faults.command import kgplug, sentence
-from tests.integration.sample_graphs import FILM_KEYS, FILMS, build
+from tests.integration.helpers.sample_graphs import FILM_KEYS, FILMS, build
 
 MALFORMED = {
     "nodes/Movie.csv": b"\xef\xbb\xbfid:int,title,year:int\r\n"  # a byte order mark

@@ -26,7 +26,7 @@ from kgplug.graph.publishing.writing import vectors as vector_writing
 from kgplug.graph.server.home import Endpoint
 from kgplug.graph.server.local import LocalNeo4j
 from tests.faults.cutting_proxy import CuttingProxy
-from tests.integration.published import (
+from tests.integration.helpers.published import (
     NUMBERED_KEYS,
     SCHEMA,
     Died,
@@ -40,7 +40,7 @@ from tests.integration.published import (
     numbered_graph,
     whole_lists,
 )
-from tests.integration.publishing import N_ITEMS, N_USERS, K, publication
+from tests.integration.helpers.publishing import N_ITEMS, N_USERS, K, publication
 
 pytestmark = NUMBERED_KEYS
 

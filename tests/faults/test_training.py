@@ -25,8 +25,8 @@ from kgplug.training.runs import Runs
 from tests import warm_python
 from tests.faults.command import environment, kgplug, sentence
 from tests.faults.conftest import fill
-from tests.integration.sample_graphs import FILM_KEYS, FILMS, build
-from tests.unit.planted import directors_and_fans
+from tests.integration.helpers.sample_graphs import FILM_KEYS, FILMS, build
+from tests.unit.helpers.planted import directors_and_fans
 
 TRAIN = ("train", "MF", "--split", "1,0,0", "-s", "epochs=60", "-s", "device=cpu")
 TASKS = [("TransE", TripleTask), ("MF", ClickThroughTask)]

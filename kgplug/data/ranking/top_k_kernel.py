@@ -141,9 +141,9 @@ def _rank(positions: np.ndarray, candidates: np.ndarray, best: np.ndarray, best_
 
 @numba.njit(cache=True, nogil=True)
 def _insert(row: np.ndarray, least: np.float32, best: np.ndarray, best_scores: np.ndarray) -> bool:
-    """Insert a row's scores that exceed `least` into `best_scores`, which stays sorted.
+    """Insert a row's scores that exceed `least` into `best_scores`, which stays sorted, the highest first.
 
-    Their positions in the row are inserted into `best` in the same order. Return false if one of these scores is NaN.
+    Their positions in the row are inserted into `best` in the same order. Return false if the row contains NaN.
     """
     for start in range(0, len(row), LANES):
         better = _greater(row, start, least)

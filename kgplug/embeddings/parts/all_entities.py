@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from pykeen.models import ComplEx, DistMult, ERModel, RotatE
+from pykeen.models import ERModel
 
+from kgplug.embeddings.parts.queries import QueryForm, query_form, query_vectors, real_vectors, relation_rows
 from kgplug.embeddings.parts.ranking import ScoreAll, filtered_ranks
 from kgplug.embeddings.parts.translational import Translational
 
@@ -36,10 +37,9 @@ def all_scores(module: ERModel[Any, Any, Any]) -> AllScores:
     """
     if isinstance(module, Translational):
         return _own_way(module, 1)
-    if type(module) in (DistMult, ComplEx):
-        return _by_queries(module, lambda queries, table: queries @ table.T)
-    if type(module) is RotatE and module.interaction.p == 2 and not module.interaction.power_norm:
-        return _by_queries(module, lambda queries, table: torch.cdist(queries, table).neg_())
+    form = query_form(module)
+    if form is not None:
+        return _by_queries(module, form)
     return _own_way(module, floats_per_triple(module))
 
 
@@ -122,30 +122,19 @@ def _own_way(module: ERModel[Any, Any, Any], floats_per_score: int) -> AllScores
     )
 
 
-def _by_queries(module: Any, compare: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> AllScores:
-    """Return functions that multiply the known entity by the relation and compare the product with every entity.
-
-    They are for DistMult, ComplEx and RotatE. Vectors are multiplied element by element. To score heads, the complex
-    conjugate of the relation's vector is used.
-
-    Args:
-        module: The model.
-        compare: Function from products, (b, d), and the vectors of all entities, (n_entities, d), to scores,
-            (b, n_entities). Complex vectors are passed to it as real ones, [real parts, imaginary parts].
-    """
+def _by_queries(module: ERModel[Any, Any, Any], form: QueryForm) -> AllScores:
+    """Return functions that compare the vector of each query with every entity's."""
     entity, relation = module.entity_representations[0], module.relation_representations[0]
 
-    def score(entities: torch.Tensor, relations: torch.Tensor, *, conjugate: bool) -> torch.Tensor:
-        table, r = entity(), relation(relations)
-        queries = table[entities] * (r.conj() if conjugate else r)  # (b, d)
-        return compare(_real(queries), _real(table))
+    def score(entities: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
+        table, relations = entity(), relation(relation_rows(module, codes))
+        queries = real_vectors(query_vectors(module, form, table[entities], codes, relations))  # (b, d)
+        if form.by_distance:
+            return torch.cdist(queries, real_vectors(table)).neg_()
+        return queries @ real_vectors(table).T
 
     return AllScores(
-        lambda tails, relations: score(tails, relations, conjugate=True),
-        lambda heads, relations: score(heads, relations, conjugate=False),
+        lambda tails, relations: score(tails, 2 * relations + 1),
+        lambda heads, relations: score(heads, 2 * relations),
         1,
     )
-
-
-def _real(vectors: torch.Tensor) -> torch.Tensor:
-    return torch.cat([vectors.real, vectors.imag], dim=-1) if vectors.is_complex() else vectors

@@ -91,16 +91,16 @@ def build_module(
     Raises:
         UsageError: PyKEEN cannot build the model with these settings.
     """
-    entry = EMBEDDINGS[name]
+    entry, inverse = EMBEDDINGS[name], config.reciprocal or EMBEDDINGS[name].inverse
     check_model_settings(name, config.model_settings)
     loss = build_loss(name, config)
     if entry.reads_graph:
         graph: KGInfo = CoreTriplesFactory(
             torch.from_numpy(np.asarray(triples, dtype=np.int64)), n_entities, n_relations,
-            create_inverse_triples=entry.inverse,
+            create_inverse_triples=inverse,
         )  # fmt: skip
     else:
-        graph = KGInfo(n_entities, n_relations, create_inverse_triples=entry.inverse)
+        graph = KGInfo(n_entities, n_relations, create_inverse_triples=inverse)
     with torch.random.fork_rng(), _quiet():
         torch.manual_seed(seed)
         try:

@@ -36,22 +36,29 @@ class Frozen:
     Args:
         module: The module. Its weights outside of the entity and relation tables stop requiring gradients.
         known: The rows to keep.
+        whole_tables: Whether steps update whole entity tables; otherwise the caller skips the kept rows of these.
 
     Attributes:
         free_entities: bool (n_entities,), true for the entities that are trained.
     """
 
-    def __init__(self, module: ERModel[Any, Any, Any], known: CarriedOver) -> None:
+    def __init__(self, module: ERModel[Any, Any, Any], known: CarriedOver, *, whole_tables: bool = False) -> None:
         self.free_entities = torch.from_numpy(~known.entities).to(module.device)
-        rows = torch.from_numpy(np.flatnonzero(known.relations)).to(module.device)
         relations = [weight_of(part) for part in module.relation_representations]
-        by_row = [*relations, *(weight_of(part) for part in module.entity_representations)]
+        entities = [weight_of(part) for part in module.entity_representations]
+        by_row = [*relations, *entities]
         for parameter in module.parameters():
             if not any(parameter is weight for weight in by_row):
                 parameter.requires_grad_(False)
-        self.kept = [(weight, rows, weight.detach()[rows].clone()) for weight in relations]
+        kept = [(relations, known.relations), *([(entities, known.entities)] if whole_tables else [])]
+        self.kept = [
+            (weight, rows, weight.detach()[rows].clone())
+            for weights, is_known in kept
+            for rows in [torch.from_numpy(np.flatnonzero(is_known)).to(module.device)]
+            for weight in weights
+        ]
 
     def restore(self) -> None:
-        """Restore the kept rows of the relation tables, because each step updates these tables as a whole."""
+        """Restore the kept rows of the tables that each step updates as a whole."""
         for weight, rows, values in self.kept:
             weight[rows] = values

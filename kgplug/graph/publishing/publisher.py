@@ -203,7 +203,7 @@ class _Writer:
                 )
 
     def _count_missing(self, label: str, keys: list[int | str]) -> None:
-        """Add keys that have no node in the graph to the report. Count each key once, and leave out erased users."""
+        """Record in the report that these keys have no node. Each key counts once; erased users do not count."""
         new = [key for key in keys if (label, key) not in self._missing and not is_erased(key)]
         self._missing.update((label, key) for key in new)
         self._report.missing += len(new)

@@ -370,9 +370,9 @@ def _alternatives(types: Iterable[str]) -> str:
 
 
 def _of_types(types: dict[str, int], wanted: Wanted) -> str:
-    """Return the Cypher condition that a relationship has one of the given types.
+    """Return the Cypher condition that a relationship `r` has one of `types`, a part of the types to read in `wanted`.
 
-    If few other types exist, the condition excludes the other types instead. It is "" if there are no other types.
+    If the rest of `wanted` has few types, the condition excludes these instead. It is "" if there is no rest.
     """
     others = [name for name in (*wanted.types, *wanted.others) if name not in types]
     if len(others) > MOST_NAMES:

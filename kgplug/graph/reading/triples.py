@@ -204,7 +204,8 @@ def _own_rules(connection: Connection, contents: Contents, written: dict[str, in
 def _end_rules(contents: Contents, names: list[str], labels: list[str], why: str) -> Iterator[Rule]:
     """Yield one rule that leaves out relationships whose head or tail has one of the labels.
 
-    Yield nothing if the types `names` can have no such relationships. `why` is the reason, as in `Rule`.
+    `names` are relationship types. If no relationship of these types has such a head or tail, yield nothing. `why` is
+    the reason, as in `Rule`.
     """
     touched, emptied = [], []
     for name in names:

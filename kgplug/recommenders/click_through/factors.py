@@ -14,7 +14,7 @@ from kgplug.data.erasure.user_arrays import UserArrays
 from kgplug.data.ranking.threads import share
 from kgplug.recommenders.click_through.logits import SIDE_ARRAYS, SIDE_ITEMS, LogitRecommender
 from kgplug.recommenders.lists import SCORE_BLOCK_CELLS
-from kgplug.recommenders.parts.layers import average_cold
+from kgplug.recommenders.parts.operations.layers import average_cold
 from kgplug.training.device import one_thread
 from kgplug.training.tensors import tensor_of
 

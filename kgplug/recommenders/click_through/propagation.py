@@ -11,7 +11,7 @@ from scipy import sparse
 
 from kgplug.recommenders.click_through.factors import FactorRecommender, Factors
 from kgplug.recommenders.click_through.pairs import ClickThroughData
-from kgplug.recommenders.parts.sparse_product import SparseProduct
+from kgplug.recommenders.parts.operations.sparse_product import SparseProduct
 
 
 class Propagation:
@@ -58,7 +58,7 @@ class Propagation:
 
 
 class PropagatedRecommender(FactorRecommender):
-    """A recommender whose factors are computed by propagation over the whole graph."""
+    """A recommender whose factors are computed by propagation over a graph."""
 
     network: Any
 

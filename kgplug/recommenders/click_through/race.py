@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kgplug.recommenders.parts.grid import steps_away
+from kgplug.recommenders.parts.choosing.grid import steps_away
 from kgplug.training.config import Grid
 
 # Trials are first compared after n / 2 epochs. After n / 4 epochs, MKR without side term was behind but won in the end.

@@ -20,8 +20,8 @@ from kgplug.recommenders.click_through.race import Race, Trial
 from kgplug.recommenders.click_through.side_term import SideTerm
 from kgplug.recommenders.click_through.tasks import WithSide
 from kgplug.recommenders.health import model_findings
-from kgplug.recommenders.parts.grid import CHOOSING, CHOOSING_FROM, LIKES_TO_CHOOSE_ON, searched
-from kgplug.recommenders.parts.validation_lists import LISTED, Validation
+from kgplug.recommenders.parts.choosing.grid import CHOOSING, CHOOSING_FROM, LIKES_TO_CHOOSE_ON, searched
+from kgplug.recommenders.parts.choosing.validation_lists import LISTED, Validation
 from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import Grid
 from kgplug.training.device import choose_device

@@ -14,7 +14,7 @@ from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.recommenders.click_through.side_features import PairFacts, SideFeatures, kg_features
 from kgplug.recommenders.parts.csr_arrays import csr_arrays, csr_of
-from kgplug.recommenders.parts.layers import LEAK, xavier_linear
+from kgplug.recommenders.parts.operations.layers import LEAK, xavier_linear
 from kgplug.training.tensors import tensor_of
 
 DIM, WIDTH = 4, 16  # length of g and h, and width of hidden layers; other sizes did not change any metric

@@ -13,7 +13,7 @@ from torch import nn
 from kgplug.recommenders.click_through.config import ClickThroughConfig, LayeredConfig
 from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs
 from kgplug.recommenders.click_through.side_term import SideTerm
-from kgplug.recommenders.parts.layers import squared_norm
+from kgplug.recommenders.parts.operations.layers import squared_norm
 from kgplug.training.adam import Adam, Optimizer
 from kgplug.training.loop import TrainingTask
 from kgplug.training.row_adam import RowAdam

@@ -11,8 +11,8 @@ from torch.nn import functional
 
 from kgplug.recommenders.click_through.tasks import PairNetwork
 from kgplug.recommenders.models._dkn_titles import Titles
-from kgplug.recommenders.parts.compiled_steps import pair_dots
-from kgplug.recommenders.parts.layers import distinct, normal_table, xavier_linear
+from kgplug.recommenders.parts.operations.compiled_steps import pair_dots
+from kgplug.recommenders.parts.operations.layers import distinct, normal_table, xavier_linear
 
 _FAR = -1e9  # attention logit of a history's padding, so that its weight is zero
 

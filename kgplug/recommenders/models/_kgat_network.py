@@ -14,8 +14,8 @@ from torch.nn import functional
 
 from kgplug.data.ranking.threads import row_blocks
 from kgplug.recommenders.click_through.collaborative_graph import CollaborativeTriples
-from kgplug.recommenders.parts.layers import activate, normal_table, xavier_linear
-from kgplug.recommenders.parts.sparse_product import SparseProduct
+from kgplug.recommenders.parts.operations.layers import activate, normal_table, xavier_linear
+from kgplug.recommenders.parts.operations.sparse_product import SparseProduct
 from kgplug.recommenders.parts.translations import Triples, projected_ends
 
 _ATTENTION_EDGES = 65_536  # edges whose projected ends are in memory at a time

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from kgplug.recommenders.parts.entity_graph import EntityGraph, Neighbours
-from kgplug.recommenders.parts.layers import normal_table, xavier_linear
+from kgplug.recommenders.parts.operations.layers import normal_table, xavier_linear
 from kgplug.training.tensors import tensor_of
 
 

@@ -11,9 +11,9 @@ from torch import nn
 from torch.nn import functional
 
 from kgplug.recommenders.click_through.collaborative_graph import CollaborativeTriples
-from kgplug.recommenders.parts.layers import normal_table
-from kgplug.recommenders.parts.relational_mean import RelationalMean
-from kgplug.recommenders.parts.sparse_product import SparseProduct
+from kgplug.recommenders.parts.operations.layers import normal_table
+from kgplug.recommenders.parts.operations.relational_mean import RelationalMean
+from kgplug.recommenders.parts.operations.sparse_product import SparseProduct
 
 _SMALLEST = 1e-8  # added under square roots, as in the authors' code, so that the gradient is finite at 0
 _SHORTEST = 1e-6  # shorter vectors are divided by this, not scaled to length one: bounds the gradient at a zero vector

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from kgplug.recommenders.parts.compiled_steps import pair_dots
-from kgplug.recommenders.parts.layers import CrossCompress, Dense, normal_table, xavier_linear
+from kgplug.recommenders.parts.operations.compiled_steps import pair_dots
+from kgplug.recommenders.parts.operations.layers import CrossCompress, Dense, normal_table, xavier_linear
 
 
 class MKRShape(Protocol):

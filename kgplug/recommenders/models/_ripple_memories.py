@@ -1,10 +1,9 @@
-"""RippleNet's memories of each user: triples sampled around the user's likes, for each propagation step."""
+"""Triples sampled around each user's likes, for each propagation step: RippleNet's memories and CKAN's triple sets."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from kgplug.data.interactions import Interactions
 from kgplug.data.values.keys import distinct
 
 
@@ -18,45 +17,69 @@ def both_ways(triples: np.ndarray, n_relations: int) -> np.ndarray:
 
 
 def sample_memories(
-    likes: Interactions,
-    item_entities: np.ndarray,
+    users: np.ndarray,
+    entities: np.ndarray,
     triples: np.ndarray,
     *,
+    n_users: int,
     n_layers: int,
     size: int,
     rng: np.random.Generator,
 ) -> np.ndarray:
     """Sample the ripple sets (memories) of all users (RippleNet, eqs. 1 and 2).
 
-    The candidates of step 1 are the triples whose head is a liked item. The candidates of step k are the triples whose
-    head is the tail of a triple sampled in step k − 1. For each user, the candidates are split into `size` equal
-    ranges, and one triple is drawn from each range. So a triple is repeated only if there are fewer than `size`
-    candidates. If there are none, step k has the same triples as step k − 1.
+    The candidates of step 1 are the triples whose head is one of the user's entities. The candidates of step k are the
+    triples whose head is the tail of a triple sampled in step k − 1. For each user, the candidates are split into
+    `size` equal ranges, and one triple is drawn from each range. So a triple is repeated only if there are fewer than
+    `size` candidates. If there are none, step k has the same triples as step k − 1.
 
     Args:
-        likes: Likes of the users.
-        item_entities: Entity of each item, int64 (n_items,).
+        users, entities: Users, and an entity of each, such as a liked item, int64 (m,). Pairs may be repeated.
         triples: Head, relation and tail, int64 (n, 3), sorted by head.
+        n_users: Number of users.
         n_layers: Number of steps.
         size: Number of triples per user and step.
         rng: Random generator.
 
     Returns:
-        Row in `triples` of each sampled triple, int32 (n_users, n_layers, size). All are -1 for a user whose likes have
-        no triples.
+        Row in `triples` of each sampled triple, int32 (n_users, n_layers, size). All are -1 for a user whose
+        entities have no triples.
     """
-    n_entities = 1 + max(int(item_entities.max(initial=0)), int(triples[:, [0, 2]].max(initial=0)))
+    n_entities = 1 + max(int(entities.max(initial=0)), int(triples[:, [0, 2]].max(initial=0)))
     degrees = np.bincount(triples[:, 0], minlength=n_entities)
     starts = np.cumsum(degrees) - degrees
-    memories = np.full((likes.n_users, n_layers, size), -1, dtype=np.int32)
-    seeds = distinct(likes.users * n_entities + item_entities[likes.items])  # user · n_entities + entity
+    memories = np.full((n_users, n_layers, size), -1, dtype=np.int32)
+    seeds = distinct(users * np.int64(n_entities) + entities)  # user · n_entities + entity
     for hop in range(n_layers):
-        counts = np.bincount(seeds // n_entities, minlength=likes.n_users)
+        counts = np.bincount(seeds // n_entities, minlength=n_users)
         drawn = _draw(counts, seeds % n_entities, starts, degrees, size, rng)
         memories[:, hop] = np.where(drawn >= 0, drawn, memories[:, hop - 1] if hop else -1)
         users, places = np.nonzero(memories[:, hop] >= 0)
         seeds = distinct(users * np.int64(n_entities) + triples[memories[users, hop, places], 2])
     return memories
+
+
+def sample_members(
+    groups: np.ndarray, members: np.ndarray, *, n_groups: int, size: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Draw `size` members of each group, such as items that a user likes.
+
+    A group's members are split into `size` equal ranges, and one is drawn from each. So a member is repeated only if
+    there are fewer than `size`.
+
+    Args:
+        groups, members: Group of each member, and the member, int64 (n,).
+        n_groups: Number of groups.
+        size: Number of members to draw.
+        rng: Random generator.
+
+    Returns:
+        int64 (n_groups, size); -1 for a group without members.
+    """
+    ordered = members[np.argsort(groups, kind="stable")]
+    counts, each = np.bincount(groups, minlength=n_groups), np.arange(len(members))
+    drawn = _draw(counts, each, each, np.ones_like(each), size, rng)
+    return np.where(drawn >= 0, ordered[drawn], -1) if len(ordered) else drawn
 
 
 def _draw(

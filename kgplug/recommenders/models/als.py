@@ -16,7 +16,7 @@ from kgplug.data.ranking.threads import processors
 from kgplug.errors import TrainingError
 from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.recommenders.click_through.factors import FactorRecommender, Factors
-from kgplug.recommenders.parts.chosen_by_lists import ChosenByLists, ListsConfig
+from kgplug.recommenders.parts.choosing.chosen_by_lists import ChosenByLists, ListsConfig
 from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import Grid, Range, Space
 

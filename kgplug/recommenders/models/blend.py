@@ -37,9 +37,9 @@ from kgplug.recommenders.models._blend_members import (
     restored,
     run_of,
 )
-from kgplug.recommenders.parts.chosen_by_lists import Search, Tried, best_of
-from kgplug.recommenders.parts.grid import CHOOSING, CHOOSING_FROM, LIKES_TO_CHOOSE_ON
-from kgplug.recommenders.parts.validation_lists import MOST_USERS, Validation, spread_of_scores
+from kgplug.recommenders.parts.choosing.chosen_by_lists import Search, Tried, best_of
+from kgplug.recommenders.parts.choosing.grid import CHOOSING, CHOOSING_FROM, LIKES_TO_CHOOSE_ON
+from kgplug.recommenders.parts.choosing.validation_lists import MOST_USERS, Validation, spread_of_scores
 from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import ModelConfig
 
@@ -274,7 +274,7 @@ class Blend(Recommender):
     def _spreads(self) -> np.ndarray:
         """Return the standard deviation of each member's scores for a user, averaged over users, float64 (n_members,).
 
-        It is 1 if all scores of a member are equal.
+        Where it would be 0, because each user's scores are all equal, it is 1, so that it can be a divisor.
         """
         return np.array([spread_of_scores(member, self.liked) or 1.0 for member in self.members])
 

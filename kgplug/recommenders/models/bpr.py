@@ -17,8 +17,8 @@ from kgplug.recommenders.click_through.factors import FactorRecommender, Factors
 from kgplug.recommenders.click_through.pairs import Comparisons
 from kgplug.recommenders.click_through.recommender import TrainedRecommender
 from kgplug.recommenders.click_through.tasks import ClickThroughTask, PairNetwork
-from kgplug.recommenders.parts.compiled_steps import lookup_all, lookup_weights, pair_dots
-from kgplug.recommenders.parts.layers import distinct, normal_table
+from kgplug.recommenders.parts.operations.compiled_steps import lookup_all, lookup_weights, pair_dots
+from kgplug.recommenders.parts.operations.layers import distinct, normal_table
 from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import Range, Space, TrainedConfig
 from kgplug.training.device import choose_device

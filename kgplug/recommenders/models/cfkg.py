@@ -23,7 +23,7 @@ from kgplug.recommenders.click_through.collaborative_graph import CollaborativeT
 from kgplug.recommenders.click_through.config import PATIENCE_OF_FEW
 from kgplug.recommenders.click_through.pairs import ClickThroughData
 from kgplug.recommenders.new_users import FoldIn
-from kgplug.recommenders.parts.grid import CHOOSING, CHOOSING_FROM
+from kgplug.recommenders.parts.choosing.grid import CHOOSING, CHOOSING_FROM
 from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import DataSize, ModelConfig
 

@@ -18,8 +18,8 @@ from kgplug.recommenders.click_through.factors import FactorRecommender, Factors
 from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs, own_rows
 from kgplug.recommenders.click_through.recommender import TrainedRecommender
 from kgplug.recommenders.click_through.tasks import ClickThroughTask, PairNetwork
-from kgplug.recommenders.parts.compiled_steps import lookup_all, lookup_weights, pair_dots
-from kgplug.recommenders.parts.layers import distinct, normal_table
+from kgplug.recommenders.parts.operations.compiled_steps import lookup_all, lookup_weights, pair_dots
+from kgplug.recommenders.parts.operations.layers import distinct, normal_table
 from kgplug.recommenders.parts.translations import Triples, projected_ends, triple_batches
 from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import DataSize, Range, Space, TrainedConfig

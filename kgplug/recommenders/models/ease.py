@@ -17,7 +17,7 @@ from kgplug.data.ranking.ties import ROUNDING
 from kgplug.data.values.keys import distinct
 from kgplug.errors import TrainingError, is_out_of_memory
 from kgplug.recommenders.catalogue import RECOMMENDERS
-from kgplug.recommenders.parts.chosen_by_lists import ChosenByLists, ListsConfig, items_to_try
+from kgplug.recommenders.parts.choosing.chosen_by_lists import ChosenByLists, ListsConfig, items_to_try
 from kgplug.recommenders.parts.csr_arrays import csr_arrays, csr_of
 from kgplug.recommenders.parts.inverse import bytes_beside, invert
 from kgplug.recommenders.training_data import TrainingData

@@ -19,7 +19,7 @@ from kgplug.recommenders.click_through.pairs import ClickThroughData, own_rows
 from kgplug.recommenders.click_through.propagation import PropagatedRecommender, Propagation
 from kgplug.recommenders.click_through.recommender import TrainedRecommender
 from kgplug.recommenders.click_through.tasks import GradientTask
-from kgplug.recommenders.parts.layers import normal_table
+from kgplug.recommenders.parts.operations.layers import normal_table
 from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.adam import Adam
 from kgplug.training.config import DataSize, Grid, Range, Space, TrainedConfig

@@ -20,7 +20,7 @@ from kgplug.recommenders.click_through.pairs import ClickThroughData, Comparison
 from kgplug.recommenders.click_through.propagation import PropagatedRecommender
 from kgplug.recommenders.click_through.recommender import TrainedRecommender
 from kgplug.recommenders.models._kgat_network import KGATNetwork
-from kgplug.recommenders.parts.compiled_steps import pair_dots
+from kgplug.recommenders.parts.operations.compiled_steps import pair_dots
 from kgplug.recommenders.parts.translations import Triples, triple_batches
 from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.adam import Adam, Optimizer

@@ -20,10 +20,10 @@ from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs, own
 from kgplug.recommenders.click_through.recommender import TrainedRecommender
 from kgplug.recommenders.click_through.tasks import GradientTask
 from kgplug.recommenders.models._kgcn_network import FullLayers, KGCNNetwork, receptive_field, represent_all
-from kgplug.recommenders.parts.compiled_steps import lookup_all, lookup_weights, pair_dots
 from kgplug.recommenders.parts.entity_graph import EntityGraph, Neighbours
-from kgplug.recommenders.parts.layers import average_cold, distinct, row_penalty, squared_norm
 from kgplug.recommenders.parts.open_graph import open_graph
+from kgplug.recommenders.parts.operations.compiled_steps import lookup_all, lookup_weights, pair_dots
+from kgplug.recommenders.parts.operations.layers import average_cold, distinct, row_penalty, squared_norm
 from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.adam import Adam
 from kgplug.training.config import DataSize, Range, Space, TrainedConfig

@@ -18,7 +18,7 @@ from kgplug.recommenders.click_through.propagation import PropagatedRecommender
 from kgplug.recommenders.click_through.recommender import TrainedRecommender
 from kgplug.recommenders.click_through.tasks import GradientTask
 from kgplug.recommenders.models._kgin_network import KGINNetwork, dependence
-from kgplug.recommenders.parts.compiled_steps import pair_dots
+from kgplug.recommenders.parts.operations.compiled_steps import pair_dots
 from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.adam import Adam
 from kgplug.training.config import DataSize, Range, Space, TrainedConfig

@@ -15,7 +15,7 @@ from kgplug.recommenders.click_through.factors import FactorRecommender, Factors
 from kgplug.recommenders.click_through.histories import HistoryTask, ItemFeatures, PretrainedConfig, pretrained_features
 from kgplug.recommenders.click_through.recommender import TrainedRecommender
 from kgplug.recommenders.click_through.tasks import PairNetwork
-from kgplug.recommenders.parts.layers import distinct, lookup, normal_table, row_penalty
+from kgplug.recommenders.parts.operations.layers import distinct, lookup, normal_table, row_penalty
 from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import Range, Space, TrainedConfig
 from kgplug.training.device import choose_device

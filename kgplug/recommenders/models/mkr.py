@@ -22,8 +22,8 @@ from kgplug.recommenders.click_through.logits import SIDE_ARRAYS, SIDE_ITEMS
 from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs, own_rows
 from kgplug.recommenders.click_through.recommender import TrainedRecommender
 from kgplug.recommenders.models._mkr_network import MKRNetwork
-from kgplug.recommenders.parts.compiled_steps import lookup_all, lookup_weights
-from kgplug.recommenders.parts.layers import average_cold, distinct, lookup, row_penalty, squared_norm
+from kgplug.recommenders.parts.operations.compiled_steps import lookup_all, lookup_weights
+from kgplug.recommenders.parts.operations.layers import average_cold, distinct, lookup, row_penalty, squared_norm
 from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.adam import Adam, Optimizer
 from kgplug.training.config import LEARNING_RATES, DataSize, Range, Space, TrainedConfig

@@ -18,10 +18,10 @@ from kgplug.recommenders.click_through.pairs import ClickThroughData
 from kgplug.recommenders.click_through.propagation import PropagatedRecommender, Propagation
 from kgplug.recommenders.models._mkr_network import MKRNetwork
 from kgplug.recommenders.models.mkr import MKR, MKRConfig, MKRTask
-from kgplug.recommenders.parts.compiled_steps import pair_dots
 from kgplug.recommenders.parts.entity_graph import EntityGraph
-from kgplug.recommenders.parts.layers import CrossCompress, average_cold, distinct, squared_norm
-from kgplug.recommenders.parts.weighted_sum import weighted_sum
+from kgplug.recommenders.parts.operations.compiled_steps import pair_dots
+from kgplug.recommenders.parts.operations.layers import CrossCompress, average_cold, distinct, squared_norm
+from kgplug.recommenders.parts.operations.weighted_sum import weighted_sum
 from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.adam import Adam, Optimizer
 from kgplug.training.config import DataSize, Grid, Range, Space
@@ -69,7 +69,6 @@ class MKRAttentionConfig(MKRConfig):
     activation: Literal["tanh", "leaky_relu", "relu"] = Field(
         "leaky_relu", description="activation of the KG task's dense layers"
     )
-    own_weight: float = Field(0.0, ge=0, description="weight of a second log loss, computed without the side term")
     kge_interval: int = Field(1, ge=1, description="number of recommendation steps per KG step (t, Algorithm 1)")
     n_layers: int = Field(2, ge=0, description="number of propagation steps over likes and knowledge; 0: none")
     hidden: float = Field(0.5, gt=0, lt=1, description="fraction of the likes that an epoch hides and predicts")

@@ -19,7 +19,7 @@ from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs
 from kgplug.recommenders.click_through.side_term import SideTerm
 from kgplug.recommenders.models._mkr_network import MKRNetwork
 from kgplug.recommenders.models.mkr import MKR, MKRConfig, MKRTask
-from kgplug.recommenders.parts.layers import distinct, lookup
+from kgplug.recommenders.parts.operations.layers import distinct, lookup
 from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import DataSize
 

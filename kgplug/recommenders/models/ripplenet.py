@@ -15,7 +15,6 @@ from torch import nn
 from torch.nn import functional
 
 from kgplug.data.erasure.user_arrays import UserArrays
-from kgplug.data.interactions import Interactions
 from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.recommenders.click_through.config import LayeredConfig
 from kgplug.recommenders.click_through.logits import SIDE_ARRAYS, SIDE_ITEMS
@@ -23,7 +22,7 @@ from kgplug.recommenders.click_through.pairs import Pairs, own_rows
 from kgplug.recommenders.click_through.recommender import TrainedRecommender
 from kgplug.recommenders.click_through.tasks import LayeredTask, PairNetwork, pair_logits
 from kgplug.recommenders.models._ripple_memories import both_ways, grouped, sample_memories
-from kgplug.recommenders.parts.layers import distinct, lookup, normal_table, row_penalty, squared_norm
+from kgplug.recommenders.parts.operations.layers import distinct, lookup, normal_table, row_penalty, squared_norm
 from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import DataSize, Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
@@ -322,10 +321,12 @@ class RippleNet(TrainedRecommender):
         if config.inverse:
             triples = both_ways(triples, data.graph.n_relations)
         triples = triples[np.argsort(triples[:, 0], kind="stable")]
+        likes = data.interactions.likes()
         memories = sample_memories(
-            data.interactions.likes(),
-            item_entities,
+            likes.users,
+            item_entities[likes.items],
             triples,
+            n_users=likes.n_users,
             n_layers=config.n_layers,
             size=config.memory_size,
             rng=np.random.default_rng(data.seed),
@@ -362,10 +363,11 @@ class RippleNet(TrainedRecommender):
         new_users = np.arange(likes.get_shape()[0])
         network, config = copy.copy(self.network), self.config
         network.memories = sample_memories(
-            Interactions.from_arrays(new_users.astype(object), self.item_keys, users, items),
-            network.item_entities,
+            users,
+            network.item_entities[items],
             # Without memories, the only triple is a dummy.
             network.triples if (network.memories >= 0).any() else network.triples[:0],
+            n_users=len(new_users),
             n_layers=config.n_layers,
             size=config.memory_size,
             rng=np.random.default_rng(self.seed),

@@ -22,7 +22,7 @@ from kgplug.recommenders.click_through.pairs import Pairs, own_rows
 from kgplug.recommenders.click_through.recommender import TrainedRecommender
 from kgplug.recommenders.click_through.tasks import ClickThroughTask, LayeredTask, PairNetwork, pair_logits
 from kgplug.recommenders.models._rkge_paths import Paths, PathSampler
-from kgplug.recommenders.parts.layers import distinct, lookup, normal_table, row_penalty, xavier_linear
+from kgplug.recommenders.parts.operations.layers import distinct, lookup, normal_table, row_penalty, xavier_linear
 from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import Range, Space, TrainedConfig
 from kgplug.training.device import choose_device

@@ -10,8 +10,8 @@ from scipy import sparse
 
 from kgplug.data.ranking.threads import row_blocks
 from kgplug.recommenders.catalogue import RECOMMENDERS
-from kgplug.recommenders.parts.chosen_by_lists import ListsConfig
-from kgplug.recommenders.parts.chosen_similarity import ChosenSimilarity
+from kgplug.recommenders.parts.choosing.chosen_by_lists import ListsConfig
+from kgplug.recommenders.parts.choosing.chosen_similarity import ChosenSimilarity
 from kgplug.recommenders.parts.similarity import nearest
 from kgplug.training.config import Grid, Range, Space
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -11,45 +11,47 @@ from scipy import sparse
 from kgplug.data.ranking.threads import row_blocks, share
 from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.recommenders.models._slim_columns import solve_columns
-from kgplug.recommenders.parts.chosen_by_lists import ListsConfig
-from kgplug.recommenders.parts.chosen_similarity import ChosenSimilarity
-from kgplug.recommenders.training_data import TrainingData
+from kgplug.recommenders.parts.choosing.chosen_by_lists import ListsConfig
+from kgplug.recommenders.parts.choosing.chosen_similarity import ChosenSimilarity
 from kgplug.training.config import Grid, Range, Space
 
 _BLOCK_COLUMNS = 32  # columns that a thread solves at a time; Ctrl-C takes effect after them
-_PENALTIES = {"l1": 1.0, "l2": 50.0}  # defaults if all users have weight 1
 
 
 class SLIMConfig(ListsConfig):
-    """Settings of SLIM."""
+    """Settings of SLIM. In the paper, all users have weight 1 (user_power=0), so l1 and l2 are its λ and β."""
 
-    tuning: ClassVar[Space] = {"l1": Range(0.005, 10.0, log=True), "l2": Range(0.5, 2000.0, log=True)}
+    tuning: ClassVar[Space] = {
+        "l1": Range(0.03, 10.0, log=True), "l2": Range(3.0, 2000.0, log=True), "user_power": Range(0.0, 1.0),
+    }  # fmt: skip
 
-    grid: ClassVar[Grid] = {"l2": 4.0, "l1": 3.0, **ListsConfig.grid}
+    grid: ClassVar[Grid] = {"user_power": (0.5, 0.25, 0.0, 0.75), "l2": 4.0, "l1": 3.0, **ListsConfig.grid}
 
-    l1: float | None = Field(
-        None, ge=0, description="weight of the sum of item-item weights (L1); by default the mean weight of a like"
+    l1: float = Field(
+        1.0, ge=0, description="weight of the sum of item-item weights (L1), as a multiple of the mean weight of a like"
     )
-    l2: float | None = Field(
-        None,
+    l2: float = Field(
+        50.0,
         gt=0,
-        description="weight of the squared item-item weights (L2); by default 50 times the mean weight of a like",
+        description="weight of the squared item-item weights (L2), as a multiple of the mean weight of a like",
     )
     user_power: float = Field(
         0.5,
         ge=0,
         le=1,
-        description="a user's weight in training is 1 / likes^user_power; 0: equal weights, as in the paper",
+        description="a user's likes have the weight 1 / (number of likes)^user_power in training; "
+        "0: equal weights, as in the paper",
     )
 
 
 class SLIM(ChosenSimilarity):
     """Sparse linear method: score(u, ·) = x_u W, where the item-item weights W ≥ 0 predict the likes X from X.
 
-    W has a zero diagonal and minimises ½ ‖D^½ (X − X W)‖² + ½ l2 ‖W‖² + l1 ‖W‖₁ (eq. 3), where D is the diagonal matrix
-    of the users' weights (I in the paper). Each column is solved separately, by coordinate descent, until no weight
-    changes by more than 1e-6. W_ji can be positive only if the users who like both items, i and j, have a total weight
-    above l1. So other weights are never computed, and memory is needed only for the likes and the positive weights.
+    W has a zero diagonal and minimises ½ ‖D^½ (X − X W)‖² + ½ m l2 ‖W‖² + m l1 ‖W‖₁ (eq. 3), where D is the diagonal
+    matrix of the users' weights (I in the paper), and m is the mean of these weights over all likes (1 in the paper).
+    Each column is solved separately, by coordinate descent, until no weight changes by more than 1e-6. W_ji can be
+    positive only if the users who like both items, i and j, have a total weight above m l1. So other weights are never
+    computed, and memory is needed only for the likes and the positive weights.
 
     Source: X. Ning, G. Karypis, "SLIM: Sparse Linear Methods for Top-N Recommender Systems", ICDM 2011; coordinate
     descent: J. Friedman, T. Hastie, R. Tibshirani, "Regularization Paths for Generalized Linear Models via Coordinate
@@ -61,28 +63,18 @@ class SLIM(ChosenSimilarity):
     config_class = SLIMConfig
     config: SLIMConfig
 
-    def _default(self, name: str, data: TrainingData) -> Any:
-        if name in ("l1", "l2"):
-            self.likes = data.interactions.likes().matrix()
-            return float(f"{self._penalties()[name]:.4g}")
-        return super()._default(name, data)
-
     def _weights(self) -> np.ndarray:
         """Return the weight of each user, float64 (n_users,)."""
         return np.maximum(np.diff(self.likes.indptr), 1.0) ** -self.config.user_power
 
-    def _penalties(self) -> dict[str, float]:
-        """Return the penalties {"l1": …, "l2": …}.
-
-        Their defaults are proportional to the mean weight of a like, which has its user's weight.
-        """
+    def _penalties(self) -> tuple[float, float]:
+        """Return m l1 and m l2, where m is the mean weight of a like, which has its user's weight."""
         mean_weight = float(self._weights() @ np.diff(self.likes.indptr)) / self.likes.nnz
-        given = {"l1": self.config.l1, "l2": self.config.l2}
-        return {name: _PENALTIES[name] * mean_weight if value is None else value for name, value in given.items()}
+        return self.config.l1 * mean_weight, self.config.l2 * mean_weight
 
     def _similarity_of(self, likes: sparse.csr_matrix) -> sparse.csr_matrix:
         by_user = sparse.csr_matrix(sparse.diags(np.sqrt(self._weights())) @ likes.astype(np.float64))  # D^½ X
-        by_item, penalties = sparse.csr_matrix(by_user.T), self._penalties()
+        by_item, (l1, l2) = sparse.csr_matrix(by_user.T), self._penalties()
         n_items, squares = by_item.indptr.size - 1, np.asarray(by_item.power(2).sum(axis=1)).ravel()
         blocks = row_blocks(n_items, _BLOCK_COLUMNS)
         found: dict[int, sparse.csr_matrix] = {}
@@ -91,7 +83,7 @@ class SLIM(ChosenSimilarity):
             counts, rows, values = solve_columns(
                 columns.start, columns.stop,
                 by_item.indptr, by_item.indices, by_item.data, by_user.indptr, by_user.indices, by_user.data,
-                squares, penalties["l1"], penalties["l2"],
+                squares, l1, l2,
             )  # fmt: skip
             starts = np.concatenate([[0], np.cumsum(counts)])
             found[columns.start] = sparse.csr_matrix((values, rows, starts), shape=(len(counts), n_items))

@@ -18,7 +18,14 @@ from kgplug.recommenders.click_through.histories import HistoryTask, ItemFeature
 from kgplug.recommenders.click_through.logits import SIDE_ARRAYS, SIDE_ITEMS
 from kgplug.recommenders.click_through.recommender import CHOOSING_FROM, TrainedRecommender
 from kgplug.recommenders.click_through.tasks import PairNetwork
-from kgplug.recommenders.parts.layers import average_cold, distinct, lookup, normal_table, row_penalty, xavier_linear
+from kgplug.recommenders.parts.operations.layers import (
+    average_cold,
+    distinct,
+    lookup,
+    normal_table,
+    row_penalty,
+    xavier_linear,
+)
 from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import DataSize, Range, Space, TrainedConfig
 from kgplug.training.device import choose_device

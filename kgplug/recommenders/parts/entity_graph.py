@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from kgplug.recommenders.parts.weighted_sum import weighted_sum
+from kgplug.recommenders.parts.operations.weighted_sum import weighted_sum
 
 
 @dataclass(frozen=True, eq=False)

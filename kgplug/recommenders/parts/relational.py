@@ -58,7 +58,8 @@ def relational_vectors(
 
 def _translation(entities: ItemEntities) -> np.ndarray:
     """Return the vector that each relation adds to a head, float32 (n_relations, d)."""
-    parts = entities.model.relation_vectors()
+    found = entities.model.relation_vectors()
+    parts = {name: vectors for name, vectors in found.items() if not name.startswith("inverse_")}
     if "translation" not in parts or not parts.keys() <= {"translation", "normal"}:  # others project or stretch heads
         raise UsageError(
             f"translate=True needs an embedding that adds relations to entities, such as TransE or TransH; found "

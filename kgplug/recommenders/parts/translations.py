@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from kgplug.data.ranking.threads import row_blocks
 from kgplug.data.sampling import TailCorrupter
-from kgplug.recommenders.parts.layers import distinct, lookup, row_penalty
+from kgplug.recommenders.parts.operations.layers import distinct, lookup, row_penalty
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,1 @@
+"""How models without epochs choose their settings, and how good lists are on the validation set."""

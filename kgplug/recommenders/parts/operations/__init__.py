@@ -1,0 +1,1 @@
+"""Operations of networks: layers, and steps with gradients of their own."""

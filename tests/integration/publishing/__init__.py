@@ -1,0 +1,1 @@
+"""Publishing, rolling back and removing."""

@@ -1,0 +1,1 @@
+"""Reading a graph, and guessing and checking its schema."""

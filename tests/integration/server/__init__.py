@@ -1,0 +1,1 @@
+"""Connecting, importing, and the local server."""

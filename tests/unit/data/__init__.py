@@ -1,0 +1,1 @@
+"""Feedback, triples, splits, and the files of a run."""

@@ -1,0 +1,1 @@
+"""The part of kgplug.graph that needs no server."""

@@ -1,0 +1,1 @@
+"""What several unit tests share: planted data, literal equations, readers of output."""

@@ -1,0 +1,1 @@
+"""The project itself: documentation, Makefile, wheel, benchmarks."""

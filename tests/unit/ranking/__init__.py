@@ -1,0 +1,1 @@
+"""Lists: the best k, ties, diversity, nearest vectors."""

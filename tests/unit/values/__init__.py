@@ -1,0 +1,1 @@
+"""Keys, texts, dates and JSON."""
