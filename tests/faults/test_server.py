@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,6 +23,8 @@ from kgplug.graph.bolt import connection as connection_module
 from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.importing.importer import import_folder
 from kgplug.graph.server.home import Endpoint
+from kgplug.graph.server.local import LocalNeo4j
+from tests.conftest import empty
 from tests.faults.command import kgplug, sentence
 from tests.faults.conftest import fill, opened
 from tests.faults.proxy import proxied
@@ -137,11 +139,22 @@ def test_writers_that_deadlock_are_retried_until_all_is_written(
     assert connection.rows("MATCH (n:N) RETURN min(n.x) AS least, max(n.x) AS most") == [{"least": 40, "most": 40}]
 
 
+@pytest.fixture(scope="module")
+def impatient_server(
+    neo4j_jars: Path, quick_java: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LocalNeo4j]:
+    """A server that waits a short time for locks and for silent connections. Tests may kill it."""
+    config = {"db.lock.acquisition.timeout": "200ms", "server.bolt.connection_keep_alive": "3s"}
+    server = LocalNeo4j(tmp_path_factory.mktemp("impatient") / "neo4j", jars=neo4j_jars, config=config)
+    yield server
+    server.kill()
+
+
 def test_a_lasting_error_is_retried_with_growing_pauses_up_to_a_limit(
-    start_server: Callable, tmp_path: Path, attempts: list[tuple[int, float]], monkeypatch: pytest.MonkeyPatch
+    impatient_server: LocalNeo4j, attempts: list[tuple[int, float]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection_module, "_RETRY_TIME_S", 4)
-    _, endpoint = start_server(tmp_path / "neo4j", db__lock__acquisition__timeout="200ms")
+    endpoint = impatient_server.start(die_with_parent=True)
     with opened(endpoint) as connection:
         connection.write("CREATE (:Locked {by: 0})")
         with connection.session() as session, session.begin_transaction() as owner:
@@ -180,11 +193,12 @@ def rows_without_end(folder: Path) -> Path:
 
 @pytest.mark.parametrize("how", ["killed", "hangs"])
 def test_a_server_that_dies_or_hangs_during_work_is_reported_in_one_sentence_in_time(
-    start_server: Callable, tmp_path: Path, how: str
+    impatient_server: LocalNeo4j, tmp_path: Path, how: str
 ) -> None:
-    server, endpoint = start_server(tmp_path / "neo4j", server__bolt__connection_keep_alive="3s")
-    pid = server.status().pid
+    endpoint = impatient_server.start(die_with_parent=True)
+    pid = impatient_server.status().pid
     with opened(endpoint) as connection, ThreadPoolExecutor(1) as pool:
+        empty(connection)
         work = pool.submit(working, connection, rows_without_end(tmp_path / "rows"))
         deadline = time.monotonic() + 120
         while connection.rows("MATCH (n:A) RETURN count(n) AS n")[0]["n"] == 0:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from pydantic import SecretStr
@@ -37,6 +39,15 @@ def publication(run: str, *, model: str = "MKR", seed: int = 0, k: int = K, n_us
     ]
     lists = TopLists("User", "Movie", users, items, chosen, scores)
     return Publication(model, run, vectors, lists, {"settings": {"embedding_dim": DIMENSIONS}})
+
+
+def unindexed(run: str, **options: Any) -> Publication:
+    """Return a publication without vector indexes, which is published in a third of the time.
+
+    After a new index, Neo4j plans all queries again. Tests that publish only such publications follow each other.
+    """
+    whole = publication(run, **options)
+    return replace(whole, vectors=[replace(nodes, indexed=False) for nodes in whole.vectors])
 
 
 class Dying(Connection):

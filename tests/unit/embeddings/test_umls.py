@@ -23,13 +23,13 @@ pytestmark = pytest.mark.training
 @pytest.mark.parametrize("name", EMBEDDINGS)
 def test_a_model_learns_to_rank_true_triples_on_umls(name: str) -> None:
     knowledge, _, test = umls()
-    quick = {"embedding_dim": 16, "batch_size": 128, "learning_rate": 0.03, "epochs": 6}
+    quick = {"embedding_dim": 16, "batch_size": 128, "learning_rate": 0.05, "epochs": 3}
     model = EmbeddingModel(name, **quick).fit(knowledge, progress=False)
     assert model.history["losses"][-1] < model.history["losses"][0]
     true = knowledge.triples[::10]
     false = true.copy()
     false[:, 2] = np.random.default_rng(0).integers(0, knowledge.n_entities, len(true))
-    assert (model.score_triples(true) > model.score_triples(false)).mean() > 0.6
+    assert (model.score_triples(true) > model.score_triples(false)).mean() > 0.7  # by chance: 0.5
     figures = evaluate_link_prediction(model, test[:50], np.concatenate([knowledge.triples, test]))
     assert all(0 < figures[name] <= 1 for name in ("MRR", "hits@10"))
 

@@ -343,7 +343,7 @@ def test_the_fewer_likes_a_user_has_the_more_l2_unless_it_is_set() -> None:
 def test_vectors_stay_alive_and_know_the_planted_clusters_on_sparse_likes() -> None:
     """Five likes per user: with the defaults, the side term on, MKR's own vectors must learn as well."""
     rng = np.random.default_rng(0)
-    n_users, n_items, n_clusters = 1500, 600, 10
+    n_users, n_items, n_clusters = 1000, 400, 10
     cluster, taste = rng.integers(0, n_clusters, n_items), rng.integers(0, n_clusters, n_users)
     chances = np.where(cluster == taste[:, None], 4.0, 0.1) / np.arange(1, n_items + 1) ** 0.7
     items = np.argsort(-np.log(rng.random(chances.shape)) / chances, axis=1)[:, :5]  # drawn without repetition
@@ -352,7 +352,7 @@ def test_vectors_stay_alive_and_know_the_planted_clusters_on_sparse_likes() -> N
     facts["tail"] = [f"c{c}-{part}" for c, part in zip(cluster, rng.integers(0, 4, n_items), strict=True)]
     interactions = Interactions.from_dataframe(likes, user="user", item="item")
     train, valid = interactions.split((0.8, 0.2), seed=0, by="row")
-    model = MKR(settings="defaults", device="cpu")
+    model = MKR(settings="defaults", patience=3, device="cpu")
     model.fit(train, KnowledgeGraph.from_dataframe(facts), valid=valid, progress=False)
     assert model.config.side
     v, u = model.item_vectors(), model.user_vectors()

@@ -125,7 +125,7 @@ def test_films_of_a_liked_director_are_found_through_the_graph(seed: int):
     _, knowledge, film_director, fan_of = directors_and_fans(seed, fans=6)
     rated = rated_by_fans(seed, fans=6)
     settings = {
-        "side": False, "epochs": 40, "batch_size": 128, "kge_batch_size": 256, "kge_interval": 1, "bias": False,
+        "side": False, "epochs": 20, "batch_size": 128, "kge_batch_size": 256, "kge_interval": 1, "bias": False,
         "l2": 1e-4, "vector_l2": 5e-3, "learning_rate": 7e-3, "kge_learning_rate": 5e-3,
         "init_scale": 0.1, "device": "cpu",
     }  # fmt: skip
