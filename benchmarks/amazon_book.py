@@ -10,9 +10,10 @@ FOLDER holds train.txt and test.txt, or the same files with the ending .xz. Each
 that the user likes. They are in the folder Data/amazon-book of
 https://github.com/xiangwang1223/knowledge_graph_attention_network.
 
-The settings of a model are chosen on a fifth of each user's training rows. The model is then trained on all training rows with
-these settings, and measured once on the test set. With --defaults, only numbers of epochs and the weights of Blend are
-chosen. Each model has a process of its own, so its peak of memory is known.
+The settings of a model are chosen on a fifth of each user's training rows, because the public test set was split off in
+this way. The model is then trained on all training rows with these settings, and measured once on the test set. With
+--defaults, only numbers of epochs and the weights of Blend are chosen. Each model has a process of its own, so its peak
+of memory is known.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ def recall(hits: ListHits) -> float:
 
 
 def settings_for(name: str, train: Interactions, seed: int, *, defaults: bool) -> dict[str, Any]:
-    """Return the settings of a model that are best on a tenth of the training rows.
+    """Return the settings of a model that are best on a fifth of each user's training rows.
 
     With `defaults`, return the defaults, with the best number of epochs and, for Blend, the best weights.
     """

@@ -64,7 +64,8 @@ class RP3beta(ChosenSimilarity):
     config_class = RP3betaConfig
     config: RP3betaConfig
 
-    def _similarity_of(self, likes: sparse.csr_matrix) -> sparse.csr_matrix:
+    def _similarity_of(self, likes: sparse.csr_matrix, *, fraction: float) -> sparse.csr_matrix:
+        del fraction
         c = self.config
         of_user, of_item = (np.maximum(likes.getnnz(axis=axis), 1.0) for axis in (1, 0))
         to_users = sparse.csr_matrix(sparse.diags(of_item**-c.alpha) @ likes.T)  # (n_items, n_users)

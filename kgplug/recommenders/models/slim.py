@@ -72,9 +72,10 @@ class SLIM(ChosenSimilarity):
         mean_weight = float(self._weights() @ np.diff(self.likes.indptr)) / self.likes.nnz
         return self.config.l1 * mean_weight, self.config.l2 * mean_weight
 
-    def _similarity_of(self, likes: sparse.csr_matrix) -> sparse.csr_matrix:
+    def _similarity_of(self, likes: sparse.csr_matrix, *, fraction: float) -> sparse.csr_matrix:
         by_user = sparse.csr_matrix(sparse.diags(np.sqrt(self._weights())) @ likes.astype(np.float64))  # D^½ X
         by_item, (l1, l2) = sparse.csr_matrix(by_user.T), self._penalties()
+        l2 *= fraction  # with fewer items each weight is larger, as in EASE
         n_items, squares = by_item.indptr.size - 1, np.asarray(by_item.power(2).sum(axis=1)).ravel()
         blocks = row_blocks(n_items, _BLOCK_COLUMNS)
         found: dict[int, sparse.csr_matrix] = {}

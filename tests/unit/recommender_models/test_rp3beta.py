@@ -82,9 +82,9 @@ def test_settings_are_chosen_on_half_of_the_items_and_the_winner_learns_all(monk
     learnt: list[int] = []
     similarity_of = RP3beta._similarity_of
 
-    def noted(self: RP3beta, likes):
+    def noted(self: RP3beta, likes, *, fraction: float):
         learnt.append(len(np.unique(likes.indices)))
-        return similarity_of(self, likes)
+        return similarity_of(self, likes, fraction=fraction)
 
     monkeypatch.setattr(RP3beta, "_similarity_of", noted)
     model = RP3beta().fit(train, valid=valid)

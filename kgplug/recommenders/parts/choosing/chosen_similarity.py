@@ -25,20 +25,21 @@ class ChosenSimilarity(ChosenByLists, SimilarityRecommender):
     def _learn(self, data: TrainingData, *, cheaply: bool = False) -> np.ndarray | None:
         self.likes = likes = data.interactions.likes().matrix()
         if not cheaply:
-            self.similarity = self._similarity_of(likes)
+            self.similarity = self._similarity_of(likes, fraction=1.0)
             return None
         some = items_to_try(distinct(likes.indices), likes.get_shape()[1], data.seed)
         part = sparse.csr_matrix(likes @ sparse.diags(some.astype(np.float32)))
         part.eliminate_zeros()
-        self.similarity = self._similarity_of(part)
+        self.similarity = self._similarity_of(part, fraction=part.nnz / max(likes.nnz, 1))
         return some
 
     @abstractmethod
-    def _similarity_of(self, likes: sparse.csr_matrix) -> sparse.csr_matrix:
+    def _similarity_of(self, likes: sparse.csr_matrix, *, fraction: float) -> sparse.csr_matrix:
         """Compute the item similarities from likes, with the settings in `config`.
 
         Args:
             likes: 1 for each like, CSR float32 (n_users, n_items).
+            fraction: Fraction of all likes that these are. In a trial, some items are left out.
 
         Returns:
             s(j, i) in row j and column i, CSR float32 (n_items, n_items), with sorted indices and no duplicates.
