@@ -42,7 +42,7 @@ from kgplug.training.config import ChosenConfig, TrainedConfig
 
 MODELS = ("Popularity", "ItemKNN", "RP3beta", "SLIM", "EASE", "Blend", "ALS", "MF", "BPR", "LightGCN")
 QUICK_MODELS = ("Popularity", "ItemKNN", "RP3beta", "SLIM", "EASE")
-MEMBERS = ("SLIM", "RP3beta", "UserKNN")  # of Blend
+MEMBERS = ("SLIM", "RP3beta")  # of Blend
 PUBLISHED = {"LightGCN": ".140", "KGAT": ".149", "KGCL": ".150", "KGIN": ".144 to .169"}  # recall@20, in papers
 NEAREST = {"similarity": ("cosine", "bm25", "tfidf"), "neighbours": (20, 50, 100, 200, 400)}  # tried for ItemKNN
 K = 20
