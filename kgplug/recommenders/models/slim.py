@@ -25,7 +25,7 @@ class SLIMConfig(ListsConfig):
         "l1": Range(0.03, 10.0, log=True), "l2": Range(3.0, 2000.0, log=True), "user_power": Range(0.0, 1.0),
     }  # fmt: skip
 
-    grid: ClassVar[Grid] = {"user_power": (0.5, 0.25, 0.0, 0.75), "l2": 4.0, "l1": 3.0, **ListsConfig.grid}
+    grid: ClassVar[Grid] = {"user_power": (0.5, 0.25, 0.0), "l2": 4.0, "l1": 3.0, **ListsConfig.grid}
 
     l1: float = Field(
         1.0, ge=0, description="weight of the sum of item-item weights (L1), as a multiple of the mean weight of a like"
