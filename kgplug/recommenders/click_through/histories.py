@@ -89,15 +89,4 @@ class HistoryTask(LayeredTask):
     """
 
     def logits(self, batch: Pairs) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.module(batch.users, batch.items, left_out=own_likes(batch))
-
-
-def own_likes(batch: Pairs) -> np.ndarray:
-    """Return the liked item of each pair, int64 (n,).
-
-    For a like, this is the pair's own item. For a negative, it is the item of the like that the negative was drawn for.
-    """
-    likes, negatives = batch.matched()
-    items = batch.items.copy()
-    items[negatives] = batch.items[likes]
-    return items
+        return self.module(batch.users, batch.items, left_out=batch.own_likes())

@@ -57,6 +57,17 @@ class Pairs:
             likes = np.flatnonzero(np.isin(self.users[:n], self.users[n:]))
         return np.tile(likes, self.per_like), negatives
 
+    def own_likes(self) -> np.ndarray:
+        """Return the liked item of each pair, int64 (n,).
+
+        For a like, this is the pair's own item. For a negative, it is the item of the like that the negative was drawn
+        for. The likes must come first, as in `matched`.
+        """
+        likes, negatives = self.matched()
+        items = self.items.copy()
+        items[negatives] = self.items[likes]
+        return items
+
 
 @dataclass(frozen=True, eq=False)
 class Comparisons:
@@ -184,10 +195,10 @@ class ClickThroughData:
             logits: The model's own logits of `batch.pairs()`, (2n,).
             batch: The comparisons.
         """
-        liked, others = self.with_side(logits, *batch.pairs()).chunk(2)
+        liked, others = self.with_side(logits, *batch.pairs(), np.tile(batch.liked, 2)).chunk(2)
         return functional.softplus(others - liked).mean()
 
-    def with_side(self, logits: torch.Tensor, users: np.ndarray, items: np.ndarray) -> torch.Tensor:
+    def with_side(self, logits: torch.Tensor, users: np.ndarray, items: np.ndarray, hidden: np.ndarray) -> torch.Tensor:
         """Return the logits of training pairs plus the side term, if there is one.
 
         The side term is a score from counts of likes and shared knowledge-graph features.
@@ -195,11 +206,16 @@ class ClickThroughData:
         Args:
             logits: The model's own logits of the pairs, (n,).
             users, items: Indices, int64 (n,).
+            hidden: The like that the side term's counts leave out for each pair, int64 (n,).
 
         Returns:
             (n,).
         """
-        return logits if self.side is None else logits + self.side.of_training(users, items)
+        return logits if self.side is None else logits + self.side.of_training(users, items, hidden)
+
+    def hidden_likes(self, pairs: Pairs) -> np.ndarray:
+        """Return the like that the side term's counts leave out for each pair, int64 (n,); -1 for none."""
+        return pairs.own_likes()
 
     def log_loss(self, own: torch.Tensor, pairs: Pairs, *, own_weight: float = 0.0) -> torch.Tensor:
         """Return the mean log loss of training pairs, a scalar.
@@ -216,8 +232,10 @@ class ClickThroughData:
             own_weight: Weight w of a second log loss, that of `own` alone. The result is then (first loss + w · second
                 loss) / (1 + w). Without a side term, w has no effect.
         """
-        loss = _log_loss(self.with_side(own, pairs.users, pairs.items), pairs)
-        if self.side is None or not own_weight:
+        if self.side is None:
+            return _log_loss(own, pairs)
+        loss = _log_loss(self.with_side(own, pairs.users, pairs.items, self.hidden_likes(pairs)), pairs)
+        if not own_weight:
             return loss
         return (loss + own_weight * _log_loss(own, pairs)) / (1 + own_weight)
 

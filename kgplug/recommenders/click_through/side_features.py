@@ -63,40 +63,38 @@ class SideFeatures:
         self._item_squares = np.asarray(self.features.multiply(self.features).sum(axis=1)).ravel()
         self._user_squares = np.asarray(self.profiles.multiply(self.profiles).sum(axis=1)).ravel()
         n_users, n_items = likes.get_shape()
-        small = n_users * n_items <= _KEPT_CELLS
-        self._products = (self.profiles @ self.features.T).toarray() if small else None  # (n_users, n_items)
+        self._products = self._similar = None  # profile · features of each user and item; features of two items
+        if n_users * n_items <= _KEPT_CELLS:
+            self._products = (self.profiles @ self.features.T).toarray()
+        if n_items * n_items <= _KEPT_CELLS:
+            self._similar = (self.features @ self.features.T).toarray()
 
-    def of_pairs(self, users: np.ndarray, items: np.ndarray, *, training: bool = False) -> PairFacts:
-        """Return the features of pairs. If the user likes the item of a pair, `profile` leaves out this like.
+    def of_pairs(self, users: np.ndarray, items: np.ndarray, *, hidden: np.ndarray | None = None) -> PairFacts:
+        """Return the features of pairs.
 
         Args:
             users, items: Indices, int64 (n,).
-            training: Whether the pairs are training likes and their negatives. If so, one like is subtracted from the
-                user's count in every pair, and from the item's count in the pairs that are likes. Otherwise the counts
-                would leak the label.
+            hidden: In training, a liked item of each pair's user, int64 (n,); -1 for none. It is left out of the
+                profile, and one like is subtracted from the user's count. For a like, it is the pair's own item; for a
+                negative, the like that it was drawn for. Otherwise likes and negatives would differ in the number of
+                likes that are counted, which would leak the label. If None (prediction), only a pair's own like is
+                left out of the profile.
         """
         liked = np.asarray(self.likes[users, items]).ravel()  # 1 where the pair is a training like
+        training = hidden is not None
         fewer = np.minimum(self.user_degrees[users], 1) if training else 0
         user = np.log1p(self.user_degrees[users] - fewer)[:, None]
         item = _item_facts(self.item_degrees[items] - (liked if training else 0), self.neighbour_degrees[items])
-        products = self._pair_products(users, items)
-        own = liked * self._item_squares[items]
-        squares = self._user_squares[users] - liked * (2 * products - self._item_squares[items])
-        return PairFacts(
-            user.astype(np.float32),
-            item,
-            _scaled_cosine(products - own, squares, self._item_squares[items]),
-        )
+        hidden = np.where(liked > 0, items, -1) if hidden is None else hidden
+        products, squares = self._pair_products(users, items), self._user_squares[users]
+        some = np.flatnonzero(hidden >= 0)
+        out = hidden[some]
+        products[some] -= _dots(self._similar, self.features, self.features, items[some], out)
+        squares[some] -= 2 * self._pair_products(users[some], out) - self._item_squares[out]
+        return PairFacts(user.astype(np.float32), item, _scaled_cosine(products, squares, self._item_squares[items]))
 
     def _pair_products(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-        if self._products is not None:
-            return self._products[users, items]
-        products = np.empty(len(users), dtype=np.float32)
-        for start in range(0, len(users), _PAIRS):
-            chosen = slice(start, start + _PAIRS)
-            rows = self.features[items[chosen]].multiply(self.profiles[users[chosen]])
-            products[chosen] = np.asarray(rows.sum(axis=1)).ravel()
-        return products
+        return _dots(self._products, self.profiles, self.features, users, items)
 
     def of_items(self) -> np.ndarray:
         """Return `PairFacts.items` of each item for users who have not liked it: (n_items, 3)."""
@@ -121,6 +119,22 @@ class SideFeatures:
         products[row, column] -= self._item_squares[column]
         degrees = np.log1p(np.diff(likes.indptr))[:, None].astype(np.float32)
         return degrees, _scaled_cosine(products, squares, self._item_squares)
+
+
+def _dots(
+    kept: np.ndarray | None, left: sparse.csr_matrix, right: sparse.csr_matrix, rows: np.ndarray, others: np.ndarray
+) -> np.ndarray:
+    """Return the dot products of rows of `left` with rows of `right`, pair by pair: a new array, float32 (n,).
+
+    `kept` holds the products of all rows, if they are in memory.
+    """
+    if kept is not None:
+        return kept[rows, others]
+    products = np.empty(len(rows), dtype=np.float32)
+    for start in range(0, len(rows), _PAIRS):
+        chosen = slice(start, start + _PAIRS)
+        products[chosen] = np.asarray(left[rows[chosen]].multiply(right[others[chosen]]).sum(axis=1)).ravel()
+    return products
 
 
 def _item_facts(degrees: np.ndarray, neighbour_degrees: np.ndarray) -> np.ndarray:

@@ -92,12 +92,14 @@ class SideTerm:
         towers = SideTowers(torch.Generator().manual_seed(seed))
         return cls(SideFeatures(likes.matrix(), kg_features(likes, knowledge)), towers.to(device))
 
-    def of_training(self, users: np.ndarray, items: np.ndarray) -> torch.Tensor:
-        """Return the logits of training likes and negatives, with gradients: int64 (n,), int64 (n,) → (n,).
+    def of_training(self, users: np.ndarray, items: np.ndarray, hidden: np.ndarray) -> torch.Tensor:
+        """Return the logits of training likes and negatives, with gradients, (n,).
 
-        The counts leave out the like to predict, so that they do not leak the label.
+        Args:
+            users, items: Indices, int64 (n,).
+            hidden: The like that the counts of each pair leave out, as in `SideFeatures.of_pairs`, int64 (n,).
         """
-        return self.towers(self.facts.of_pairs(users, items, training=True))
+        return self.towers(self.facts.of_pairs(users, items, hidden=hidden))
 
     @torch.no_grad()
     def logits(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:

@@ -164,7 +164,7 @@ class CKETask(ClickThroughTask):
             logits, rows = self.module(pairs.users, pairs.items)
             return self.data.log_loss(logits + self.module.global_bias, pairs) + self.config.l2 * rows
         scores, rows = self.module(pairs.users, pairs.items)
-        scores = self.data.with_side(scores, pairs.users, pairs.items)
+        scores = self.data.with_side(scores, pairs.users, pairs.items, self.data.hidden_likes(pairs))
         liked, disliked = (torch.from_numpy(part).to(scores.device) for part in pairs.matched())
         return functional.softplus(scores[disliked] - scores[liked]).sum() / max(len(liked), 1) + self.config.l2 * rows
 

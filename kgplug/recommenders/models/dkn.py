@@ -15,7 +15,7 @@ from kgplug.data.erasure.user_arrays import UserArrays
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.errors import DataError
 from kgplug.recommenders.catalogue import RECOMMENDERS
-from kgplug.recommenders.click_through.histories import PretrainedConfig, own_likes
+from kgplug.recommenders.click_through.histories import PretrainedConfig
 from kgplug.recommenders.click_through.logits import SIDE_ARRAYS, SIDE_ITEMS
 from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs
 from kgplug.recommenders.click_through.recommender import TrainedRecommender
@@ -88,7 +88,7 @@ class DKNTask(LayeredTask):
         return super().batches(epoch, rng)
 
     def logits(self, batch: Pairs) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.module(batch.users, batch.items, left_out=own_likes(batch), histories=self._histories)
+        return self.module(batch.users, batch.items, left_out=batch.own_likes(), histories=self._histories)
 
 
 class DKN(TrainedRecommender):

@@ -73,6 +73,9 @@ class RatedData(ClickThroughData):
         self.rows, self.likes, self.side = train, train.likes(), side
         self.valid = None if valid is None or not valid.is_like.any() else _labelled(valid)
 
+    def hidden_likes(self, pairs: Pairs) -> np.ndarray:
+        return np.where(pairs.labels > 0, pairs.items, -1)  # a disliked item was not drawn for a like
+
     def epoch(self, rng: np.random.Generator, batch_size: int) -> Iterator[Pairs]:
         """Yield all rated pairs in a new order, at most `batch_size` at a time."""
         order = rng.permutation(len(self.rows))

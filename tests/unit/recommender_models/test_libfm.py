@@ -12,7 +12,7 @@ import torch
 import kgplug
 from kgplug.errors import DataError, UsageError
 from kgplug.recommenders.click_through import histories
-from kgplug.recommenders.click_through.histories import HistoryTask, ItemFeatures, own_likes
+from kgplug.recommenders.click_through.histories import HistoryTask, ItemFeatures
 from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs
 from kgplug.recommenders.models.libfm import LibFM
 from tests.unit.helpers.planted import directors_and_fans, shuffled, tiny, unseen_share
@@ -75,7 +75,7 @@ def test_scores_are_those_of_the_equation() -> None:
 def test_in_training_a_like_is_left_out_of_the_history_of_itself_and_of_its_negative() -> None:
     model = stirred(fitted())
     pairs = Pairs(np.array([0, 1, 0, 1]), np.array([0, 1, 3, 4]), np.array([1, 1, 0, 0], dtype=np.float32))
-    assert own_likes(pairs).tolist() == [0, 1, 0, 1]
+    assert pairs.own_likes().tolist() == [0, 1, 0, 1]
     task = HistoryTask(model.network, model.config, ClickThroughData(tiny()[0], None, seed=0))
     with torch.no_grad():
         logits, rows = task.logits(pairs)

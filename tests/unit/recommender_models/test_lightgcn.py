@@ -120,7 +120,7 @@ def test_hidden_edge_loss_propagates_over_visible_likes_and_weighted_knowledge_o
     users, items = np.append(likes.users[~visible], [2, 3]), np.append(likes.items[~visible], [0, 2])
     pairs = Pairs(users, items, np.array([1, 1, 0, 0], dtype=np.float32))
     of_users, of_items, logits = _literal_hidden(model, visible)
-    facts = SideFeatures(likes.matrix(), kg_features(likes, knowledge)).of_pairs(users, items, training=True)
+    facts = SideFeatures(likes.matrix(), kg_features(likes, knowledge)).of_pairs(users, items, hidden=pairs.own_likes())
     side = task.data.side.towers(facts).detach().double().numpy()
     expected = 0.2 * (nodes[4:] ** 2).sum() / len(nodes[4:])
     for n, (user, item, label) in enumerate(zip(users, items, pairs.labels, strict=True)):
@@ -196,7 +196,7 @@ def test_facts_of_a_pair_are_counted_as_if_the_user_had_not_liked_it(kept: bool,
     names = [[f"a{item % 3}"] + ([f"b{item % 2}"] if item < 5 else []) for item in range(7)]
     features = [{name: math.log(7 / counts[name]) + 1e-2 for name in own} for own in names]
     everybody, everything = np.indices((6, 7)).reshape(2, -1)
-    facts = side.of_pairs(everybody, everything, training=True)
+    facts = side.of_pairs(everybody, everything, hidden=np.where(table[everybody, everything] > 0, everything, -1))
     for n, (user, item) in enumerate(zip(everybody, everything, strict=True)):
         by_user, by_item, profile = _literal_facts(table, features, int(user), int(item))
         if not table[user, item]:

@@ -18,7 +18,7 @@ from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.recommenders.click_through.config import SIDE_BELOW, KnowledgeConfig
 from kgplug.recommenders.click_through.logits import LogitRecommender
 from kgplug.recommenders.click_through.pairs import ClickThroughData
-from kgplug.recommenders.click_through.side_features import kg_features
+from kgplug.recommenders.click_through.side_features import SideFeatures, kg_features
 from kgplug.recommenders.click_through.side_term import SideTerm, SideTowers
 from kgplug.recommenders.health import model_findings
 from kgplug.recommenders.models.mkr import MKR
@@ -85,11 +85,10 @@ def dense(x: list[float], layer: torch.nn.Linear) -> list[float]:
     return [sum(w * v for w, v in zip(row, x, strict=True)) + b for row, b in zip(weight, bias, strict=True)]
 
 
-def literal(model: LogitRecommender, likes: set[int], item: int, *, fewer: int = 0, own: int = 0) -> float:
+def literal(model: LogitRecommender, likes: set[int], item: int, *, own: int = 0) -> float:
     """Return the side term's logit of an item for somebody with these likes, count by count.
 
     Args:
-        fewer: likes that are not counted of the user.
         own: likes that are not counted of the item.
     """
     of_items, towers = features(model), side_of(model).towers
@@ -103,7 +102,7 @@ def literal(model: LogitRecommender, likes: set[int], item: int, *, fewer: int =
     product = sum(value * profile.get(name, 0.0) for name, value in of_items[item].items())
     norms = math.sqrt(sum(v * v for v in profile.values()) * sum(v * v for v in of_items[item].values()))
     degree = degrees[item] - own
-    of_user, of_item = [math.log1p(len(likes) - fewer)], [math.log1p(degree), math.log1p(near), float(degree == 0)]
+    of_user, of_item = [math.log1p(len(likes))], [math.log1p(degree), math.log1p(near), float(degree == 0)]
     hidden = [
         [v if v > 0 else 0.1 * v for v in dense(x, layer)]
         for x, layer in ((of_user, towers.user_hidden), (of_item, towers.item_hidden))
@@ -175,17 +174,27 @@ def test_no_like_tells_its_own_label_in_training() -> None:
     (batch,) = data.epoch(np.random.default_rng(0), 100)
     own, drawn = batch.matched()
     assert len(own) == len(drawn) == len(likes)
-    facts = side_of(model).facts.of_pairs(batch.users, batch.items, training=True)
+    facts = side_of(model).facts.of_pairs(batch.users, batch.items, hidden=batch.own_likes())
     assert np.array_equal(facts.users[own], facts.users[drawn])
     counts = np.bincount(likes.items, minlength=N_ITEMS)
     np.testing.assert_allclose(facts.items[own, 0], np.log1p(counts[batch.items[own]] - 1), atol=1e-6)
     np.testing.assert_allclose(facts.items[drawn, 0], np.log1p(counts[batch.items[drawn]]), atol=1e-6)
-    found = data.with_side(torch.zeros(len(batch)), batch.users, batch.items).detach().numpy()
+    found = data.with_side(torch.zeros(len(batch)), batch.users, batch.items, batch.own_likes()).detach().numpy()
     expected = [
-        literal(model, liked()[user], item, fewer=1, own=int(label))
-        for user, item, label in zip(batch.users, batch.items, batch.labels, strict=True)
+        literal(model, liked()[user] - {hidden}, item, own=int(label))
+        for user, item, label, hidden in zip(batch.users, batch.items, batch.labels, batch.own_likes(), strict=True)
     ]
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_users_with_one_like_do_not_tell_it_from_its_negative() -> None:
+    likes = Interactions.from_arrays(np.arange(2), np.arange(3), np.array([0, 1]), np.array([0, 1]))
+    rows = [(item, "by", "a") for item in range(3)]
+    knowledge = KnowledgeGraph.from_dataframe(pd.DataFrame(rows, columns=["head", "relation", "tail"]))
+    facts = SideFeatures(likes.matrix(), kg_features(likes, knowledge))
+    of_like, of_negative = facts.of_pairs(np.array([0, 0]), np.array([0, 2]), hidden=np.array([0, 0])).profile
+    assert of_like == of_negative == 0
+    assert facts.of_pairs(np.array([0]), np.array([2])).profile[0] > 0  # in prediction, the like counts
 
 
 def test_the_loss_of_training_pairs_is_the_weighted_mean_with_the_side_term_and_without() -> None:
@@ -194,7 +203,7 @@ def test_the_loss_of_training_pairs_is_the_weighted_mean_with_the_side_term_and_
     data = ClickThroughData(interactions, None, seed=0, side=side_of(model))
     pairs = next(data.epoch(np.random.default_rng(0), 100))
     own = torch.linspace(-2, 2, len(pairs))
-    added = side_of(model).of_training(pairs.users, pairs.items).detach()
+    added = side_of(model).of_training(pairs.users, pairs.items, pairs.own_likes()).detach()
     assert added.abs().max() > 0.01
 
     def loss(logits: torch.Tensor) -> float:
