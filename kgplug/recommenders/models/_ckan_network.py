@@ -29,8 +29,6 @@ class CKANShape(Protocol):
     @property
     def aggregator(self) -> str: ...
     @property
-    def hide_target(self) -> bool: ...
-    @property
     def bias(self) -> bool: ...
     @property
     def init_scale(self) -> float: ...
@@ -98,7 +96,7 @@ class CKANNetwork(PairNetwork):
         dim, scale = shape.embedding_dim, shape.init_scale
         if len(triples) == 0:  # there are no memories, so this dummy triple is never used
             triples = np.zeros((1, 3), dtype=np.int64)
-        self.aggregator, self.hide_target, self.bias = shape.aggregator, shape.hide_target, shape.bias
+        self.aggregator, self.bias = shape.aggregator, shape.bias
         self.item_entities, self.of_users, self.of_items = item_entities, of_users, of_items
         self.entities = normal_table(n_entities, dim, scale, generator)
         self.relations = normal_table(int(triples[:, 1].max()) + 1, dim, scale, generator)
@@ -116,16 +114,27 @@ class CKANNetwork(PairNetwork):
     def layers(self) -> list[nn.Parameter]:
         return [*self.w0.parameters(), *self.w1.parameters(), *self.w2.parameters()]
 
-    def forward(self, users: np.ndarray, items: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(
+        self, users: np.ndarray, items: np.ndarray, left_out: np.ndarray | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (logits of pairs (B,), mean over pairs of the squared norms of their vectors and biases, a scalar).
+
+        Args:
+            users, items: Indices, int64 (B,).
+            left_out: For each pair, a liked item to leave out of the user's vector, int64 (B,). If None, none is left
+                out.
+        """
         n, device = len(users), self.device
         user_rows, (user_of,) = distinct(users, device=device)
         item_rows, (item_of,) = distinct(items, device=device)
-        if self.training and self.hide_target:  # a user has another vector in each pair
-            own, u_of = torch.from_numpy(self.item_entities[items]).to(device), torch.arange(n, device=device)
-            u, of_users = self.users(users, torch.full((n,), 1 / n, device=device), own)
-        else:
-            u_of = user_of
-            u, of_users = self.users(user_rows.cpu().numpy(), lookup_weights(user_of, len(user_rows), n))
+        if left_out is None:
+            u_of, rows, hidden = user_of, user_rows.cpu().numpy(), None
+        else:  # a user has a vector per item that is left out
+            n_items = len(self.item_entities)
+            codes, (u_of,) = distinct(users * n_items + left_out, device=device)
+            rows, hidden = np.divmod(codes.cpu().numpy(), n_items)
+            hidden = torch.from_numpy(self.item_entities[hidden]).to(device)
+        u, of_users = self.users(rows, lookup_weights(u_of, len(rows), n), hidden)
         v, of_items = self.items(item_rows.cpu().numpy(), lookup_weights(item_of, len(item_rows), n))
         logits, penalty = pair_dots(u, u_of, v, item_of), of_users + of_items
         if self.bias:
@@ -137,7 +146,7 @@ class CKANNetwork(PairNetwork):
         return logits, penalty
 
     def users(
-        self, rows: np.ndarray, weights: torch.Tensor, targets: torch.Tensor | None = None
+        self, rows: np.ndarray, weights: torch.Tensor, hidden: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the vectors of users (n, D) and the weighted sum of their penalties, a scalar.
 
@@ -146,10 +155,10 @@ class CKANNetwork(PairNetwork):
         Args:
             rows: Indices, int64 (n,).
             weights: Weight of each penalty, float32 (n,).
-            targets: Entity of an item per user, int64 (n,). If the user likes it, the user's vector ignores this like,
-                with all triples that lead from the item.
+            hidden: Entity of a liked item per user, int64 (n,). The user's vector ignores this like, with all triples
+                to which none of the user's other initial entities leads. The penalty counts them.
         """
-        initial, steps, penalty = self._around(self.of_users, rows, weights, targets)
+        initial, steps, penalty = self._around(self.of_users, rows, weights, hidden)
         return self._joined([initial, *steps]), penalty
 
     def items(self, rows: np.ndarray, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -169,7 +178,7 @@ class CKANNetwork(PairNetwork):
         return stacked.sum(0) if self.aggregator == "sum" else stacked.amax(0)
 
     def _around(
-        self, sets: RippleSets, rows: np.ndarray, weights: torch.Tensor, targets: torch.Tensor | None = None
+        self, sets: RippleSets, rows: np.ndarray, weights: torch.Tensor, hidden: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, Sequence[torch.Tensor], torch.Tensor]:
         """Return the mean initial entity (n, d), the sum of each step's tails (n, d), and the penalty as in `users`."""
         device, (n_layers, size) = self.device, sets.memories.shape[1:]
@@ -189,10 +198,9 @@ class CKANNetwork(PairNetwork):
         by_entity = by_entity + _sums(initial_of, of_initial, len(e))
         penalty = by_entity @ e.square().sum(1) + _sums(relation_of, by_pair, len(r)) @ r.square().sum(1)
 
-        if targets is not None:
-            liked = entity_rows[initial_of] == targets[:, None]
-            from_target = entity_rows[head_of][pair_of] == targets[:, None, None]
-            started, filled = started & ~liked, filled & ~(from_target & liked.any(1)[:, None, None])
+        if hidden is not None:
+            started = started & (entity_rows[initial_of] != hidden[:, None])
+            filled = _reached(torch.where(started, initial_of, -1), head_of[pair_of], tail_of, filled)
         scores = functional.embedding(pair_of, self.scores(e, r, head_of, relation_of)[:, None]).squeeze(3)
         attention = scores.masked_fill(~filled, HIDDEN).softmax(2) * filled
         steps = weighted_sum(e, tail_of.view(-1, size), attention.view(-1, size)).view(-1, n_layers, e.shape[1])
@@ -212,6 +220,23 @@ class CKANNetwork(PairNetwork):
         hidden = functional.embedding(relation_of, functional.linear(r, of_relations, self.w0.bias))
         hidden = torch.relu(hidden + functional.embedding(head_of, functional.linear(e, of_heads)))
         return torch.sigmoid(self.w2(torch.relu(self.w1(hidden)))).squeeze(1)
+
+
+def _reached(initial: torch.Tensor, heads: torch.Tensor, tails: torch.Tensor, filled: torch.Tensor) -> torch.Tensor:
+    """Return which triples lead from an initial entity, or from a tail of such a triple of an earlier step.
+
+    The result is bool (n, H, M).
+
+    Args:
+        initial: Entities, -1 where there is none, int64 (n, M).
+        heads, tails: Entities of the triples of each step, int64 (n, H, M).
+        filled: Whether there is a triple, bool (n, H, M).
+    """
+    found, ends = list[torch.Tensor](), initial
+    for step in range(heads.shape[1]):
+        found.append(filled[:, step] & (heads[:, step, :, None] == ends[:, None]).any(2))
+        ends = torch.cat([ends, torch.where(found[-1], tails[:, step], -1)], dim=1)
+    return torch.stack(found, dim=1)
 
 
 def _sums(places: torch.Tensor, weights: torch.Tensor, n: int) -> torch.Tensor:

@@ -25,7 +25,7 @@ from kgplug.recommenders.parts.operations.layers import (
 from kgplug.recommenders.parts.translations import Triples
 
 LEAST_WEIGHT, HIGHEST_CHANCE = 0.3, 0.95  # p_τ and the highest chance that a like is kept, as in the authors' code
-MOST_COMPARED = 4096  # with more users (or items), the contrast only compares those of the batch
+MOST_COMPARED = 4096  # with more users (or items), the contrast only compares this many of the batch
 
 
 class KGCLShape(Protocol):
@@ -106,7 +106,8 @@ class KGCLNetwork(nn.Module):
 
         Args:
             drop_triples: Chance that a fact is left out.
-            drop_likes: Mean chance that a like is left out.
+            drop_likes: Mean chance that a like is left out, before `HIGHEST_CHANCE` cuts the chances to keep one; 0
+                leaves out none.
             rng: Random generator.
         """
         whole = self.whole.facts
@@ -132,12 +133,16 @@ class KGCLNetwork(nn.Module):
 
 
 def keep_chances(consistency: np.ndarray, drop: float) -> np.ndarray:
-    """Return the chance that each like is kept, float (n,); their mean is 1 − drop unless `HIGHEST_CHANCE` cuts some.
+    """Return the chance that each like is kept, float (n,).
+
+    Their mean is 1 − drop, before those above `HIGHEST_CHANCE` are cut to it. If drop is 0, all are 1.
 
     Args:
         consistency: Cosine of the item's vectors in two views of the facts, float (n,).
-        drop: Mean chance that a like is left out.
+        drop: Mean chance that a like is left out, before the cut.
     """
+    if not drop:
+        return np.ones_like(consistency)
     weights = np.exp(consistency)
     spread = np.ptp(weights)
     shares = (weights - weights.min()) / spread if spread > 0 else np.ones_like(weights)
@@ -148,15 +153,26 @@ def keep_chances(consistency: np.ndarray, drop: float) -> np.ndarray:
 def contrast(first: torch.Tensor, second: torch.Tensor, places: np.ndarray, temperature: float) -> torch.Tensor:
     """Return the mean of −log(exp(s(x_n, y_n) / τ) / Σ_m exp(s(x_n, y_m) / τ)) over nodes n, a scalar (InfoNCE).
 
-    s is the cosine. The sum is over all nodes m if there are at most `MOST_COMPARED`, otherwise over those in `places`.
+    s is the cosine. The sum is over all nodes m if there are at most `MOST_COMPARED`. Otherwise `places` is cut into
+    parts of at most `MOST_COMPARED`, and the sum is over the distinct nodes of n's part.
 
     Args:
         first, second: Vectors x and y of all users, or of all items, in two views, (n, d).
         places: The nodes n, int64 (b,). They may be repeated.
         temperature: τ.
     """
+    if len(second) > MOST_COMPARED < len(places):
+        parts = np.array_split(places, -(-len(places) // MOST_COMPARED))
+        sums = [len(part) * contrast(first, second, part, temperature) for part in parts]
+        return torch.stack(sums).sum() / len(places)
     rows, (place_of,) = distinct(places, device=first.device)
     x, y = (functional.normalize(functional.embedding(rows, vectors)) for vectors in (first, second))
     others = functional.normalize(second) if len(second) <= MOST_COMPARED else y
     losses = torch.logsumexp(x @ others.T / temperature, dim=1) - (x * y).sum(1) / temperature
     return losses @ torch.bincount(place_of, minlength=len(rows)).to(losses.dtype) / len(places)
+
+
+def contrast_floats(n: int, n_places: int) -> int:
+    """Return the maximum number of elements of the largest matrix of cosines in `contrast`, for n nodes."""
+    n_rows = min(n, n_places, MOST_COMPARED)
+    return n_rows * (n if n <= MOST_COMPARED else n_rows)

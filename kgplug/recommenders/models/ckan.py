@@ -13,6 +13,7 @@ from kgplug.data.ranking.threads import row_blocks
 from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.recommenders.click_through.config import LayeredConfig
 from kgplug.recommenders.click_through.factors import Factors
+from kgplug.recommenders.click_through.histories import HistoryTask
 from kgplug.recommenders.click_through.pairs import own_rows
 from kgplug.recommenders.click_through.propagation import PropagatedRecommender
 from kgplug.recommenders.click_through.recommender import TrainedRecommender
@@ -51,7 +52,9 @@ class CKANConfig(LayeredConfig):
     )
     inverse: bool = Field(False, description="whether likes also propagate from tail to head (not in the paper)")
     hide_target: bool = Field(
-        True, description="whether a user's vector ignores the like that a step of training asks for (not in the paper)"
+        True,
+        description="whether a user's vector ignores, in training, the like to predict (for a negative: the like for "
+        "which it was drawn), and all triples to which no other like leads (not in the paper)",
     )
     bias: bool = Field(True, description="whether to add user, item and global biases (not in the paper)")
 
@@ -72,9 +75,11 @@ class CKAN(PropagatedRecommender, TrainedRecommender):
     As in the authors' code, the initial entities are a sample, and the aggregator "concat" leaves out an item's mean
     initial entity. Unlike there, an item that more users like together with the target is drawn more often (the code
     draws without this weight); the mean is over sampled entities, not over heads of sampled triples; the MLP has
-    biases, as in the paper; and L2 counts the vectors that a batch looks up. `hide_target`, `inverse`, `bias` and the
-    side term are not in the paper. The default aggregator is "sum", which did better than "concat" on the validation
-    set of MovieLens-100K.
+    biases, as in the paper; and L2 counts the vectors that a batch looks up. With `hide_target`, the user's vector in
+    training is what the sampled likes other than the one to predict lead to; a negative gets the same vector as its
+    like. Nothing is hidden from the item's vector, nor in scoring. `hide_target`, `inverse`, `bias` and the side
+    term are not in the paper. The default aggregator is "sum", which did better than "concat" on the validation set of
+    MovieLens-100K.
     """
 
     name = "CKAN"
@@ -106,7 +111,8 @@ class CKAN(PropagatedRecommender, TrainedRecommender):
             of_items=of_items,
             generator=torch.Generator().manual_seed(data.seed),
         ).to(choose_device(config.device))
-        return LayeredTask(self.network, config, self._click_through(data))
+        task = HistoryTask if config.hide_target else LayeredTask
+        return task(self.network, config, self._click_through(data))
 
     @torch.no_grad()
     def trained_factors(self) -> Factors:

@@ -18,7 +18,7 @@ from kgplug.recommenders.click_through.factors import Factors
 from kgplug.recommenders.click_through.pairs import ClickThroughData, Comparisons
 from kgplug.recommenders.click_through.propagation import PropagatedRecommender
 from kgplug.recommenders.click_through.recommender import TrainedRecommender
-from kgplug.recommenders.models._kgcl_network import KGCLNetwork, contrast
+from kgplug.recommenders.models._kgcl_network import KGCLNetwork, contrast, contrast_floats
 from kgplug.recommenders.parts.operations.compiled_steps import pair_dots
 from kgplug.recommenders.parts.translations import Triples, triple_batches
 from kgplug.recommenders.training_data import TrainingData
@@ -55,7 +55,12 @@ class KGCLConfig(KnowledgeConfig):
     contrast_weight: float = Field(0.1, ge=0, description="weight of the contrast between the two views; 0: none")
     temperature: float = Field(0.2, gt=0, description="divisor of the cosines in the contrast")
     drop_triples: float = Field(0.5, ge=0, lt=1, description="chance that a view lacks a fact of an item")
-    drop_likes: float = Field(0.1, ge=0, lt=1, description="mean chance that a view lacks a like")
+    drop_likes: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="mean chance that a view lacks a like, before the cap of .95 on the chance to keep one; 0: none",
+    )
     l2: float = Field(2e-2, ge=0, description="weight of the squared norms of the batch's vectors before propagation")
     learning_rate: float = Field(5e-3, gt=0, description="learning rate of Adam")
     patience: int = Field(10, ge=1, description="stop after this many epochs without a better validation metric")
@@ -78,9 +83,9 @@ class KGCL(PropagatedRecommender, TrainedRecommender):
     contrast; and the chance to keep a like grows with the consistency of its item. Unlike there: each like is dropped
     by itself, as in the paper (the code drops items with all their likes); items and entities share one table; an item
     that is the tail of a triple also has it as a fact, with the relation −r; all facts are used (the code takes at most
-    10 per item); there is no dropout besides the views; and with many users or items, the contrast only compares
-    those of the batch. The side term, where it is on, is not in the paper. The test set decides when the authors'
-    training stops; here the validation set does.
+    10 per item); there is no dropout besides the views; and with more than 4,096 users or items, the contrast only
+    compares those of the batch, at most 4,096 with each other. The side term, where it is on, is not in the paper. The
+    test set decides when the authors' training stops; here the validation set does.
     """
 
     name = "KGCL"
@@ -115,7 +120,11 @@ class KGCLTask:
     @property
     def step_floats(self) -> int:
         """Number of floats in the largest tensor of a step."""
-        return max(self.module.users.numel(), self.module.entities.numel())
+        network, n_places = self.module, max(1, self.config.batch_size // 2)
+        sizes = [network.users.numel(), network.entities.numel()]
+        if self.config.contrast_weight:
+            sizes += [contrast_floats(n, n_places) for n in (network.n_users, network.n_items)]
+        return max(sizes)
 
     def batches(self, epoch: int, rng: np.random.Generator) -> Iterator[Comparisons | Triples]:
         """Yield the epoch's triples, then draw the views, then yield the comparisons."""

@@ -126,10 +126,10 @@ def test_scores_are_those_of_the_equations(n_layers: int) -> None:
     np.testing.assert_allclose(model._score_block(np.arange(4)), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("few", [True, False])
-def test_the_loss_and_its_gradient_are_those_of_the_equations(few: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With many nodes (here: more than 3), the contrast only compares those of the batch."""
-    monkeypatch.setattr(_kgcl_network, "MOST_COMPARED", 5 if few else 3)
+@pytest.mark.parametrize("most", [5, 3, 2])
+def test_the_loss_and_its_gradient_are_those_of_the_equations(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With many nodes (here: more than 3 or 2), the contrast only compares those of the batch, or of a part of it."""
+    monkeypatch.setattr(_kgcl_network, "MOST_COMPARED", most)
     model, task = _stirred(contrast_weight=0.7, temperature=0.4, l2=0.3)
     parts = [_view(task, seed) for seed in (1, 2)]
     task.views = parts[0][0], parts[1][0]
@@ -138,8 +138,10 @@ def test_the_loss_and_its_gradient_are_those_of_the_equations(few: bool, monkeyp
     first, second = (_literal_vectors(w, facts, likes, 2) for _, facts, likes in parts)
     expected = torch.zeros((), dtype=torch.float64)
     for kind, nodes, n in ((0, BATCH.users.tolist(), 4), (1, BATCH.liked.tolist(), 5)):
-        compared = list(range(n)) if few else sorted(set(nodes))
-        expected = expected + 0.7 * _literal_contrast(first[kind], second[kind], nodes, compared, 0.4)
+        for part in (nodes[:2], nodes[2:]) if most == 2 else (nodes,):
+            compared = list(range(n)) if most == 5 else sorted(set(part))
+            of_part = _literal_contrast(first[kind], second[kind], part, compared, 0.4)
+            expected = expected + 0.7 * len(part) / len(nodes) * of_part
     for user, liked, other in zip(BATCH.users, BATCH.liked, BATCH.others, strict=True):
         difference = users[user] @ items[liked] - users[user] @ items[other]
         norms = [2 * w["users"][user].square().sum(), *(w["entities"][i].square().sum() for i in (liked, other))]
@@ -177,7 +179,9 @@ def test_likes_of_items_that_keep_their_vector_are_kept_more_often() -> None:
     chances = keep_chances(consistency, 0.6)
     np.testing.assert_allclose(chances, 0.4 * shares / shares.mean())
     assert chances.mean() == pytest.approx(0.4) and chances[0] > chances[2] > chances[4] > chances[3] - 1e-9
-    assert keep_chances(consistency, 0.0).max() == 0.95
+    np.testing.assert_allclose(keep_chances(consistency, 0.1), np.minimum(0.9 * shares / shares.mean(), 0.95))
+    assert keep_chances(consistency, 0.1).max() == 0.95 and keep_chances(consistency, 0.1).mean() < 0.9
+    assert (keep_chances(consistency, 0.0) == 1).all()
     np.testing.assert_allclose(keep_chances(np.full(3, 0.7), 0.2), 0.8)  # all alike
 
 
@@ -218,6 +222,18 @@ def test_without_contrast_the_views_change_nothing() -> None:
         task.views = _view(task, seed)[0], _view(task, seed + 2)[0]
         losses.append(task.bpr_loss(BATCH).item())
     assert losses[0] == losses[1]
+
+
+def test_the_size_of_a_step_is_that_of_its_largest_tensor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With vectors of one number, the largest is the matrix of cosines of 4 or 5 nodes with 5 items."""
+    _, task = _stirred(embedding_dim=1, batch_size=8)
+    assert task.step_floats == 4 * 5
+    _, task = _stirred(embedding_dim=1, batch_size=100)
+    assert task.step_floats == 5 * 5
+    monkeypatch.setattr(_kgcl_network, "MOST_COMPARED", 4)  # fewer than the items
+    assert task.step_floats == 4 * 4
+    _, task = _stirred(embedding_dim=1, batch_size=100, contrast_weight=0.0)
+    assert task.step_floats == len(task.module.entities)
 
 
 def test_a_training_that_was_killed_goes_on_to_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
