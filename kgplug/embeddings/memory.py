@@ -12,6 +12,8 @@ from kgplug.embeddings.parts.build import build_module
 from kgplug.errors import TrainingError, UsageError
 
 COPIES = 5  # floats per parameter: itself, its gradient, Adam's two moments, its best value so far
+# Training on queries also stores the table's used rows, the table after dropout, and three gradients, one per use.
+COPIES_ON_QUERIES = COPIES + 4
 _FLOAT_BYTES = 4  # float32
 _UPPER_BOUND = 16  # with default model_settings, models have at most 16 (n_entities d + n_relations d² + d³) floats
 
@@ -23,13 +25,14 @@ def check_memory(
 
     Raises:
         TrainingError: The parameters need more memory than is free. The estimate includes what training stores for each
-            parameter: its gradient, Adam's two moments, and its best value so far.
+            parameter: its gradient, Adam's two moments, and its best value so far. Training on queries stores more.
     """
+    copies = COPIES if config.training == "negatives" else COPIES_ON_QUERIES
     free, size = free_bytes(device), config.embedding_dim
     upper_bound = _UPPER_BOUND * (n_entities * size + n_relations * size**2 + size**3)
-    if not config.model_settings and upper_bound * COPIES * _FLOAT_BYTES < free:
+    if not config.model_settings and upper_bound * copies * _FLOAT_BYTES < free:
         return  # an exact count takes seconds
-    needed = count_parameters(name, config, n_entities=n_entities, n_relations=n_relations) * COPIES * _FLOAT_BYTES
+    needed = count_parameters(name, config, n_entities=n_entities, n_relations=n_relations) * copies * _FLOAT_BYTES
     if needed > free:
         raise TrainingError(
             f"{name} with embedding_dim={size} on {n_entities:,} entities and {n_relations:,} relations needs about "

@@ -223,12 +223,20 @@ class EmbeddingModel(LinkPredictor):
             positives: int64 (n, 3), the training triples in the module's indices.
 
         Raises:
-            UsageError: The models differ in name or shapes, or they compute their vectors from the whole graph.
+            UsageError: The models differ in name or shapes, only one has inverse relations, or they compute their
+                vectors from the whole graph.
         """
         from kgplug.embeddings.parts.growth import carry_over, check_fit
 
         if earlier.name != self.name:
             raise UsageError(f"{self.name} cannot continue from run {earlier.run}, which is a {earlier.name}.")
+        if earlier._has_inverse != self._has_inverse:
+            theirs, own = earlier.config, self.config
+            raise UsageError(
+                f"{self.name} with reciprocal={own.reciprocal} cannot continue from run {earlier.run}, which has "
+                f"reciprocal={theirs.reciprocal}. "
+                f'Set reciprocal={theirs.reciprocal} and training="{theirs.training}", as in that run.'
+            )
         check_fit(earlier.module, self.module, name=self.name, run=earlier.run)
         entities, relations = self.vocabulary.indices_in(earlier.vocabulary)
         if self._has_inverse:

@@ -1,8 +1,9 @@
 """Training on queries: the answers to (h, r, ?) and (?, r, t) are compared with all entities by a softmax.
 
-Equal queries are scored once. With training="1-vs-all", each training triple has the same weight in both directions
-(Lacroix et al., ICML 2018). With "kvsall", each query has the same weight, in equal parts for its answers (Ruffinelli
-et al., ICLR 2020: KvsAll with the Kullback-Leibler loss).
+Equal queries are scored once; with training="1-vs-all", at most 32 answers at a time. Within a step of "1-vs-all", each
+answer has the same weight (Lacroix et al., ICML 2018). Within a step of "kvsall", each query has the same weight, in
+equal parts for its answers (Ruffinelli et al., ICLR 2020: KvsAll with the Kullback-Leibler loss). The loss of a step is
+a mean, so weights differ slightly between steps with more and fewer answers.
 """
 
 from __future__ import annotations

@@ -29,6 +29,7 @@ def search_space(name: str, config: EmbeddingConfig) -> Space:
         space["embedding_dim"] = own["embedding_dim"]
     space |= {f"model_settings.{setting}": values for setting, values in own.items() if setting in taken}
     if not by_negatives:
+        space.pop("model_settings.scoring_fct_norm", None)  # only the Euclidean norm can be trained
         return space
     losses = _ranges(type(build_loss(name, config)).hpo_default)
     return space | {f"loss_settings.{setting}": values for setting, values in losses.items()}

@@ -40,16 +40,17 @@ def carry_over(
     Returns:
         The rows of `module` that were copied.
     """
-    tables = {id(part): entities for part in module.entity_representations}
-    tables |= {id(part): relations for part in module.relation_representations}
+    tables = [
+        (module.entity_representations, earlier.entity_representations, entities),
+        (module.relation_representations, earlier.relation_representations, relations),
+    ]
     copied: set[int] = set()
-    for new, old in zip(module.modules(), earlier.modules(), strict=True):
-        if id(new) not in tables:
-            continue
-        rows, weight = tables[id(new)], weight_of(new)
+    for parts, others, rows in tables:
         known = np.flatnonzero(rows >= 0)
-        weight[known] = weight_of(old)[rows[known]].to(weight.device)
-        copied.add(id(weight))
+        for new, old in zip(parts, others, strict=True):
+            weight = weight_of(new)
+            weight[known] = weight_of(old)[rows[known]].to(weight.device)
+            copied.add(id(weight))
     for new, old in zip(module.parameters(), earlier.parameters(), strict=True):
         if id(new) not in copied:
             new.copy_(old)

@@ -35,7 +35,8 @@ class CFKGConfig(ModelConfig):
 
     embedding: str = Field("TransE", description="PyKEEN model to train on likes and triples")
     embedding_settings: dict[str, JsonValue] = Field(
-        {}, description='settings of the PyKEEN model; negative_sampling is "typed" unless it is set here'
+        {},
+        description='settings of the PyKEEN model; negative_sampling is "typed" unless it or another training is set',
     )
     epochs: int = Field(100, ge=1, description="maximum number of epochs")
     patience: int = Field(10, ge=1, description="stop after this many epochs without a better validation metric")
@@ -75,8 +76,9 @@ class CFKG(Recommender):
 
     @property
     def _embedding_settings(self) -> dict[str, Any]:
-        own = {"epochs": self.config.epochs, "patience": self.config.patience}
-        return {"negative_sampling": "typed", **self.config.embedding_settings, **own}
+        given = self.config.embedding_settings
+        sampling = {"negative_sampling": "typed"} if given.get("training", "negatives") == "negatives" else {}
+        return {**sampling, **given, "epochs": self.config.epochs, "patience": self.config.patience}
 
     def _fit(self, data: TrainingData) -> None:
         enough = int(data.interactions.is_like.sum()) >= CHOOSING_FROM
@@ -154,7 +156,7 @@ class CFKG(Recommender):
         content = {
             "kind": Kind.EMBEDDING,
             "model": embedding_name(self.config.embedding),
-            "settings": self._embedding_settings,
+            "settings": self._untrained().config.model_dump(),
             "entity_keys": list(range(n_nodes)),
             "entity_labels": [""] * n_nodes,
             "relations": [str(relation) for relation in range(n_relations)],

@@ -11,7 +11,7 @@ from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.embeddings import memory
 from kgplug.embeddings.catalogue import EMBEDDINGS
 from kgplug.embeddings.config import embedding_config
-from kgplug.embeddings.memory import COPIES, count_parameters
+from kgplug.embeddings.memory import COPIES, COPIES_ON_QUERIES, count_parameters
 from kgplug.embeddings.model import EmbeddingModel
 from kgplug.embeddings.parts.build import build_module
 from kgplug.embeddings.training import TripleTask
@@ -96,11 +96,18 @@ def test_a_model_that_does_not_fit_is_refused_before_memory_is_allocated(name: s
     assert "Use a smaller embedding_dim, or free some memory." in str(raised.value)
 
 
-def test_models_are_refused_from_the_memory_limit_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    graph = families()
-    needed = (graph.n_entities + graph.n_relations) * 8 * 4 * COPIES
+@pytest.mark.parametrize(("training", "copies"), [("negatives", COPIES), ("kvsall", COPIES_ON_QUERIES)])
+def test_models_are_refused_from_the_memory_limit_on(
+    training: str, copies: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph, settings = families(), {"embedding_dim": 8, "epochs": 1, "reciprocal": False, "training": training}
+    needed = (graph.n_entities + graph.n_relations) * 8 * 4 * copies
     monkeypatch.setattr(memory, "free_bytes", lambda device: needed)
-    EmbeddingModel("TransE", **SMALL).fit(graph)
+    EmbeddingModel("TransE", **settings).fit(graph)
     monkeypatch.setattr(memory, "free_bytes", lambda device: needed - 1)
     with pytest.raises(TrainingError, match=r"MB of memory .* MB are free"):
-        EmbeddingModel("TransE", **SMALL).fit(graph)
+        EmbeddingModel("TransE", **settings).fit(graph)
+
+
+def test_training_on_queries_needs_more_memory() -> None:
+    assert COPIES_ON_QUERIES >= COPIES + 4

@@ -10,6 +10,7 @@ import pytest
 
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.embeddings.model import EmbeddingModel
+from kgplug.embeddings.training import is_regularised
 from kgplug.errors import UsageError
 
 pytestmark = pytest.mark.training
@@ -101,6 +102,27 @@ def test_a_start_that_does_not_fit_is_refused(name: str, settings: dict, freeze:
     earlier = EmbeddingModel("TransE", **SETTINGS).fit(OLD)
     with pytest.raises(UsageError, match=sentence):
         EmbeddingModel(name, **{**SETTINGS, **settings}).fit(OLD, start=earlier, freeze=freeze)
+
+
+@pytest.mark.parametrize("reciprocal", [False, True])
+def test_a_start_with_other_inverse_relations_is_refused(reciprocal: bool) -> None:
+    few = {**SETTINGS, "epochs": 1}
+    earlier = EmbeddingModel("ComplEx", **few, training="negatives", reciprocal=reciprocal).fit(OLD)
+    sentence = f'which has reciprocal={reciprocal}. Set reciprocal={reciprocal} and training="negatives", as in'
+    with pytest.raises(UsageError, match=sentence):
+        EmbeddingModel("ComplEx", **few, reciprocal=not reciprocal).fit(GROWN, start=earlier)
+
+
+@pytest.mark.parametrize("name", ["ComplEx", "DistMult"])
+def test_vectors_are_carried_over_to_another_training_without_a_regulariser(name: str) -> None:
+    few = {**SETTINGS, "epochs": 1}
+    earlier = EmbeddingModel(name, **few, training="negatives", reciprocal=True).fit(OLD)
+    assert is_regularised(earlier.module)
+    later = EmbeddingModel(name, **{**few, "learning_rate": 1e-9}, training="1-vs-all").fit(GROWN, start=earlier)
+    assert not is_regularised(later.module)
+    after = vectors_by_key(later)
+    for key, vector in vectors_by_key(earlier).items():
+        np.testing.assert_allclose(after[key], vector, atol=1e-6)
 
 
 def test_graph_networks_must_be_trained_from_scratch() -> None:

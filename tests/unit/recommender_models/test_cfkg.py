@@ -155,6 +155,32 @@ def test_saved_and_loaded_it_scores_the_same_over_any_embedding(embedding: str, 
     np.testing.assert_array_equal(loaded._score_block(np.arange(4)), scores)
 
 
+@pytest.mark.parametrize(
+    ("embedding", "settings"),
+    [
+        ("TransE", {}),
+        ("ComplEx", {}),
+        ("ComplEx", {"training": "1-vs-all"}),
+        ("ComplEx", {"training": "1-vs-all", "negative_sampling": "uniform"}),
+        ("DistMult", {"training": "kvsall"}),
+    ],
+)
+def test_a_loaded_model_has_the_settings_of_its_embedding(embedding: str, settings: dict, tmp_path: Path) -> None:
+    given = {"embedding_dim": 8, "batch_size": 64, **settings}
+    model = CFKG(embedding=embedding, embedding_settings=given, epochs=2).fit(*tiny(), progress=False)
+    model.save(tmp_path / "run")
+    loaded = kgplug.load(tmp_path / "run")
+    assert isinstance(loaded, CFKG)
+    assert loaded.embedding.config == model.embedding.config
+    np.testing.assert_array_equal(loaded._score_block(np.arange(4)), model._score_block(np.arange(4)))
+
+
+def test_negatives_are_typed_unless_another_training_is_set() -> None:
+    assert CFKG(embedding="ComplEx").embedding.config.negative_sampling == "typed"
+    config = CFKG(embedding="ComplEx", embedding_settings={"training": "1-vs-all"}).embedding.config
+    assert (config.training, config.negative_sampling, config.reciprocal) == ("1-vs-all", "uniform", True)
+
+
 def test_an_unknown_embedding_or_setting_is_refused_at_once() -> None:
     with pytest.raises(UsageError, match='Unknown embedding model "TransQ"'):
         CFKG(embedding="TransQ")

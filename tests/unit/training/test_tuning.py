@@ -81,6 +81,12 @@ def test_the_space_has_pykeens_ranges_and_omits_given_settings(parts) -> None:
     assert model.config.epochs == embedding_config("TransE", {}).epochs  # those of a trial are no finding
 
 
+@pytest.mark.parametrize("training", ["1-vs-all", "kvsall"])
+def test_the_norm_is_not_searched_if_all_entities_are_scored(training: str) -> None:
+    space = search_space("TransE", embedding_config("TransE", {"training": training}))
+    assert not [setting for setting in space if setting.startswith("model_settings.")]
+
+
 @pytest.mark.parametrize("name", list(EMBEDDINGS))
 def test_every_embedding_accepts_the_settings_of_its_space(name: str) -> None:
     config = embedding_config(name, {})
