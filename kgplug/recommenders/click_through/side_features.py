@@ -80,7 +80,9 @@ class SideFeatures:
                 likes that are counted, which would leak the label. If None (prediction), only a pair's own like is
                 left out of the profile.
         """
-        liked = np.asarray(self.likes[users, items]).ravel()  # 1 where the pair is a training like
+        liked = np.zeros(len(users), dtype=np.float32)  # 1 where the pair is a training like
+        if len(users):  # scipy returns another type for no pair
+            liked = np.asarray(self.likes[users, items]).ravel()
         training = hidden is not None
         fewer = np.minimum(self.user_degrees[users], 1) if training else 0
         user = np.log1p(self.user_degrees[users] - fewer)[:, None]
