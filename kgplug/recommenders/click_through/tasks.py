@@ -11,9 +11,10 @@ import torch
 from torch import nn
 
 from kgplug.recommenders.click_through.config import ClickThroughConfig, LayeredConfig
-from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs
+from kgplug.recommenders.click_through.pairs import ClickThroughData, Comparisons, Pairs
 from kgplug.recommenders.click_through.side_term import SideTerm
 from kgplug.recommenders.parts.operations.layers import squared_norm
+from kgplug.recommenders.parts.translations import Triples
 from kgplug.training.adam import Adam, Optimizer
 from kgplug.training.loop import TrainingTask
 from kgplug.training.row_adam import RowAdam
@@ -117,6 +118,38 @@ class GradientTask(ABC):
         backward(loss)
         for optimizer in self.optimizers:
             optimizer.step()
+        return loss.detach()
+
+
+class AlternatingTask(ABC):
+    """A task with two kinds of steps, each with a loss and an optimiser of its own: on comparisons and on triples.
+
+    Attributes:
+        module: Module to train.
+        optimizers: The optimiser of the comparisons (BPR), then that of the triples.
+    """
+
+    module: Any
+    optimizers: tuple[Optimizer, Optimizer]
+
+    @abstractmethod
+    def bpr_loss(self, batch: Comparisons) -> torch.Tensor:
+        """Return the loss of a batch of comparisons, a scalar."""
+
+    @abstractmethod
+    def kge_loss(self, batch: Triples) -> torch.Tensor:
+        """Return the loss of a batch of triples, a scalar."""
+
+    def step(self, batch: Comparisons | Triples) -> torch.Tensor:
+        """Do one step of the kind that the batch belongs to, and return its loss."""
+        of_bpr, of_kge = self.optimizers
+        if isinstance(batch, Triples):
+            loss, optimizer = self.kge_loss(batch), of_kge
+        else:
+            loss, optimizer = self.bpr_loss(batch), of_bpr
+        self.module.zero_grad()
+        backward(loss)
+        optimizer.step()
         return loss.detach()
 
 

@@ -19,15 +19,16 @@ from kgplug.recommenders.click_through.factors import Factors
 from kgplug.recommenders.click_through.pairs import ClickThroughData, Comparisons
 from kgplug.recommenders.click_through.propagation import PropagatedRecommender
 from kgplug.recommenders.click_through.recommender import TrainedRecommender
+from kgplug.recommenders.click_through.tasks import AlternatingTask
 from kgplug.recommenders.models._kgat_network import KGATNetwork
 from kgplug.recommenders.parts.operations.compiled_steps import pair_dots
 from kgplug.recommenders.parts.translations import Triples, triple_batches
 from kgplug.recommenders.training_data import TrainingData
-from kgplug.training.adam import Adam, Optimizer
+from kgplug.training.adam import Adam
 from kgplug.training.config import DataSize, Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
 from kgplug.training.row_adam import RowAdam
-from kgplug.training.tensors import backward, tensor_of
+from kgplug.training.tensors import tensor_of
 
 
 class KGATConfig(KnowledgeConfig):
@@ -100,7 +101,7 @@ class KGAT(PropagatedRecommender, TrainedRecommender):
         return Factors.without_bias(*(part.cpu().numpy() for part in self.network(graph)))
 
 
-class KGATTask:
+class KGATTask(AlternatingTask):
     """Trains KGAT: in each epoch all steps of BPR, then all steps of TransR."""
 
     def __init__(self, model: KGAT, data: ClickThroughData) -> None:
@@ -109,9 +110,10 @@ class KGATTask:
         self._corrupter = TailCorrupter(self._triples)
         network, rate = self.module, self.config.learning_rate
         layers = [*network.sum_layers.parameters(), *network.product_layers.parameters()]
-        self._bpr_optimizer = Adam([network.nodes, *layers], lr=rate)
-        self._kge_optimizer = RowAdam([network.nodes, network.relations, network.projections], lr=rate)
-        self.optimizers: tuple[Optimizer, ...] = (self._bpr_optimizer, self._kge_optimizer)
+        self.optimizers = (
+            Adam([network.nodes, *layers], lr=rate),
+            RowAdam([network.nodes, network.relations, network.projections], lr=rate),
+        )
 
     @property
     def step_floats(self) -> int:
@@ -124,17 +126,6 @@ class KGATTask:
         self.graph = self.module.attentive_graph(self._triples)
         yield from self.data.comparisons(rng, self.config.batch_size)
         yield from filter(len, triple_batches(self._triples, self._corrupter, self.config.kge_batch_size, rng))
-
-    def step(self, batch: Comparisons | Triples) -> torch.Tensor:
-        """Do one step of BPR or of TransR, and return its loss."""
-        if isinstance(batch, Triples):
-            loss, optimizer = self.kge_loss(batch), self._kge_optimizer
-        else:
-            loss, optimizer = self.bpr_loss(batch), self._bpr_optimizer
-        self.module.zero_grad()
-        backward(loss)
-        optimizer.step()
-        return loss.detach()
 
     def bpr_loss(self, batch: Comparisons) -> torch.Tensor:
         """Return mean −log σ(s_ui − s_uj) + l2 · mean squared norm of the vectors before propagation, a scalar.

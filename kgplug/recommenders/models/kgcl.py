@@ -18,15 +18,16 @@ from kgplug.recommenders.click_through.factors import Factors
 from kgplug.recommenders.click_through.pairs import ClickThroughData, Comparisons
 from kgplug.recommenders.click_through.propagation import PropagatedRecommender
 from kgplug.recommenders.click_through.recommender import TrainedRecommender
+from kgplug.recommenders.click_through.tasks import AlternatingTask
 from kgplug.recommenders.models._kgcl_network import KGCLNetwork, contrast, contrast_floats
 from kgplug.recommenders.parts.operations.compiled_steps import pair_dots
 from kgplug.recommenders.parts.translations import Triples, triple_batches
 from kgplug.recommenders.training_data import TrainingData
-from kgplug.training.adam import Adam, Optimizer
+from kgplug.training.adam import Adam
 from kgplug.training.config import DataSize, Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
 from kgplug.training.row_adam import RowAdam
-from kgplug.training.tensors import backward, tensor_of
+from kgplug.training.tensors import tensor_of
 
 
 class KGCLConfig(KnowledgeConfig):
@@ -106,16 +107,17 @@ class KGCL(PropagatedRecommender, TrainedRecommender):
         return Factors.without_bias(*(part.cpu().numpy() for part in self.network(self.network.whole)))
 
 
-class KGCLTask:
+class KGCLTask(AlternatingTask):
     """Trains KGCL: in each epoch all steps of TransE, then all steps of BPR with the contrast."""
 
     def __init__(self, model: KGCL, data: ClickThroughData) -> None:
         self.model, self.module, self.data, self.config = model, model.network, data, model.config
         self._corrupter = TailCorrupter(self.module.triples)
         rate = self.config.learning_rate
-        self._bpr_optimizer = Adam(self.module.parameters(), lr=rate)
-        self._kge_optimizer = RowAdam([self.module.entities, self.module.relations], lr=rate)
-        self.optimizers: tuple[Optimizer, ...] = (self._bpr_optimizer, self._kge_optimizer)
+        self.optimizers = (
+            Adam(self.module.parameters(), lr=rate),
+            RowAdam([self.module.entities, self.module.relations], lr=rate),
+        )
 
     @property
     def step_floats(self) -> int:
@@ -133,17 +135,6 @@ class KGCLTask:
         yield from filter(len, triples)
         self.views = self.module.views(self.config.drop_triples, self.config.drop_likes, rng)
         yield from self.data.comparisons(rng, self.config.batch_size)
-
-    def step(self, batch: Comparisons | Triples) -> torch.Tensor:
-        """Do one step of TransE, or of BPR with the contrast, and return its loss."""
-        if isinstance(batch, Triples):
-            loss, optimizer = self.kge_loss(batch), self._kge_optimizer
-        else:
-            loss, optimizer = self.bpr_loss(batch), self._bpr_optimizer
-        self.module.zero_grad()
-        backward(loss)
-        optimizer.step()
-        return loss.detach()
 
     def bpr_loss(self, batch: Comparisons) -> torch.Tensor:
         """Return mean −log σ(s_ui − s_uj) + contrast_weight · contrast + l2 · mean squared norm, a scalar.
