@@ -9,7 +9,7 @@ from typing import Any, Self
 
 @dataclass(frozen=True)
 class GraphIdentity:
-    """A graph, identified by its database's store and by the labels and relationship type of its feedback.
+    """A graph, identified by its database's store, the labels and relationship type of its feedback, and its tenant.
 
     The store is what a database keeps on disk. Its id is created with the database, and stays the same when the server
     restarts or moves to another address, or when a dump of the database is loaded.
@@ -20,6 +20,8 @@ class GraphIdentity:
         address: host:port of the server, "" if unknown.
         user, item: label and key property of users and items, such as "User.id"; "" if unknown.
         feedback: relationship type of the feedback, "" if unknown.
+        user_where, item_where: conditions on users and items, which tell the tenants of a database apart; "" for no
+            condition, None if unknown.
         holds: all labels and relationship types in the database, if `same_graph` should check them; otherwise None.
     """
 
@@ -29,6 +31,8 @@ class GraphIdentity:
     user: str = ""
     item: str = ""
     feedback: str = ""
+    user_where: str | None = None
+    item_where: str | None = None
     holds: frozenset[str] | None = None
 
     @classmethod
@@ -40,7 +44,8 @@ class GraphIdentity:
             store, database, address: see the attributes of the class.
         """
         user, item = (f"{schema[part]['label']}.{schema[part]['key']}" for part in ("user", "item"))
-        return cls(store, database, address, user, item, schema["feedback"]["type"])
+        user_where, item_where = (schema[part].get("where") or "" for part in ("user", "item"))
+        return cls(store, database, address, user, item, schema["feedback"]["type"], user_where, item_where)
 
     @classmethod
     def of_run(cls, content: Mapping[str, Any]) -> Self:
@@ -66,15 +71,23 @@ class GraphIdentity:
         return not (self.store and other.store) or self.store == other.store
 
     def same_graph(self, other: Self) -> bool:
-        """Return whether both graphs have the same store, users, items and feedback. Unknown fields count as equal.
+        """Return whether both graphs have the same store, users, items, feedback and tenant.
+
+        Unknown fields count as equal.
 
         If `self.holds` is not None, it must also contain the labels and the feedback type of the other graph.
         """
         known = ((getattr(self, name), getattr(other, name)) for name in ("user", "item", "feedback"))
         if not all(not (mine and theirs) or mine == theirs for mine, theirs in known):
             return False
+        if not all(None in pair or pair[0] == pair[1] for pair in self._conditions(other)):
+            return False
         there = self.holds is None or other._names() <= self.holds
         return there and self.same_store(other)
+
+    def _conditions(self, other: Self) -> list[tuple[str | None, str | None]]:
+        """Return pairs of this graph's and another graph's condition: on users, and on items."""
+        return [(self.user_where, other.user_where), (self.item_where, other.item_where)]
 
     def to_dict(self) -> dict[str, str]:
         """Return the known fields except `holds`, ready for JSON."""
@@ -88,6 +101,8 @@ class GraphIdentity:
         """Return a text such as (:User)-[:RATED]-(:Movie) in database neo4j at 127.0.0.1:7687 (store 17FD54E1)."""
         pattern = f"(:{_label(self.user)})-[:{self.feedback}]-(:{_label(self.item)})"
         parts = [pattern] if self.feedback else []
+        if conditions := " and ".join(filter(None, (self.user_where, self.item_where))):
+            parts.append(f"where {conditions}")
         parts += [f"in database {self.database}"] if self.database else []
         parts += [f"at {self.address}"] if self.address else []
         parts += [f"(store {self.store[:8]})"] if self.store else []

@@ -7,7 +7,16 @@ import warnings
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+)
 from pydantic_core import PydanticCustomError
 
 from kgplug.data.sources.catalogue import DEMO
@@ -22,18 +31,40 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class UserSchema(_Part):
+class _NodeSchema(_Part):
+    """The settings that [user] and [item] share."""
+
+    label: str = Field(min_length=1)
+    key: str = Field(default="id", min_length=1, description="unique property")
+    where: str | None = Field(
+        default=None,
+        description="Cypher condition, such as user.tenant = 'north' or item.shop = 'books'; nodes of the label for "
+        "which it is not true do not exist for kgplug",
+    )
+
+    @field_validator("where")
+    @classmethod
+    def _a_condition(cls, text: str | None) -> str | None:
+        if text is not None and not text.strip():
+            raise PydanticCustomError("condition", "expected a Cypher condition")
+        return text if text is None else text.strip()
+
+    @model_serializer(mode="wrap")
+    def _without_unset(self, to_dict: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out `where` if it is unset, so that a schema without it is stored as in earlier versions."""
+        return {name: value for name, value in to_dict(self).items() if name != "where" or value is not None}
+
+
+class UserSchema(_NodeSchema):
     """Section [user] of kgplug.toml: the nodes that get recommendations."""
 
     label: str = Field(default="User", min_length=1)
-    key: str = Field(default="id", min_length=1, description="unique property")
 
 
-class ItemSchema(_Part):
+class ItemSchema(_NodeSchema):
     """Section [item] of kgplug.toml: the nodes to recommend."""
 
     label: str = Field(default="Movie", min_length=1)
-    key: str = Field(default="id", min_length=1, description="unique property")
     title: str | None = Field(default=None, description="property that lists show (if unset: the key) and DKN reads")
 
 
@@ -100,6 +131,16 @@ class GraphSchema(_Part):
     def subject(self) -> tuple[str, str, str]:
         """The user label, the item label and the feedback's relationship type."""
         return self.user.label, self.item.label, self.feedback.type
+
+    @property
+    def conditions(self) -> tuple[str | None, str | None]:
+        """The conditions `where` of [user] and [item]; None for a condition that is not set."""
+        return self.user.where, self.item.where
+
+    def without_conditions(self) -> GraphSchema:
+        """Return the schema without the conditions on users and items: that of the whole database."""
+        user, item = (part.model_copy(update={"where": None}) for part in (self.user, self.item))
+        return self.model_copy(update={"user": user, "item": item})
 
     @property
     def pattern(self) -> str:

@@ -16,6 +16,7 @@ _EXPECTED = {
     "string_type": "text in quotes",
     "string_too_short": "a name",
     "number": "a number",
+    "condition": "a Cypher condition such as user.tenant = 'north'",
     "finite_number": "a finite number",
     "bool_type": "true or false",
     "bool_parsing": "true or false",
