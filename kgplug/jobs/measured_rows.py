@@ -277,7 +277,7 @@ def _learnt(model: Recommender, like: Interactions) -> Interactions:
     """
     users, items = (part.astype(np.int64) for part in model.seen.nonzero())
     nothing = replace(like.take(np.empty(0, dtype=np.int64)), ratings=None, timestamps=None, like_threshold=None)
-    rows = replace(nothing, users=users, items=items, counts=None, ratings_are_counts=False)
+    rows = replace(nothing, users=users, items=items, counts=None, ratings_are_counts=False, weights=None)
     rows = rows.take(np.argsort(rows.pairs))
     liked_users, liked_items = (part.astype(np.int64) for part in model.liked.nonzero())
     is_liked = np.isin(rows.pairs, liked_users * rows.n_items + liked_items)
