@@ -38,8 +38,8 @@ def condition_on(part: UserSchema | ItemSchema, variable: str) -> str:
     """Return the condition `where` of a part for the node with this variable, never null; "" if it has none."""
     if part.where is None:
         return ""
-    name, text = _name(part), _text(part)
-    return f"coalesce({text if variable == name else f'any({name} IN [{variable}] WHERE {text})'}, false)"
+    name = _name(part)
+    return f"coalesce({part.where if variable == name else f'any({name} IN [{variable}] WHERE {part.where})'}, false)"
 
 
 def members_of(schema: GraphSchema, label: str, variable: str) -> str:
@@ -73,15 +73,10 @@ def _is_member(part: UserSchema | ItemSchema, variable: str) -> str:
 def _node(part: UserSchema | ItemSchema, variable: str) -> str:
     name, where = _name(part), ""
     if part.where is not None:
-        where = f" WHERE {_text(part) if variable == name else condition_on(part, variable)}"
+        where = f" WHERE {part.where if variable == name else condition_on(part, variable)}"
     return f"({variable}:{quote(part.label)}{where})"
 
 
 def _name(part: UserSchema | ItemSchema) -> str:
     """Return the variable that the condition of a part is about."""
     return "user" if isinstance(part, UserSchema) else "item"
-
-
-def _text(part: UserSchema | ItemSchema) -> str:
-    """Return the condition of a part, such that text may follow it: a line break ends a comment at its end."""
-    return f"{part.where}\n" if "//" in (part.where or "") else str(part.where)
