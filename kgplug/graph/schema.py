@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from kgplug.data.sources.catalogue import DEMO
 from kgplug.errors import UsageError
+from kgplug.graph.knowledge_schema import KnowledgeSchema
 from kgplug.graph.schema_errors import sentence_on
 from kgplug.renamed import RenamedWarning
 
@@ -74,18 +75,6 @@ class FeedbackSchema(_Part):
         if number is None:
             raise PydanticCustomError("number", "expected a number")
         return number
-
-
-class KnowledgeSchema(_Part):
-    """Section [knowledge] of kgplug.toml: the relationships to learn from, and the key of each label at their ends."""
-
-    relationships: list[str] = Field(default_factory=list, description="types; empty: all except the feedback")
-    users: bool = Field(default=True, description="whether users with relationships other than feedback are entities")
-    include: list[str] = Field(
-        default_factory=list,
-        description="labels and types to read although they repeat the feedback and so are left out by default",
-    )
-    keys: dict[str, str] = Field(default_factory=dict, description="label → unique property")
 
 
 class GraphSchema(_Part):

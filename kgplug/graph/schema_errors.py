@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
+from kgplug.graph.knowledge_schema import SENTENCE, PropertyRule, RelationPattern
+
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
@@ -17,11 +19,19 @@ _EXPECTED = {
     "string_too_short": "a name",
     "number": "a number",
     "finite_number": "a finite number",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "greater_than_equal": "a whole number of at least {ge}",
+    "less_than_equal": "a whole number of at most {le}",
     "bool_type": "true or false",
     "bool_parsing": "true or false",
     "list_type": 'a list such as ["A", "B"]',
     "dict_type": 'lines such as Label = "key"',
+    "model_type": "a pattern in quotes or a table",
 }
+_TABLES: dict[str, type[BaseModel] | None] = {"keys": None, "patterns": RelationPattern, "properties": PropertyRule}
+"""Tables under [knowledge], and the class of their entries: None for text."""
 
 
 def sentence_on(error: ErrorDetails, schema: type[BaseModel]) -> str:
@@ -32,17 +42,26 @@ def sentence_on(error: ErrorDetails, schema: type[BaseModel]) -> str:
         schema: the validated class; each of its fields is a section.
     """
     section, *names = (_readable(part) for part in error["loc"])
-    found = reprlib.repr(error["input"])
+    table, found = f"[{section}]", reprlib.repr(error["input"])
+    known = _fields(schema, section)
+    if section == "knowledge" and names[:1] and names[0] in _TABLES and names[1:]:
+        entry = _TABLES[names[0]]
+        table, names = f"[knowledge.{names[0]}]", names[1:]
+        if entry is not None and names[1:]:
+            table, names, known = f"{table} {names[0]}", names[1:], entry.model_fields
+    if error["type"] == SENTENCE:
+        return f"{table}{''.join(f' {name}' for name in names)}: {error['msg']}"
     if error["type"] == "extra_forbidden":
         if not names:
             return f"There is no section [{section}].{_near(section, schema.model_fields, 'sections')}"
-        known = _fields(schema, section)
-        return f"[{section}] has no setting {names[0]}.{_near(names[0], known, f'settings of [{section}]')}"
+        return f"{table} has no setting {names[0]}.{_near(names[0], known, f'settings of {table}')}"
     if not names:
         return f"Expected a section [{section}], found {section} = {found}."
-    setting = " ".join([f"[{section}]", *names[:1]] if names[0] != "keys" else ["[knowledge.keys]", *names[1:]])
-    expected = _EXPECTED.get(error["type"]) or error.get("ctx", {}).get("expected") or error["msg"]
-    return f"{setting}: expected {expected}, found {found}."
+    if error["type"] == "missing":
+        return f"{table} has no {names[0]}."
+    given = error.get("ctx", {})
+    expected = _EXPECTED.get(error["type"], "").format(**given) or given.get("expected") or error["msg"]
+    return f"{table} {names[0]}: expected {expected}, found {found}."
 
 
 def _fields(schema: type[BaseModel], section: str) -> Iterable[str]:
