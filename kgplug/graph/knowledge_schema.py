@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any, Literal, Self
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
     field_validator,
@@ -16,8 +14,8 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from kgplug.cypher_text import names_in, write_clause
+from kgplug.graph.feedback_schema import SchemaPart, whole_sentence
 
-SENTENCE = "sentence"
 _ENDS = ("head", "tail")
 _EXAMPLE = "(head:Product)<-[:ORDERS]-(:Order)-[:ORDERS]->(tail:Product)"
 _RULES = ("values", "decades", "bands")
@@ -25,11 +23,7 @@ _ADDED = ("exclude", "patterns", "properties")
 _MOST_BANDS = 1000
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class RelationPattern(_Part):
+class RelationPattern(SchemaPart):
     """An entry of [knowledge.patterns] in kgplug.toml: a relation between the nodes `head` and `tail` of a pattern.
 
     In kgplug.toml, an entry is a table or only the pattern as text.
@@ -52,18 +46,18 @@ class RelationPattern(_Part):
     def _reads_a_relation(self) -> Self:
         missing = [f"({end})" for end in _ENDS if end not in names_in(self.pattern).nodes]
         if missing:
-            raise _whole_sentence(
+            raise whole_sentence(
                 f"pattern {self.pattern!r} has no node {' and no node '.join(missing)}. Expected a pattern between "
                 f"(head) and (tail), such as {_EXAMPLE}."
             )
         for setting in ("pattern", "where"):
             clause = write_clause(getattr(self, setting) or "")
             if clause is not None:
-                raise _whole_sentence(f"{setting} would change the graph ({clause}). Expected Cypher that only reads.")
+                raise whole_sentence(f"{setting} would change the graph ({clause}). Expected Cypher that only reads.")
         return self
 
 
-class PropertyRule(_Part):
+class PropertyRule(SchemaPart):
     """An entry of [knowledge.properties] in kgplug.toml: how the values of a property become entities.
 
     In kgplug.toml, an entry is "values", "decades", "bands" or { bands = 8 }.
@@ -82,7 +76,7 @@ class PropertyRule(_Part):
         raise PydanticCustomError("rule", "{expected}", {"expected": '"values", "decades", "bands" or { bands = 8 }'})
 
 
-class KnowledgeSchema(_Part):
+class KnowledgeSchema(SchemaPart):
     """Section [knowledge] of kgplug.toml: what to learn from, and the key of each label of the entities."""
 
     relationships: list[str] = Field(default_factory=list, description="types; empty: all except the feedback")
@@ -120,7 +114,7 @@ class KnowledgeSchema(_Part):
     def _of_labels(cls, properties: dict[str, PropertyRule]) -> dict[str, PropertyRule]:
         for name in properties:
             if not any(splits_of(name)):
-                raise _whole_sentence(
+                raise whole_sentence(
                     f'{name!r} does not name a label and a property. Expected, for example, "Movie.genres" = "values".'
                 )
         return properties
@@ -129,7 +123,7 @@ class KnowledgeSchema(_Part):
     def _with_different_names(self) -> Self:
         both = sorted(self.patterns.keys() & self.properties.keys())
         if both:
-            raise _whole_sentence(f"patterns and properties both have {both[0]!r}. Rename the pattern.")
+            raise whole_sentence(f"patterns and properties both have {both[0]!r}. Rename the pattern.")
         return self
 
     @model_serializer(mode="wrap")
@@ -146,7 +140,3 @@ def splits_of(name: str) -> list[tuple[str, str]]:
     parts = name.split(".")
     pairs = [(".".join(parts[:place]), ".".join(parts[place:])) for place in range(len(parts) - 1, 0, -1)]
     return [pair for pair in pairs if all(pair)]
-
-
-def _whole_sentence(sentence: str) -> PydanticCustomError:
-    return PydanticCustomError(SENTENCE, "{sentence}", {"sentence": sentence})
