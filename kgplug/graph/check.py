@@ -14,15 +14,17 @@ from kgplug.errors import DataError, GraphError
 from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.catalog import OWN_RELATIONSHIPS
 from kgplug.graph.contents import Contents, label_keys, listed, read_contents
+from kgplug.graph.members import members_of
 from kgplug.graph.ownership import count_own
 from kgplug.graph.privileges import Purpose, missing_privileges
 from kgplug.graph.reading.bulk import BulkReader
+from kgplug.graph.reading.conditions import check_conditions
 from kgplug.graph.reading.derived import Derived, read_derived
 from kgplug.graph.reading.feedback import scan_feedback
 from kgplug.graph.reading.node_keys import key_problem, labels_with_problems
 from kgplug.graph.reading.reader import KeyedNodes, ReadReport, assemble, read_items, read_users, reading_bar, titled
 from kgplug.graph.reading.triples import TriplePlan, count_triples, empty_projection, plan_triples, touched_nodes
-from kgplug.graph.schema import GraphSchema
+from kgplug.graph.schema import GraphSchema, ItemSchema, UserSchema
 from kgplug.plain_text import counted
 
 if TYPE_CHECKING:
@@ -93,6 +95,7 @@ def check(connection: Connection, schema: GraphSchema) -> CheckReport:
     parts: dict[str, Callable[[], Iterator[Finding]]] = {
         "server": lambda: _server(connection),
         "privileges": lambda: _privileges(connection),
+        "conditions": lambda: _conditions(connection, schema, contents),
         "users": lambda: _users(connection, schema, contents, seen),
         "items": lambda: _items(connection, schema, contents, seen),
         "feedback": lambda: _feedback(connection, schema, contents, seen),
@@ -135,6 +138,15 @@ def _privileges(connection: Connection) -> Iterator[Finding]:
         yield Finding(name, level if missing else "ok", text)
 
 
+def _conditions(connection: Connection, schema: GraphSchema, contents: Contents) -> Iterator[Finding]:
+    """Report for how many users and items the schema's conditions are true."""
+    parts = {"user": schema.user, "item": schema.item}
+    for name, n in check_conditions(connection, schema, contents).items():
+        part = parts[name]
+        text = f"{n:,} of {contents.labels[part.label]:,} :{part.label} fulfil [{name}] where = {part.where!r}"
+        yield Finding("conditions", "ok", text)
+
+
 @dataclass
 class _Read:
     """Users and items read by earlier checks and reused by the feedback check; None if they could not be read."""
@@ -146,13 +158,13 @@ class _Read:
 
 def _users(connection: Connection, schema: GraphSchema, contents: Contents, seen: _Read) -> Iterator[Finding]:
     seen.users = read_users(connection, schema, contents, seen.bulk)
-    yield _keyed(contents, schema.user.label, schema.user.key, "users")
+    yield _keyed(contents, schema.user, len(seen.users.keys), "users")
 
 
 def _items(connection: Connection, schema: GraphSchema, contents: Contents, seen: _Read) -> Iterator[Finding]:
     item = schema.item
     seen.items = read_items(connection, schema, contents, seen.bulk)
-    yield _keyed(contents, item.label, item.key, "items")
+    yield _keyed(contents, item, len(seen.items.keys), "items")
     if not item.title:
         yield Finding("items", "ok", "no [item] title is set: lists show the key, and DKN has no text to read")
         return
@@ -164,14 +176,14 @@ def _items(connection: Connection, schema: GraphSchema, contents: Contents, seen
     )
 
 
-def _keyed(contents: Contents, label: str, key: str, what: str) -> Finding:
-    """Return the finding for a label whose keys are valid; it is a warning if no constraint keeps the keys unique.
+def _keyed(contents: Contents, part: UserSchema | ItemSchema, n: int, what: str) -> Finding:
+    """Return the finding for n nodes whose keys are valid; it is a warning if no constraint keeps the keys unique.
 
     `what` is the entry for `Finding.check`: "users" or "items".
     """
-    constrained = key in contents.unique.get(label, [])
+    constrained = part.key in contents.unique.get(part.label, [])
     note = "" if constrained else "; no constraint keeps it unique, and lookups without an index are slow"
-    return Finding(what, "ok" if constrained else "warning", f"{contents.labels[label]:,} :{label} by {key}{note}")
+    return Finding(what, "ok" if constrained else "warning", f"{n:,} :{part.label} by {part.key}{note}")
 
 
 def _nothing_but_knowledge(schema: GraphSchema) -> Iterator[Finding]:
@@ -246,7 +258,7 @@ def _knowledge(connection: Connection, schema: GraphSchema, contents: Contents, 
         yield Finding("knowledge", "ok", note)
     touched = touched_nodes(connection, plan, bulk, derived.nodes)
     linked = sum(n for labels, n in touched.items() if schema.item.label in labels)
-    n_items = contents.labels.get(schema.item.label, 0)
+    n_items = check_conditions(connection, schema, contents).get("item", contents.labels.get(schema.item.label, 0))
     level = "ok" if linked == n_items else "warning"
     text = f"{linked:,} of {n_items:,} :{schema.item.label} {_have(linked)} triples"
     yield Finding("knowledge", level if linked else "error", f"{counted(total, 'triple')}; {text}")
@@ -301,7 +313,8 @@ def _entity_keys(
     wrong = labels_with_problems(connection, key_of, contents) if key_of else []
     for label in wrong[:_MOST_LABELS]:
         setting = f"[knowledge.keys] {label}"
-        problem = key_problem(connection, bulk, label, keys[label], contents.labels[label], setting=setting)
+        where, n = members_of(schema, label, "n"), contents.labels[label]
+        problem = key_problem(connection, bulk, label, keys[label], n, setting=setting, where=where)
         if problem is not None:
             yield Finding("knowledge", "error", str(problem))
     known = {*entities, *(one.label for one in plan.owned)}

@@ -7,6 +7,7 @@ for kgplug. The functions of this module write the condition into a query, for a
 
 from __future__ import annotations
 
+from kgplug.cypher_text import FROM_USER
 from kgplug.graph.quoting import quote
 from kgplug.graph.schema import GraphSchema, ItemSchema, UserSchema
 
@@ -38,8 +39,8 @@ def condition_on(part: UserSchema | ItemSchema, variable: str) -> str:
     """Return the condition `where` of a part for the node with this variable, never null; "" if it has none."""
     if part.where is None:
         return ""
-    name = _name(part)
-    return f"coalesce({part.where if variable == name else f'any({name} IN [{variable}] WHERE {part.where})'}, false)"
+    name, text = variable_of(part), f"{FROM_USER} {part.where}"
+    return f"coalesce({text if variable == name else f'any({name} IN [{variable}] WHERE {text})'}, false)"
 
 
 def members_of(schema: GraphSchema, label: str, variable: str) -> str:
@@ -71,12 +72,12 @@ def _is_member(part: UserSchema | ItemSchema, variable: str) -> str:
 
 
 def _node(part: UserSchema | ItemSchema, variable: str) -> str:
-    name, where = _name(part), ""
+    name, where = variable_of(part), ""
     if part.where is not None:
-        where = f" WHERE {part.where if variable == name else condition_on(part, variable)}"
+        where = f" WHERE {f'{FROM_USER} {part.where}' if variable == name else condition_on(part, variable)}"
     return f"({variable}:{quote(part.label)}{where})"
 
 
-def _name(part: UserSchema | ItemSchema) -> str:
+def variable_of(part: UserSchema | ItemSchema) -> str:
     """Return the variable that the condition of a part is about."""
     return "user" if isinstance(part, UserSchema) else "item"

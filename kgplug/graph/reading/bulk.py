@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import numpy as np
 
 from kgplug.errors import GraphError
-from kgplug.graph.bolt.connection import Connection
+from kgplug.graph.bolt.connection import Connection, limited, time_limit_s
 from kgplug.graph.bolt.server_errors import translated_errors
 from kgplug.graph.counts import MOST_NAMES
 from kgplug.graph.queries import quote
@@ -185,7 +185,9 @@ class BulkReader:
             f"RETURN toString({self._id}(head)) AS head, size(tails) AS n, {_texts('tails')}"
         )
 
-    def values(self, label: str, name: str, read_as: str, n: int) -> Iterator[tuple[np.ndarray, list[Any]]]:
+    def values(
+        self, label: str, name: str, read_as: str, n: int, *, where: str = ""
+    ) -> Iterator[tuple[np.ndarray, list[Any]]]:
         """Read a property of all nodes of a label, in chunks. A list counts as one value per element.
 
         Args:
@@ -193,15 +195,16 @@ class BulkReader:
             name: name of the property.
             read_as: Cypher expression on `value`, to read instead of the value itself.
             n: approximate number of nodes.
+            where: Cypher condition on the node n; "" for none.
 
         Yields:
             (ids, values): int64 (m,), node ids as in `Edges`, with repetitions; m values, of which none is missing.
         """
         columns, clause = (f"{self._id}(n)", read_as), f"UNWIND n.{quote(name)} AS value"
-        for ids, values in self._of_label(label, n, columns, clause):
+        for ids, values in self._of_label(label, n, columns, clause, where=where):
             yield self._as_ids(ids), list(values)
 
-    def label(self, label: str, key: str, n: int, text: str | None = None) -> Nodes:
+    def label(self, label: str, key: str, n: int, text: str | None = None, *, where: str = "") -> Nodes:
         """Read all nodes of a label with their key.
 
         Args:
@@ -209,12 +212,15 @@ class BulkReader:
             key: their key property.
             n: approximate number of nodes, from the count store.
             text: name of another property to read, for `Nodes.texts`; None if there is none.
+            where: Cypher condition on the node n; "" for none.
         """
         columns = self._node_columns("0", f"coalesce(n.{quote(key)}, [])")
         columns += () if text is None else (f"coalesce(n.{quote(text)}, '')",)
-        return self._as_nodes(list(self._of_label(label, n, columns)))
+        return self._as_nodes(list(self._of_label(label, n, columns, where=where)))
 
-    def _of_label(self, label: str, n: int, columns: Sequence[str], clause: str = "") -> Iterator[Sequence[list[Any]]]:
+    def _of_label(
+        self, label: str, n: int, columns: Sequence[str], clause: str = "", *, where: str = ""
+    ) -> Iterator[Sequence[list[Any]]]:
         """Yield columns of values, chunk by chunk, for all nodes of a label.
 
         Args:
@@ -222,15 +228,13 @@ class BulkReader:
             n: approximate number of nodes.
             columns: Cypher expressions on the node n.
             clause: Cypher clause between the nodes and the columns, which may define further variables.
+            where: Cypher condition on the node n; "" for none.
         """
-        match = f"(n:{quote(label)})"
+        match, found = f"(n:{quote(label)}) {_where(where)}", _where("id(n) = i", f"n:{quote(label)}", where)
         if n <= self._chunk_rows:
             yield self._first(f"MATCH {match} {clause} RETURN {_collected(columns)}")
         elif limit := self._id_limit("MATCH (n) RETURN max(id(n)) AS top, count(*) AS n"):
-            query = (
-                "UNWIND range($start, $stop - 1) AS i MATCH (n) WHERE id(n) = i "
-                f"AND n:{quote(label)} {clause} RETURN {_collected(columns)}"
-            )
+            query = f"UNWIND range($start, $stop - 1) AS i MATCH (n) {found} {clause} RETURN {_collected(columns)}"
             yield from _in_parallel(lambda span: self._first(query, **span), self._spans(limit))
         else:
             streamed = self._stream(f"MATCH {match} {clause} RETURN {', '.join(columns)}")
@@ -386,16 +390,16 @@ class BulkReader:
             return [tuple(record.values()) for record in transaction.run(cast("Any", query), parameters)]
 
         with self._errors(), self._connection.session(access="READ") as session:
-            return session.execute_read(work)
+            return session.execute_read(limited(query, work))
 
     def _stream(self, query: str, *, limit_s: float | None = None, **parameters: Any) -> Iterator[tuple[Any, ...]]:
         """Run a query and yield its rows as they arrive, without storing them.
 
-        The server stops the query after `limit_s` seconds; None is no limit.
+        The server stops the query after `limit_s` seconds; None is no limit, except for Cypher from kgplug.toml.
         """
         import neo4j
 
-        text = neo4j.Query(cast("Any", query), timeout=limit_s)
+        text = neo4j.Query(cast("Any", query), timeout=limit_s if limit_s is not None else time_limit_s(query))
         with self._errors(), self._connection.session(access="READ") as session:
             for record in session.run(text, parameters):
                 yield tuple(record.values())
