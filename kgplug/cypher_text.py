@@ -23,13 +23,6 @@ _RELATIONSHIP = re.compile(rf"-\s*\[\s*(?:{_NAME})?\s*:(?P<names>[^\[\]{{}}]*)")
 _ALTERNATIVE = re.compile(rf"(?P<no>!\s*)?(?P<name>{_NAME})")
 _CONDITION = re.compile(r"\bWHERE\b.*", re.IGNORECASE | re.DOTALL)
 
-FROM_USER = "/* from kgplug.toml */"
-"""Comment that marks a query with a condition from kgplug.toml.
-
-Such a query runs only in a transaction that may not write, and only for `Settings.kgplug_query_time_limit_s`
-(`kgplug.graph.bolt.connection`).
-"""
-
 
 @dataclass(frozen=True)
 class PatternNames:

@@ -7,7 +7,7 @@ for kgplug. The functions of this module write the condition into a query, for a
 
 from __future__ import annotations
 
-from kgplug.cypher_text import FROM_USER
+from kgplug.cypher_variables import FROM_USER, renamed
 from kgplug.graph.quoting import quote
 from kgplug.graph.schema import GraphSchema, ItemSchema, UserSchema
 
@@ -37,10 +37,7 @@ def item_node(schema: GraphSchema, variable: str) -> str:
 
 def condition_on(part: UserSchema | ItemSchema, variable: str) -> str:
     """Return the condition `where` of a part for the node with this variable, never null; "" if it has none."""
-    if part.where is None:
-        return ""
-    name, text = variable_of(part), f"{FROM_USER} {part.where}"
-    return f"coalesce({text if variable == name else f'any({name} IN [{variable}] WHERE {text})'}, false)"
+    return f"coalesce({_text(part, variable)}, false)" if part.where is not None else ""
 
 
 def members_of(schema: GraphSchema, label: str, variable: str) -> str:
@@ -72,10 +69,12 @@ def _is_member(part: UserSchema | ItemSchema, variable: str) -> str:
 
 
 def _node(part: UserSchema | ItemSchema, variable: str) -> str:
-    name, where = variable_of(part), ""
-    if part.where is not None:
-        where = f" WHERE {f'{FROM_USER} {part.where}' if variable == name else condition_on(part, variable)}"
+    where = f" WHERE {_text(part, variable)}" if part.where is not None else ""
     return f"({variable}:{quote(part.label)}{where})"
+
+
+def _text(part: UserSchema | ItemSchema, variable: str) -> str:
+    return f"{FROM_USER} {renamed(part.where or '', variable_of(part), variable)}"
 
 
 def variable_of(part: UserSchema | ItemSchema) -> str:

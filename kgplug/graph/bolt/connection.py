@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from kgplug.cypher_text import FROM_USER
+from kgplug.cypher_variables import FROM_USER
 from kgplug.errors import GraphError
 from kgplug.graph.bolt.far_times import data_of
 from kgplug.graph.bolt.server_errors import DATABASE_NOT_FOUND, translated_errors
@@ -52,7 +52,7 @@ _COUNTERS = (
 class Connection:
     """One database of a Neo4j server, created by `Connection.open`. Several threads may use it.
 
-    A query with a condition from kgplug.toml, which has the mark `kgplug.cypher_text.FROM_USER`, runs only in
+    A query with a condition from kgplug.toml, which has the mark `kgplug.cypher_variables.FROM_USER`, runs only in
     transactions that may not write, and with a time limit.
 
     Every method raises GraphError, with a message in plain words, if the server refuses a request or the network fails.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kgplug.cypher_text import FROM_USER
+from kgplug.cypher_variables import FROM_USER, renamed
 from kgplug.errors import DataError, GraphError
 from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.contents import Contents, listed, require_label, sample_properties
@@ -29,13 +29,14 @@ def _count(connection: Connection, part: UserSchema | ItemSchema, contents: Cont
     name = variable_of(part)
     setting = f"[{name}] where"
     require_label(contents, part.label, setting=f"[{name}] label")
-    match, text = f"MATCH ({name}:{quote(part.label)})", f"{FROM_USER} {part.where}"
+    match = f"MATCH (kgplug_node:{quote(part.label)})"
+    text = f"{FROM_USER} {renamed(part.where or '', name, 'kgplug_node')}"
     # Without brackets, a text such as "a) OR (b" is refused; with brackets, one such as "a AS x, b".
     check_cypher(connection, setting, f"{match} WITH {text} AS first, ({text}) AS second RETURN first, second, $least")
     try:
         rows = connection.rows(
-            f"{match} WITH {name}, ({text}) AS kept WITH valueType(kept) AS type, count(*) AS n, "
-            f"sum(CASE WHEN kept = true THEN 1 ELSE 0 END) AS n_kept, collect({name}.{quote(part.key)})[0] AS key "
+            f"{match} WITH kgplug_node, ({text}) AS kept WITH valueType(kept) AS type, count(*) AS n, "
+            f"sum(CASE WHEN kept = true THEN 1 ELSE 0 END) AS n_kept, collect(kgplug_node.{quote(part.key)})[0] AS key "
             "RETURN type, n, n_kept, key ORDER BY type"
         )
     except GraphError as error:
