@@ -98,7 +98,7 @@ def check(connection: Connection, schema: GraphSchema) -> CheckReport:
         "knowledge": lambda: _knowledge(connection, schema, contents, seen.bulk),
         "kgplug's own": lambda: _own(connection, contents),
     }
-    if user.label not in contents.labels and schema.feedback.type not in contents.types:
+    if user.label not in contents.labels and schema.feedback[0].type not in contents.types:
         del parts["users"]
         parts["feedback"] = lambda: _nothing_but_knowledge(schema)
     findings: list[Finding] = []
@@ -176,14 +176,14 @@ def _keyed(contents: Contents, label: str, key: str, what: str) -> Finding:
 def _nothing_but_knowledge(schema: GraphSchema) -> Iterator[Finding]:
     """Report that a graph without users and feedback allows embeddings only."""
     text = (
-        f"No :{schema.user.label} nodes and no :{schema.feedback.type} relationships: embeddings can be trained, "
+        f"No :{schema.user.label} nodes and no :{schema.feedback[0].type} relationships: embeddings can be trained, "
         "recommenders cannot."
     )
     yield Finding("feedback", "warning", text)
 
 
 def _feedback(connection: Connection, schema: GraphSchema, contents: Contents, seen: _Read) -> Iterator[Finding]:
-    part = schema.feedback
+    part = schema.feedback[0]
     total = contents.types.get(part.type, 0)
     with reading_bar("Checking feedback", total, None) as advance:
         found = scan_feedback(connection, schema, contents, seen.bulk, advance=advance)
@@ -212,7 +212,7 @@ def _rows(schema: GraphSchema, n: int, rows: Interactions, report: ReadReport) -
 
     `rows` has one row per pair. `report` says how many relationships were merged into one row, or left out.
     """
-    part, likes = schema.feedback, int(np.count_nonzero(rows.is_like))
+    part, likes = schema.feedback[0], int(np.count_nonzero(rows.is_like))
     name = part.rating or ("their count" if rows.ratings_are_counts else "")
     scale = f", {likes:,} of them {'a like' if likes == 1 else 'likes'}" + (
         "" if rows.like_threshold is None else f" ({name} >= {rows.like_threshold:g})"

@@ -130,11 +130,11 @@ def _without_comments(text: str) -> str:
 
 def render(text: str, schema: GraphSchema) -> str:
     """Return a shipped query with the demo graph's names replaced by those of a schema."""
-    labels = {"User": schema.user.label, "Movie": schema.item.label, "RATED": schema.feedback.type}
+    labels = {"User": schema.user.label, "Movie": schema.item.label, "RATED": schema.feedback[0].type}
     properties = {
         "user.": {"id": schema.user.key},
         "item.": {"id": schema.item.key, "title": schema.item.title or schema.item.key},
-        "rated.": {"rating": schema.feedback.rating, "timestamp": schema.feedback.timestamp},
+        "rated.": {"rating": schema.feedback[0].rating, "timestamp": schema.feedback[0].timestamp},
     }
 
     def without_missing(match: re.Match[str]) -> str:
@@ -153,7 +153,7 @@ def render(text: str, schema: GraphSchema) -> str:
         value = known[name]
         return f"{before}{quote(value)}" if value is not None else "null"
 
-    if schema.feedback.direction == "item_to_user":
+    if schema.feedback[0].direction == "item_to_user":
         text = _FEEDBACK_ARROW.sub(_turned, text)
     text = _TOKEN.sub(replace_name, _CONDITION.sub(without_missing, text))
     return _MARKED.sub(lambda match: _described(schema, match["what"], match["node"]), text)
@@ -199,8 +199,8 @@ def feedback_arrow(schema: GraphSchema, variable: str = "") -> str:
 
     `variable` is the Cypher variable of the relationship, here r; "" for none.
     """
-    between = f"-[{variable}:{quote(schema.feedback.type)}]-"
-    return f"{between}>" if schema.feedback.direction == "user_to_item" else f"<{between}"
+    between = f"-[{variable}:{quote(schema.feedback[0].type)}]-"
+    return f"{between}>" if schema.feedback[0].direction == "user_to_item" else f"<{between}"
 
 
 def _turned(match: re.Match[str]) -> str:

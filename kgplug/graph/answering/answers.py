@@ -30,7 +30,7 @@ def run_query(
         name: name of the query.
         parameters: parameters of the query.
     """
-    parameters = {"like_threshold": None if schema is None else schema.feedback.like_threshold, **parameters}
+    parameters = {"like_threshold": None if schema is None else schema.feedback[0].like_threshold, **parameters}
     text = queries.load(name, schema)
     parameters = queries.checked(name, text, parameters)
     found = connection.frame(text, **parameters)

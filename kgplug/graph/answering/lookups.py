@@ -55,18 +55,18 @@ def feedback_of(
     connection: Connection, schema: GraphSchema, user: int | str
 ) -> tuple[list[int | str], list[int | str]]:
     """Return two lists of item keys: the items that a user has feedback on, and the items that the user likes."""
-    rating = schema.feedback.rating
+    rating = schema.feedback[0].rating
     liked = (
         f"{rating_of(f'r.{quote(rating)}')} >= $like_threshold"
-        if rating is not None and schema.feedback.like_threshold is not None
+        if rating is not None and schema.feedback[0].like_threshold is not None
         else "true"
     )
-    others = not_own(connection, schema.feedback.type) or "true"
+    others = not_own(connection, schema.feedback[0].type) or "true"
     rows = connection.rows(
         f"MATCH {feedback_pattern(schema)} WHERE a.{quote(schema.user.key)} = $user AND {others} "
         f"RETURN b.{quote(schema.item.key)} AS key, coalesce({liked}, false) AS liked",
         user=user,
-        like_threshold=schema.feedback.like_threshold,
+        like_threshold=schema.feedback[0].like_threshold,
     )
     keys = {row["key"]: row["liked"] for row in rows if row["key"] is not None}
     return list(keys), [key for key, liked in keys.items() if liked]
@@ -122,7 +122,7 @@ def relationships_around(
             key=quote(key_property),
             user=quote(schema.user.label),
             item=quote(schema.item.label),
-            type=quote(schema.feedback.type),
+            type=quote(schema.feedback[0].type),
             feedback=feedback_arrow(schema),
             own=is_own("relationship"),
         )
@@ -149,7 +149,7 @@ def relationships_between(
         UsageError: no user or no item has this key.
         DataError: there is no path.
     """
-    feedback = schema.feedback
+    feedback = schema.feedback[0]
     query = (
         _PATHS_BETWEEN.format(
             own_first=is_own("first"),

@@ -131,7 +131,7 @@ def pull_interactions(
             advice="Set both to the same property, so that no user is recommended to themselves.",
         )
     contents, bulk = read_contents(connection), bulk or BulkReader(connection)
-    with reading_bar("Reading feedback", contents.types.get(schema.feedback.type, 0), progress) as advance:
+    with reading_bar("Reading feedback", contents.types.get(schema.feedback[0].type, 0), progress) as advance:
         feedback = read_feedback(connection, schema, contents, bulk, advance=advance)
     users, items = read_users(connection, schema, contents, bulk), read_items(connection, schema, contents, bulk)
     return assemble(connection, schema, feedback, users, titled(connection, schema, items))
@@ -209,7 +209,7 @@ def assemble(
         ratings=None if feedback.ratings is None else feedback.ratings[known],
         timestamps=None if feedback.times is None else feedback.times.values[known],
         time_unit="s" if feedback.times is None else feedback.times.unit,
-        repeated=schema.feedback.repeated,
+        repeated=schema.feedback[0].repeated,
         like_threshold=like_threshold(connection, schema, feedback.ratings),
         user_label=user.label,
         item_label=item.label,
@@ -218,7 +218,7 @@ def assemble(
     )
     n_known, itself = int(known.sum()), int((own_items[users[known]] == items[known]).sum())
     repeated = n_known - itself - len(interactions)
-    written = {schema.feedback.type: feedback.own}
+    written = {schema.feedback[0].type: feedback.own}
     report = ReadReport(
         len(interactions),
         feedback.own,

@@ -67,7 +67,7 @@ class TriplePlan:
             if one.links:
                 yield (
                     f"{one.n:,} :{one.label} lead from :{schema.user.label} to :{schema.item.label}; "
-                    f"{one.repeated:,} of these {one.links:,} paths match the feedback (:{schema.feedback.type}). "
+                    f"{one.repeated:,} of these {one.links:,} paths match the feedback (:{schema.feedback[0].type}). "
                     f"Left out, because this repeats the feedback. To use :{one.label} anyway, add it to [knowledge] "
                     "include."
                 )
@@ -82,7 +82,7 @@ class TriplePlan:
             pairs = counted(repeating.pairs, "pair")
             yield (
                 f":{repeating.type} joins {pairs} of :{schema.user.label} and :{schema.item.label}, "
-                f"{repeating.shared:,} of them also joined by :{schema.feedback.type}. Left out, because this "
+                f"{repeating.shared:,} of them also joined by :{schema.feedback[0].type}. Left out, because this "
                 f"repeats the feedback. To use :{repeating.type} anyway, add it to [knowledge] include."
             )
 
@@ -182,7 +182,7 @@ def empty_projection(schema: GraphSchema, contents: Contents, plan: TriplePlan) 
         )
     elif not advice and not left_out:
         advice = (
-            f"The only relationships are feedback (:{schema.feedback.type}). Add relationships between "
+            f"The only relationships are feedback (:{schema.feedback[0].type}). Add relationships between "
             f":{schema.item.label} and other nodes, such as genres, or train a model without a knowledge graph."
         )
     return DataError(f"No triples {where} of the chosen types ({chosen}). {left_out}".strip(), advice=advice)
@@ -238,7 +238,7 @@ def _pair_rules(
     if user not in contents.labels:
         return
     u, i = quote(user), quote(item)
-    reasons = {schema.feedback.type: "is the feedback, which is never knowledge"}
+    reasons = {schema.feedback[0].type: "is the feedback, which is never knowledge"}
     reasons |= dict.fromkeys(repeating, "repeats the feedback")
     for name, why in reasons.items():
         if name not in names:

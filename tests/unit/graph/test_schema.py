@@ -101,7 +101,7 @@ def test_a_file_with_both_names_of_like_threshold_is_refused(tmp_path: Path) -> 
 def test_a_schema_stored_by_version_0_1_is_read_and_has_the_same_fingerprint(recwarn: pytest.WarningsRecorder) -> None:
     stored = GraphSchema().model_dump() | {"feedback": tomllib.loads(OLD_NAME)["feedback"]}
     schema = GraphSchema.model_validate(stored)
-    assert schema.feedback.like_threshold == 4
+    assert schema.feedback[0].like_threshold == 4
     assert not recwarn.list
     assert list(schema.model_dump(by_alias=True)["feedback"]) == [
         "type", "direction", "rating", "timestamp", "time_unit", "repeated", "like",
