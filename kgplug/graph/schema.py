@@ -14,6 +14,7 @@ from kgplug.data.graph_identity import identify_feedback
 from kgplug.data.sources.catalogue import DEMO
 from kgplug.errors import UsageError
 from kgplug.graph.feedback_schema import FeedbackSchema, SchemaPart, whole_sentence
+from kgplug.graph.knowledge_schema import KnowledgeSchema
 from kgplug.graph.schema_errors import sentence_on
 from kgplug.renamed import RenamedWarning
 
@@ -43,18 +44,6 @@ class ItemSchema(SchemaPart):
     label: str = Field(default="Movie", min_length=1)
     key: str = Field(default="id", min_length=1, description="unique property")
     title: str | None = Field(default=None, description="property that lists show (if unset: the key) and DKN reads")
-
-
-class KnowledgeSchema(SchemaPart):
-    """Section [knowledge] of kgplug.toml: the relationships to learn from, and the key of each label at their ends."""
-
-    relationships: list[str] = Field(default_factory=list, description="types; empty: all except the feedback")
-    users: bool = Field(default=True, description="whether users with relationships other than feedback are entities")
-    include: list[str] = Field(
-        default_factory=list,
-        description="labels and types to read although they repeat the feedback and so are left out by default",
-    )
-    keys: dict[str, str] = Field(default_factory=dict, description="label → unique property")
 
 
 class GraphSchema(SchemaPart):
