@@ -52,7 +52,7 @@ class TypeProfile:
         shared_tails: share of the sampled relationships whose end node has other incoming relationships of the type.
         n_sampled: number of sampled relationships.
         properties: property → sampled values.
-        parts: the type between each pair of labels, if it has no common label of start nodes or end nodes; [] otherwise.
+        parts: the type between each frequent pair of labels, if `heads` or `tails` is None; otherwise [].
     """
 
     name: str

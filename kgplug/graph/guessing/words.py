@@ -108,7 +108,7 @@ LIKE_WORDS = _words(
 DISLIKE_WORDS = _words(
     "not no dislike dislikes disliked hated negative downvote downvoted down skipped thumbsdown 不 不喜欢"
 )
-TIME_WORDS = _words("timestamp time date datetime at created on when ts since updated 时间 日期")
+TIME_WORDS = _words("timestamp time date datetime at created on when ts since updated from start started day 时间 日期")
 # Words for true and false, in addition to those that Neo4j understands.
 YES_WORDS = ("yes", "y", "t", "up", "like", "liked", "positive")
 NO_WORDS = ("no", "n", "f", "down", "dislike", "disliked", "negative")

@@ -28,13 +28,9 @@ SHAPES = {
     ),
     "twitter": Shape(networks.twitter, "User", "User", ("FOLLOWS",), _MF),
     "three events": Shape(trade.three_events, "Customer", "Product", ("BOUGHT", "ADDED", "VIEWED"), _MF),
-    "library": Shape(
-        media.library, "Reader", "Book", ("(user)-[borrowed:BORROWED]->(:Copy)-[:COPY_OF]->(item)",), _MF
-    ),
+    "library": Shape(media.library, "Reader", "Book", ("(user)-[borrowed:BORROWED]->(:Copy)-[:COPY_OF]->(item)",), _MF),
     "music": Shape(media.music, "User", "Track", ("LISTENED",), _MF),
-    "papers": Shape(
-        networks.papers, "Author", "Paper", ("(user)-[:AUTHORED]->(:Paper)-[:CITES]->(item)",), _MF
-    ),
+    "papers": Shape(networks.papers, "Author", "Paper", ("(user)-[:AUTHORED]->(:Paper)-[:CITES]->(item)",), _MF),
     "jobs": Shape(trade.jobs, "Candidate", "Job", ("APPLIED_TO",), _MKR),
     "watched by": Shape(films.watched_by, "User", "Movie", ("WATCHED_BY",), _MF),
     "medicine": Shape(media.medicine, None, "Gene", (), _TRANSE),

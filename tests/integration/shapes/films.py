@@ -26,15 +26,32 @@ def movies(connection: Connection) -> None:
         return [(f"Person {shift + person}", f"Film {film}") for film, person in pairs]
 
     cast = named(few(rng, 60, 40, most=4), 60)
-    join(connection, "Person.name", "ACTED_IN", "Movie.title", cast, [{"roles": [f"Role {i}"]} for i, _ in enumerate(cast)])  # fmt: skip
+    join(
+        connection,
+        "Person.name",
+        "ACTED_IN",
+        "Movie.title",
+        cast,
+        [{"roles": [f"Role {i}"]} for i, _ in enumerate(cast)],
+    )
     for kind, shift in (("DIRECTED", 100), ("PRODUCED", 112), ("WROTE", 124)):
         join(connection, "Person.name", kind, "Movie.title", named(few(rng, 60, 12), shift))
     reviewed = choices(rng, 60, 60, 7)
     reviews = [
-        {"summary": f"Review {n}", "rating": int(rng.integers(70, 100) if group(u) == group(i) else rng.integers(30, 75))}
+        {
+            "summary": f"Review {n}",
+            "rating": int(rng.integers(70, 100) if group(u) == group(i) else rng.integers(30, 75)),
+        }
         for n, (u, i) in enumerate(reviewed)
-    ]  # fmt: skip
-    join(connection, "Person.name", "REVIEWED", "Movie.title", [(f"Person {u}", f"Film {i}") for u, i in reviewed], reviews)  # fmt: skip
+    ]
+    join(
+        connection,
+        "Person.name",
+        "REVIEWED",
+        "Movie.title",
+        [(f"Person {u}", f"Film {i}") for u, i in reviewed],
+        reviews,
+    )
     follows = [(f"Person {a}", f"Person {b}") for a, b in choices(rng, 20, 60, 3) if a != b]
     join(connection, "Person.name", "FOLLOWS", "Person.name", follows)
 

@@ -31,7 +31,13 @@ def stack_overflow(connection: Connection) -> None:
         ],
     )
     join(connection, "User.uuid", "ASKED", "Question.uuid", [((i * 7 + i // 90) % 90, 1000 + i) for i in range(160)])
-    join(connection, "Question.uuid", "TAGGED", "Tag.name", [(1000 + i, f"tag-{t}") for i, t in few(rng, 160, 24, most=3)])  # fmt: skip
+    join(
+        connection,
+        "Question.uuid",
+        "TAGGED",
+        "Tag.name",
+        [(1000 + i, f"tag-{t}") for i, t in few(rng, 160, 24, most=3)],
+    )
     for label, gives, to, start, per_user in (
         ("Answer", "PROVIDED", "ANSWERED", 5000, 5),
         ("Comment", "COMMENTED", "COMMENTED_ON", 9000, 4),
@@ -40,10 +46,15 @@ def stack_overflow(connection: Connection) -> None:
         create(
             connection,
             label,
-            [{"uuid": start + n, "link": f"https://…/{n}", "score": int(rng.integers(-2, 9))} for n, _ in enumerate(given)],  # fmt: skip
+            [
+                {"uuid": start + n, "link": f"https://…/{n}", "score": int(rng.integers(-2, 9))}
+                for n, _ in enumerate(given)
+            ],
         )
         join(connection, "User.uuid", gives, f"{label}.uuid", [(u, start + n) for n, (u, _) in enumerate(given)])
-        join(connection, f"{label}.uuid", to, "Question.uuid", [(start + n, 1000 + q) for n, (_, q) in enumerate(given)])  # fmt: skip
+        join(
+            connection, f"{label}.uuid", to, "Question.uuid", [(start + n, 1000 + q) for n, (_, q) in enumerate(given)]
+        )
 
 
 def twitter(connection: Connection) -> None:
@@ -98,4 +109,10 @@ def papers(connection: Connection) -> None:
     join(connection, "Author.authorId", "AUTHORED", "Paper.paperId", authored)
     cites = [(f"p{a}", f"p{b}") for a, b in choices(rng, 160, 160, 4) if a > b]
     join(connection, "Paper.paperId", "CITES", "Paper.paperId", cites)
-    join(connection, "Paper.paperId", "PUBLISHED_IN", "Venue.name", [(f"p{p}", f"Venue {v}") for p, v in few(rng, 160, 8, most=1)])  # fmt: skip
+    join(
+        connection,
+        "Paper.paperId",
+        "PUBLISHED_IN",
+        "Venue.name",
+        [(f"p{p}", f"Venue {v}") for p, v in few(rng, 160, 8, most=1)],
+    )

@@ -51,8 +51,20 @@ def northwind(connection: Connection) -> None:
         "Supplier",
         [{"supplierID": str(i + 1), "companyName": f"Supplier {i + 1}", "city": f"City {i % 7}"} for i in range(16)],
     )
-    join(connection, "Product.productID", "PART_OF", "Category.categoryID", [(str(i + 1), str(group(i) + 1)) for i in range(60)])  # fmt: skip
-    join(connection, "Supplier.supplierID", "SUPPLIES", "Product.productID", [(str(s + 1), str(i + 1)) for i, s in few(rng, 60, 16, most=1)])  # fmt: skip
+    join(
+        connection,
+        "Product.productID",
+        "PART_OF",
+        "Category.categoryID",
+        [(str(i + 1), str(group(i) + 1)) for i in range(60)],
+    )
+    join(
+        connection,
+        "Supplier.supplierID",
+        "SUPPLIES",
+        "Product.productID",
+        [(str(s + 1), str(i + 1)) for i, s in few(rng, 60, 16, most=1)],
+    )
     bought = choices(rng, 60, 60, 9)
     order_of = {pair: n // 3 for n, pair in enumerate(bought)}
     customer_of: dict[int, int] = {}
@@ -72,7 +84,13 @@ def northwind(connection: Connection) -> None:
             for order in customer_of
         ],
     )
-    join(connection, "Customer.customerID", "PURCHASED", "Order.orderID", [(f"C{c:03}", str(10248 + o)) for o, c in customer_of.items()])  # fmt: skip
+    join(
+        connection,
+        "Customer.customerID",
+        "PURCHASED",
+        "Order.orderID",
+        [(f"C{c:03}", str(10248 + o)) for o, c in customer_of.items()],
+    )
     lines = [(str(10248 + order), str(product + 1)) for (_, product), order in order_of.items()]
     details = [{"quantity": int(rng.integers(1, 60)), "unitPrice": "14.00", "discount": "0"} for _ in lines]
     join(connection, "Order.orderID", "ORDERS", "Product.productID", lines, details)
@@ -93,7 +111,13 @@ def three_events(connection: Connection) -> None:
         ],
     )
     create(connection, "Category", [{"name": f"Category {i}"} for i in range(8)])
-    join(connection, "Product.sku", "IN_CATEGORY", "Category.name", [(f"P-{i:03}", f"Category {c}") for i, c in few(rng, 60, 8)])  # fmt: skip
+    join(
+        connection,
+        "Product.sku",
+        "IN_CATEGORY",
+        "Category.name",
+        [(f"P-{i:03}", f"Category {c}") for i, c in few(rng, 60, 8)],
+    )
     viewed = choices(rng, 80, 60, 16, repeated=True)
     added = [pair for pair in dict.fromkeys(viewed) if rng.random() < 0.35]
     bought = [pair for pair in added if rng.random() < 0.5]
