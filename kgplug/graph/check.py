@@ -17,6 +17,7 @@ from kgplug.graph.contents import Contents, label_keys, listed, read_contents
 from kgplug.graph.ownership import count_own
 from kgplug.graph.privileges import Purpose, missing_privileges
 from kgplug.graph.reading.bulk import BulkReader
+from kgplug.graph.reading.derived import Derived, read_derived
 from kgplug.graph.reading.feedback import scan_feedback
 from kgplug.graph.reading.node_keys import key_problem, labels_with_problems
 from kgplug.graph.reading.reader import KeyedNodes, ReadReport, assemble, read_items, read_users, reading_bar, titled
@@ -232,22 +233,43 @@ def _rows(schema: GraphSchema, n: int, rows: Interactions, report: ReadReport) -
 def _knowledge(connection: Connection, schema: GraphSchema, contents: Contents, bulk: BulkReader) -> Iterator[Finding]:
     plan = plan_triples(connection, schema, contents)
     counts = count_triples(connection, plan)
-    total = sum(counts.values())
-    if total == 0:
+    derived = read_derived(connection, schema, contents, plan, bulk)
+    total = sum(counts.values()) + derived.n
+    if total == 0 and not derived.problems:
         raise empty_projection(schema, contents, plan)
     for name, n in counts.items():
         yield Finding("knowledge", "ok" if n else "warning", f"{n:,} :{name}")
+    yield from _derived(schema, contents, derived)
     for note in plan.unused:
         yield Finding("knowledge", "warning", note)
     for note in plan.left_out(schema):
         yield Finding("knowledge", "ok", note)
-    touched = touched_nodes(connection, plan)
+    touched = touched_nodes(connection, plan, bulk, derived.nodes)
     linked = sum(n for labels, n in touched.items() if schema.item.label in labels)
     n_items = contents.labels.get(schema.item.label, 0)
     level = "ok" if linked == n_items else "warning"
     text = f"{linked:,} of {n_items:,} :{schema.item.label} {_have(linked)} triples"
     yield Finding("knowledge", level if linked else "error", f"{counted(total, 'triple')}; {text}")
     yield from _entity_keys(connection, schema, contents, plan, touched, bulk)
+
+
+def _derived(schema: GraphSchema, contents: Contents, derived: Derived) -> Iterator[Finding]:
+    """Report how many triples each pattern and property gives, and which cannot be used."""
+    for edges in derived.relations:
+        nodes = len(np.unique(np.concatenate([edges.heads, edges.tails])))
+        text = f"{len(edges.heads):,} {edges.types[0]} (pattern) between {counted(nodes, 'node')}"
+        yield Finding("knowledge", "ok", text)
+    for values in derived.properties:
+        rule, total = schema.knowledge.properties[values.name].rule, contents.labels[values.label]
+        text = (
+            f"{len(values.nodes):,} {values.name} ({rule}): {counted(len(values.keys), 'entity', plural='entities')}, "
+            f"on {values.n_nodes:,} of {total:,} :{values.label}"
+        )
+        yield Finding("knowledge", "ok", text)
+        for note in values.notes:
+            yield Finding("knowledge", "ok", note)
+    for problem in derived.problems:
+        yield Finding("knowledge", "error", str(problem))
 
 
 def _entity_keys(

@@ -37,11 +37,16 @@ class Entities:
     keys: np.ndarray
     labels: np.ndarray
 
+    def with_more(self, others: Entities) -> Entities:
+        """Return these entities and others."""
+        both = ((getattr(self, name), getattr(others, name)) for name in ("ids", "keys", "labels"))
+        return Entities(*map(np.concatenate, both))
+
 
 def name_entities(
     connection: Connection, schema: GraphSchema, contents: Contents, bulk: BulkReader, edges: Edges
 ) -> Entities:
-    """Return the entities: all items, and every node that is the head or tail of an edge.
+    """Return the entities that are nodes: all items, and every node that is the head or tail of an edge.
 
     Nodes deleted since the edges were read are left out.
 
@@ -51,6 +56,7 @@ def name_entities(
     item = schema.item
     items = bulk.label(item.label, item.key, contents.labels.get(item.label, 0))
     touched = np.unique(np.concatenate([edges.heads, edges.tails]))
+    touched = touched[touched >= 0]  # values of properties are not nodes
     touched = np.setdiff1d(touched, items.ids, assume_unique=True)
     keys = {label: key for label, key in label_keys(schema, contents.unique).items() if label in contents.labels}
     labels = list(keys)

@@ -28,6 +28,7 @@ _NODE = re.compile(
     rf"\(\s*(?P<variable>{_NAME})?\s*(?P<labels>:[^{{]*?)?\s*(?:\{{.*|\bWHERE\b.*|)\)", re.DOTALL | re.IGNORECASE
 )
 _TYPED = re.compile(rf"\[\s*(?:{_NAME})?\s*:")
+_PLACE = re.compile(r" \(line \d+, column \d+ \(offset: \d+\)\)")
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 _COUNTED = 1_000_000  # parts of a pattern are counted up to here
 _COUNTING_S = 20.0  # maximum number of seconds for counting one part
@@ -83,8 +84,8 @@ def refused(setting: str, error: GraphError, *, limit_s: float) -> DataError | N
         error: the server's error.
         limit_s: the query's time limit.
     """
-    code = getattr(error.__cause__, "code", None) or ""
-    if "TransactionTimedOut" in code:
+    code = _code(error)
+    if took_too_long(error):
         return DataError(
             f"{setting}: the pattern did not finish within {limit_s:g} s.",
             advice="Let it match less, for example with more labels, or set KGPLUG_QUERY_TIME_LIMIT_S to more seconds.",
@@ -93,8 +94,14 @@ def refused(setting: str, error: GraphError, *, limit_s: float) -> DataError | N
         return DataError(f"{setting} would change the graph. Expected Cypher that only reads.")
     if code.startswith("Neo.ClientError.Statement."):
         reason = str(error).partition(": ")[2]  # Neo4j's sentence, without the server's address
-        return DataError(f"{setting} is not a valid Cypher pattern. Neo4j says: {reason}")
+        reason = _PLACE.sub("", reason)  # a place in the whole query, which the user did not write
+        return DataError(f"{setting} is not valid Cypher. Neo4j says: {reason}")
     return None
+
+
+def took_too_long(error: GraphError) -> bool:
+    """Return whether the server stopped a query at its time limit."""
+    return "TransactionTimedOut" in _code(error)
 
 
 def check_cypher(connection: Connection, setting: str, query: str) -> None:
@@ -165,11 +172,17 @@ def nothing_matched(
     unknown += [f"no relationship has the type {name}" for name in sorted(names.types - contents.types.keys())]
     counts = [f"{part}: {n}" for part, n in _count_parts(connection, pattern)]
     said = f"{setting} matches nothing"
-    if where is not None and (n := _count(connection, pattern)) != "0":
-        return DataError(f"{said}, because of where = {where!r}: without it, the pattern matches {n} times.")
+    if (n := _count(connection, pattern)) not in ("0", "unknown"):
+        if where is not None:
+            return DataError(f"{said} with where = {where!r}. Without it, there are {n} matches.")
+        return DataError(f"{said} but nodes with themselves, or nodes that are never read: {n} matches.")
     reason = f": {', and '.join(unknown)}" if unknown else ""
     parts = f" Matches of its parts: {'; '.join(counts)}." if counts else ""
     return DataError(f"{said}{reason}.{parts}")
+
+
+def _code(error: GraphError) -> str:
+    return getattr(error.__cause__, "code", None) or ""
 
 
 def _count_parts(connection: Connection, pattern: str) -> Iterator[tuple[str, str]]:

@@ -20,7 +20,8 @@ from kgplug.data.values.keys import factorize
 from kgplug.errors import DataError
 from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.contents import Contents, read_contents, require_label
-from kgplug.graph.reading.bulk import BulkReader, Nodes
+from kgplug.graph.reading.bulk import BulkReader, Nodes, joined
+from kgplug.graph.reading.derived import read_derived
 from kgplug.graph.reading.entities import Entities, name_entities
 from kgplug.graph.reading.feedback import Feedback, like_threshold, read_feedback, unused_settings
 from kgplug.graph.reading.node_ids import NodeRows
@@ -45,7 +46,8 @@ class ReadReport:
         vanished: number of relationships left out because their head or tail was added or deleted during the read.
         itself: number of feedback relationships left out because they lead from a node to itself.
         unused: sentences on settings of the schema that have no effect, and on data that cannot be used.
-        left_out: a sentence for each label and type that is left out because it repeats the feedback.
+        left_out: a sentence for each label, type and pattern that is left out because it repeats the feedback, and for
+            values of properties that are left out.
         written: type → number of relationships that are left out because kgplug wrote them. Relationships of kgplug's
             own nodes (`KgplugModel`, `KgplugRun`, `KgplugRelation`) count in `own`, but not here.
     """
@@ -103,8 +105,10 @@ def read_interactions(connection: Connection, schema: GraphSchema, *, progress: 
 def read_knowledge(connection: Connection, schema: GraphSchema, *, progress: bool | None = None) -> KnowledgeGraph:
     """Read all triples of the chosen types, except the feedback and what repeats it (`kgplug.graph.reading.leakage`).
 
-    The entities are all items and all heads and tails of the triples, including users. For a node with several labels,
-    `kgplug.graph.contents.label_keys` says which label and key identify it.
+    Also read the triples of [knowledge.patterns] and [knowledge.properties] (`kgplug.graph.reading.derived`).
+
+    The entities are all items, all heads and tails of the triples, including users, and the values of properties. For a
+    node with several labels, `kgplug.graph.contents.label_keys` says which label and key identify it.
 
     Args:
         connection: connection to the database.
@@ -113,7 +117,7 @@ def read_knowledge(connection: Connection, schema: GraphSchema, *, progress: boo
 
     Raises:
         DataError: an unknown label, type or property, a missing or repeated key or one of the wrong type, a node whose
-            labels have no key, or no triples.
+            labels have no key, a pattern or property that cannot be used, or no triples.
     """
     knowledge, report = pull_knowledge(connection, schema, progress=progress)
     report.logged("triples")
@@ -239,9 +243,14 @@ def pull_knowledge(
     plan = plan_triples(connection, schema, contents)
     with reading_bar("Reading triples", plan.wanted.n, progress) as advance:
         edges = bulk.edges(plan.wanted, advance)
+    derived = read_derived(connection, schema, contents, plan, bulk, progress=progress)
+    if derived.problems:
+        raise derived.problems[0]
+    more, values = derived.as_entities()
+    edges = joined([edges, *more])
     if not len(edges.heads):
         raise empty_projection(schema, contents, plan)
-    entities = name_entities(connection, schema, contents, bulk, edges)
+    entities = name_entities(connection, schema, contents, bulk, edges).with_more(values)
     rows = NodeRows(entities.ids)
     triples = np.stack([rows.of(edges.heads), edges.codes, rows.of(edges.tails)], axis=1)  # (n, 3)
     there = np.flatnonzero((triples[:, 0] >= 0) & (triples[:, 2] >= 0))
@@ -260,7 +269,7 @@ def pull_knowledge(
         len(there) - knowledge.n_triples,
         len(triples) - len(there),
         unused=tuple(unused),
-        left_out=tuple(plan.left_out(schema)),
+        left_out=(*plan.left_out(schema), *(note for each in derived.properties for note in each.notes)),
         written=plan.written,
     )
 
