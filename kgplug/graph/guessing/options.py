@@ -58,8 +58,9 @@ class Option:
     @property
     def why(self) -> str:
         """The reasons, in words."""
-        several = [f"{len(self.kinds)} kinds of feedback between the same labels"] if len(self.kinds) > 1 else []
-        return "; ".join([*several, *self.kinds[0].candidate.reasons])
+        if len(self.kinds) > 1:
+            return f"{len(self.kinds)} kinds of feedback between the same labels, with different strengths"
+        return "; ".join(self.kinds[0].candidate.reasons)
 
 
 def list_options(candidates: list[Candidate]) -> list[Option]:
@@ -80,8 +81,10 @@ def list_options(candidates: list[Candidate]) -> list[Option]:
         kinds = [other for other in candidates if other.path.ends == one.path.ends and _combines(other)]
         if len(kinds) > 1 and one in kinds and one.path.ends not in done:
             done.add(one.path.ends)
-            options.append(Option(_with_strengths(kinds[:_MOST_KINDS])))
-        options.append(Option([Kind(one)]))
+            together = _with_strengths(kinds[:_MOST_KINDS])
+            options += [Option(together), *(Option([Kind(kind.candidate)]) for kind in together)]
+        elif one not in kinds[:_MOST_KINDS] or one.path.ends not in done:
+            options.append(Option([Kind(one)]))
     return options[:_MOST_OPTIONS]
 
 

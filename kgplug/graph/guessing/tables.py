@@ -79,7 +79,8 @@ def make_table(
     else:
         _describe_pattern(connection, contents, one, table, several=several, rows=rows)
     if kind.strength != 1 or several:
-        table.add("strength", kind.strength, kind.why)
+        whole = int(kind.strength) == kind.strength
+        table.add("strength", int(kind.strength) if whole else kind.strength, kind.why)
     return table
 
 

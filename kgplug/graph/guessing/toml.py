@@ -34,7 +34,7 @@ def line(key: str, value: str | float | list[str]) -> str:
     if isinstance(value, list):
         text = "[" + ", ".join(toml_string(one) for one in value) + "]"
     else:
-        text = toml_string(value) if isinstance(value, str) else repr(float(value))
+        text = toml_string(value) if isinstance(value, str) else repr(value)
     return f"{toml_key(key)} = {text}"
 
 
