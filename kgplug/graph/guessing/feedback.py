@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.counts import count_patterns
 from kgplug.graph.guessing.paths import LEAST_SHARED, Hop, Path, find_paths
-from kgplug.graph.guessing.profiles import TypeProfile
+from kgplug.graph.guessing.profiles import Holder, TypeProfile, sample_nodes
 from kgplug.graph.guessing.values import sampled_signs
 from kgplug.graph.guessing.words import (
     DISLIKE_WORDS,
     EVENT_WORDS,
     FEEDBACK_WORDS,
+    LIKE_WORDS,
     PEOPLE_WORDS,
+    RATING_WORDS,
     REFERENCE_WORDS,
     SOCIAL_WORDS,
     STAR_WORDS,
+    TIME_WORDS,
     USER_WORDS,
     is_passive,
     mentions,
@@ -26,6 +29,9 @@ from kgplug.graph.guessing.words import (
 from kgplug.graph.queries import quote
 
 _ENOUGH_SIGNS = 3  # points that a candidate needs: a label for users or a name for feedback 3, a rating 1, a time 2
+_MOST_BETWEEN = 10  # maximum number of labels between users and items whose nodes are sampled
+_BY_OTHERS = frozenset({"score", "points", "vote", "votes", "value"})  # words of what others gave to a user's work
+_Signs = dict[str, tuple[str | None, str | None]]
 _NAMED, _SOCIAL, _UNNAMED = 2, 1, 0  # ranks of candidates: see `Candidate.rank`
 
 
@@ -40,13 +46,15 @@ class Candidate:
         rank: 2 if a name says that users act on items, 1 if a name says that people act on people, otherwise 0. A
             candidate of a higher rank is better, whatever its points.
         rated: whether a property looks like a rating.
+        holders: Cypher variable and holder of each part of the path that may have properties, from item to user.
     """
 
     path: Path
     points: int
     reasons: tuple[str, ...]
     rank: int
-    rated: bool = False
+    rated: bool
+    holders: tuple[tuple[str, Holder], ...]
 
     @property
     def direction(self) -> Literal["user_to_item", "item_to_user"]:
@@ -94,8 +102,7 @@ def find_feedback(connection: Connection, profiles: list[TypeProfile], labels: d
     labelled = [one for one in whole if one.heads and one.tails]
     signs = sampled_signs(connection, [one.holder for one in labelled])
     direct = [_judge(one, *signs.get(one.holder.pattern, (None, None))) for one in labelled]
-    indirect = [_judge_path(path, signs) for path in find_paths(labelled, labels)]
-    found = _without_doubles([one for one in (*direct, *indirect) if one is not None])
+    found = _without_doubles([one for one in (*direct, *_indirect(connection, labelled, labels, signs)) if one])
     apart = _users_apart(connection, found)
     largest = max((one.n for one in profiles), default=0)
     ranked = [_weighed(one, apart=apart[one.path.user, one.direction], largest=largest) for one in found]
@@ -149,15 +156,56 @@ def _judge(one: TypeProfile, rating: str | None, timestamp: str | None) -> Candi
         reasons = [*reasons, f"the :{hop.start} is at the end of the relationship, so it is read in reverse"]
     if points < _ENOUGH_SIGNS:
         return None
-    return Candidate(Path((hop,), one.n), points, tuple(reasons), rank, rating is not None)
+    path = Path((hop,), one.n)
+    return Candidate(path, points, tuple(reasons), rank, rating is not None, ((path.variables[0], one.holder),))
 
 
-def _judge_path(path: Path, signs: dict[str, tuple[str | None, str | None]]) -> Candidate | None:
+def _indirect(
+    connection: Connection, profiles: list[TypeProfile], labels: dict[str, int], signs: _Signs
+) -> list[Candidate]:
+    """Return the paths through other nodes that may be feedback. Nodes between are sampled only for these paths."""
+    paths = [path for path in find_paths(profiles, labels) if _judge_path(path, {}, signs) is not None]
+    between = list(dict.fromkeys(label for path in paths for label in path.between))[:_MOST_BETWEEN]
+    nodes = sample_nodes(connection, between)
+    own = {label: replace(nodes[label], properties=_given(nodes[label])) for label in nodes}
+    signs = signs | sampled_signs(connection, list(own.values()))
+    judged = [_judge_path(path, own, signs) for path in paths]
+    return [one for one in judged if one is not None]
+
+
+def _given(nodes: Holder) -> dict[str, list[Any]]:
+    """Return the properties of nodes that their users may have given: times, and ratings that are not by others."""
+    return {
+        name: values
+        for name, values in nodes.properties.items()
+        if mentions(name, TIME_WORDS) or (mentions(name, RATING_WORDS | LIKE_WORDS) and not mentions(name, _BY_OTHERS))
+    }
+
+
+def _holders(path: Path, nodes: dict[str, Holder]) -> list[tuple[str, Holder]]:
+    """Return variable and holder of each part of a path that may have properties of feedback, from item to user.
+
+    A work of the user may have the time of the feedback, but no rating.
+    """
+    found: list[tuple[str, Holder]] = []
+    for place in range(len(path.hops) - 1, -1, -1):
+        holder = nodes.get(path.between[place]) if place < len(path.between) else None
+        if holder is not None:
+            if path.made and place == 0:
+                times = {name: holder.properties[name] for name in holder.properties if mentions(name, TIME_WORDS)}
+                holder = replace(holder, properties=times)
+            found.append((path.variables[2 * place + 1], holder))
+        found.append((path.variables[2 * place], path.hops[place].profile.holder))
+    return found
+
+
+def _judge_path(path: Path, nodes: dict[str, Holder], signs: _Signs) -> Candidate | None:
     """Return a path through other nodes as a candidate for the feedback; None if too few signs suggest that it is.
 
     Args:
         path: the path.
-        signs: pattern of a type's relationships → names of its properties that look like a rating and a time.
+        nodes: label → sampled nodes, for labels between users and items.
+        signs: pattern of a holder → names of its properties that look like a rating and a time.
     """
     of_users, of_people = mentions(path.user, USER_WORDS), mentions(path.user, PEOPLE_WORDS)
     acts = [hop.profile.name for hop in path.hops if _is_act(hop)]
@@ -180,12 +228,13 @@ def _judge_path(path: Path, signs: dict[str, tuple[str | None, str | None]]) -> 
         points, reasons = points - 2, [*reasons, f"but :{path.item} is a name for people"]
     if path.user == path.item:
         rank = min(rank, _SOCIAL)
-    found = [signs.get(hop.profile.holder.pattern, (None, None)) for hop in path.hops]
+    holders = _holders(path, nodes)
+    found = [signs.get(holder.pattern, (None, None)) for _, holder in holders]
     rating, timestamp = (next((pair[place] for pair in found if pair[place]), None) for place in (0, 1))
     points, reasons = _with_values(points - len(path.between), reasons, rating, timestamp)
     if points < _ENOUGH_SIGNS:
         return None
-    return Candidate(path, points, tuple(reasons), rank, rating is not None)
+    return Candidate(path, points, tuple(reasons), rank, rating is not None, tuple(holders))
 
 
 def _with_values(points: int, reasons: list[str], rating: str | None, timestamp: str | None) -> tuple[int, list[str]]:

@@ -52,14 +52,16 @@ class Option:
         if len(self.kinds) == 1:
             return str(self.kinds[0].candidate.path)
         return " + ".join(
-            f"{kind.candidate.path.types[0]}{f' x{kind.strength:g}' if kind.strength != 1 else ''}" for kind in self.kinds
+            f"{kind.candidate.path.types[0]}{f' x{kind.strength:g}' if kind.strength != 1 else ''}"
+            for kind in self.kinds
         )
 
     @property
     def why(self) -> str:
         """The reasons, in words."""
         if len(self.kinds) > 1:
-            return f"{len(self.kinds)} kinds of feedback between the same labels, with different strengths"
+            kinds = f"{len(self.kinds)} kinds of feedback between the same labels"
+            return f"{kinds}; {self.kinds[0].candidate.reasons[0]}"
         return "; ".join(self.kinds[0].candidate.reasons)
 
 
@@ -82,8 +84,9 @@ def list_options(candidates: list[Candidate]) -> list[Option]:
         if len(kinds) > 1 and one in kinds and one.path.ends not in done:
             done.add(one.path.ends)
             together = _with_strengths(kinds[:_MOST_KINDS])
-            options += [Option(together), *(Option([Kind(kind.candidate)]) for kind in together)]
-        elif one not in kinds[:_MOST_KINDS] or one.path.ends not in done:
+            options.append(Option(together))
+            options += [Option([Kind(kind.candidate)]) for kind in together if not kind.candidate.disliked]
+        elif one.path.ends not in done or one not in kinds[:_MOST_KINDS]:
             options.append(Option([Kind(one)]))
     return options[:_MOST_OPTIONS]
 

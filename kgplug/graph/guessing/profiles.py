@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from kgplug.graph.ownership import not_own
 from kgplug.graph.queries import quote
 
 _SAMPLE = 1000
+_SAMPLED_NODES = 300
 _MOST_SAMPLED = 30  # number of most frequent types that are sampled, with one query each
 _MOST_CALLED_SO = 10  # maximum number of further types that are sampled because their names suggest feedback
 _LEAST_OF_PART = 0.1  # minimum share of the sampled relationships that a pair of labels must connect, to be a part
@@ -92,6 +94,28 @@ def profile_types(connection: Connection, contents: Contents) -> list[TypeProfil
     found = [profile for profile in profiles if profile is not None]
     others = [name for name in names if name not in {*sampled}]
     return found + (_by_labels(connection, contents, others) if others else [])
+
+
+def sample_nodes(connection: Connection, labels: Collection[str]) -> dict[str, Holder]:
+    """Return label → its nodes as what holds properties, from a sample of each label, with one query."""
+    if not labels:
+        return {}
+    parts = " UNION ALL ".join(
+        f"MATCH (n:{quote(label)}) WITH n LIMIT {_SAMPLED_NODES} RETURN {number} AS i, n"
+        for number, label in enumerate(labels)
+    )
+    rows = connection.rows(
+        f"CALL () {{ {parts} }} RETURN i, [name IN keys(n) WHERE NOT name STARTS WITH 'kgplug_' | [name, n[name]]] "
+        "AS properties"
+    )
+    found = {label: Holder(label, f"(r:{quote(label)})", "node", 0, {}) for label in labels}
+    names = list(labels)
+    for row in readable(rows):
+        holder = found[names[row["i"]]]
+        found[holder.name] = replace(holder, n_sampled=holder.n_sampled + 1)
+        for name, value in row["properties"]:
+            holder.properties.setdefault(name, []).append(value)
+    return found
 
 
 def _by_labels(connection: Connection, contents: Contents, names: list[str]) -> list[TypeProfile]:

@@ -128,7 +128,9 @@ class Guess:
         else:
             names, several = names_of(chosen.kinds), len(chosen.kinds) > 1
             tables = [
-                make_table(self.connection, self.contents, kind, name=name, several=several, rows=MOST_JUDGED)
+                make_table(
+                    self.connection, kind, name=name, several=several, reasons=kind == chosen.kinds[0], rows=MOST_JUDGED
+                )
                 for kind, name in zip(chosen.kinds, names, strict=True)
             ]
             content["feedback"] = tuple(table.schema for table in tables)
@@ -283,7 +285,7 @@ class Guess:
 
     def _table(self, kind: Kind, name: str | None, *, several: bool) -> Table:
         rows = _MOST_JUDGED_OF_OTHERS
-        return make_table(self.connection, self.contents, kind, name=name, several=several, rows=rows)
+        return make_table(self.connection, kind, name=name, several=several, rows=rows)
 
 
 def _hub(profiles: list[TypeProfile]) -> str:

@@ -6,21 +6,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kgplug.graph.bolt.connection import Connection
-from kgplug.graph.contents import Contents, sample_properties
 from kgplug.graph.guessing.feedback import Candidate
-from kgplug.graph.guessing.keys import SAMPLED_NODES
 from kgplug.graph.guessing.options import Kind
 from kgplug.graph.guessing.paths import Path, plainly
-from kgplug.graph.guessing.profiles import Holder
 from kgplug.graph.guessing.toml import entry, line
 from kgplug.graph.guessing.values import Rating, Time, guess_rating, guess_timestamp
 from kgplug.graph.guessing.weights import Weight, guess_weight
-from kgplug.graph.guessing.words import LIKE_WORDS, RATING_WORDS, TIME_WORDS, mentions
 from kgplug.graph.queries import quote
 from kgplug.graph.schema import FeedbackSchema
 from kgplug.plain_text import counted
 
-_BY_OTHERS = frozenset({"score", "points", "vote", "votes", "value"})  # what others gave to an answer or a post
 _Entry = tuple[str, str | float | None, str]
 
 
@@ -37,6 +32,12 @@ class Table:
     def add(self, key: str, value: str | float | None, why: str) -> None:
         """Add an entry."""
         self.entries.append((key, value, why))
+
+    def explain(self, reasons: tuple[str, ...]) -> None:
+        """Add reasons to the entry that says where the feedback is."""
+        place = next(number for number, (key, _, _) in enumerate(self.entries) if key in ("type", "pattern"))
+        key, value, why = self.entries[place]
+        self.entries[place] = key, value, "; ".join([why, *reasons])
 
     @property
     def schema(self) -> FeedbackSchema:
@@ -58,17 +59,15 @@ class Table:
         return ["[[feedback]]", *(line(key, value) for key, value, _ in self.entries if value is not None)]
 
 
-def make_table(
-    connection: Connection, contents: Contents, kind: Kind, *, name: str | None, several: bool, rows: int
-) -> Table:
+def make_table(connection: Connection, kind: Kind, *, name: str | None, several: bool, rows: int) -> Table:
     """Return the table of a kind of feedback.
 
     Args:
         connection: connection to the database.
-        contents: contents of the database.
         kind: the kind.
         name: its name; None for the default.
         several: whether there are other kinds. Then entries without a value are left out.
+        reasons: whether to give the reasons why it is feedback.
         rows: maximum number of relationships or nodes whose values are checked, per property.
     """
     one, table = kind.candidate, Table()
@@ -77,7 +76,9 @@ def make_table(
     if one.direct and not one.disliked:
         _describe_type(connection, one, table, several=several, rows=rows)
     else:
-        _describe_pattern(connection, contents, one, table, several=several, rows=rows)
+        _describe_pattern(connection, one, table, several=several, rows=rows)
+    if reasons:
+        table.explain(one.reasons)
     if kind.strength != 1 or several:
         whole = int(kind.strength) == kind.strength
         table.add("strength", int(kind.strength) if whole else kind.strength, kind.why)
@@ -109,8 +110,7 @@ def _describe_type(connection: Connection, one: Candidate, table: Table, *, seve
     hop, holder = one.path.hops[0], one.path.hops[0].profile.holder
     rating, time = guess_rating(connection, holder, rows=rows), guess_timestamp(connection, holder, rows=rows)
     weight = guess_weight(connection, holder, rows=rows) if rating.name is None else Weight(None)
-    found = f"{counted(one.path.n, 'relationship')}, {hop.profile}; {'; '.join(one.reasons)}"
-    table.add("type", hop.profile.name, found)
+    table.add("type", hop.profile.name, f"{counted(one.path.n, 'relationship')}, {hop.profile}")
     if not hop.outward:
         why = f"{hop.profile}: the :{hop.start} is at its end and acts on the :{hop.end}"
         table.add("direction", "item_to_user", why)
@@ -123,14 +123,12 @@ def _describe_type(connection: Connection, one: Candidate, table: Table, *, seve
         table.add("timestamp", time.name, time.why)
 
 
-def _describe_pattern(
-    connection: Connection, contents: Contents, one: Candidate, table: Table, *, several: bool, rows: int
-) -> None:
+def _describe_pattern(connection: Connection, one: Candidate, table: Table, *, several: bool, rows: int) -> None:
     """Add the entries of a path: Cypher expressions over the variables of its pattern."""
     path, notes = one.path, dict[str, str]()
     rating, weight, time = Rating(None, None, ""), Weight(None), Time(None, "")
     of: dict[str, str] = {}  # rating, weight or timestamp → the variable that has it
-    for variable, holder in _holders(connection, contents, path):
+    for variable, holder in one.holders:
         if not one.disliked and "rating" not in of:
             rating = guess_rating(connection, holder, convert=True, rows=rows)
             _note(notes, of, "rating", variable, rating.name, rating.why)
@@ -143,7 +141,7 @@ def _describe_pattern(
     if "rating" in of or one.disliked:
         of.pop("weight", None)
     found = f"{'about ' if path.between else ''}{counted(path.n, 'match', plural='matches')}, {path}"
-    table.add("pattern", path.pattern(of.values()), f"{found}; {'; '.join(one.reasons)}")
+    table.add("pattern", path.pattern(of.values()), found)
     if one.disliked:
         table.add("rating", "0", f"{path.types[0]} says that users dislike these items: 0 is below like_threshold")
         table.add("like_threshold", 1.0, "")
@@ -171,26 +169,6 @@ def _add_rating(table: Table, value: str | None, like_threshold: float | None, w
         table.add("rating", value, why)
     if value is not None:
         table.add("like_threshold", like_threshold, "the lowest rating that counts as a like")
-
-
-def _holders(connection: Connection, contents: Contents, path: Path) -> list[tuple[str, Holder]]:
-    """Return variable and holder of each part of a path that may have properties of feedback, from item to user."""
-    found: list[tuple[str, Holder]] = []
-    for place in range(len(path.hops) - 1, -1, -1):
-        if place < len(path.between):
-            label = path.between[place]
-            values = sample_properties(connection, f"(n:{quote(label)})", rows=SAMPLED_NODES)
-            own = {name: values[name] for name in values if _may_be_of_user(name, made=path.made and place == 0)}
-            n = min(contents.labels[label], SAMPLED_NODES)
-            found.append((path.variables[2 * place + 1], Holder(label, f"(r:{quote(label)})", "node", n, own)))
-        found.append((path.variables[2 * place], path.hops[place].profile.holder))
-    return found
-
-
-def _may_be_of_user(name: str, *, made: bool) -> bool:
-    """Return whether a node's property may be what its user gave: a time, or a rating that is not one by others."""
-    rated = mentions(name, RATING_WORDS | LIKE_WORDS) and not mentions(name, _BY_OTHERS)
-    return mentions(name, TIME_WORDS) or (rated and not made)
 
 
 def _value(variable: str, name: str, conversion: str | None = None) -> str:
