@@ -51,10 +51,9 @@ class Option:
         """The kinds in one line: the way of a single kind, otherwise the types with their strengths."""
         if len(self.kinds) == 1:
             return str(self.kinds[0].candidate.path)
-        return " + ".join(
-            f"{kind.candidate.path.types[0]}{f' x{kind.strength:g}' if kind.strength != 1 else ''}"
-            for kind in self.kinds
-        )
+        strengths = [f" x{kind.strength:g}" if kind.strength != 1 else "" for kind in self.kinds]
+        names = [kind.candidate.path.types[0] for kind in self.kinds]
+        return " + ".join(f"{name}{strength}" for name, strength in zip(names, strengths, strict=True))
 
     @property
     def why(self) -> str:

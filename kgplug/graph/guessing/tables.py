@@ -12,6 +12,7 @@ from kgplug.graph.guessing.paths import Path, plainly
 from kgplug.graph.guessing.toml import entry, line
 from kgplug.graph.guessing.values import Rating, Time, guess_rating, guess_timestamp
 from kgplug.graph.guessing.weights import Weight, guess_weight
+from kgplug.graph.guessing.words import EVENT_WORDS, FEEDBACK_WORDS, mentions
 from kgplug.graph.queries import quote
 from kgplug.graph.schema import FeedbackSchema
 from kgplug.plain_text import counted
@@ -59,7 +60,9 @@ class Table:
         return ["[[feedback]]", *(line(key, value) for key, value, _ in self.entries if value is not None)]
 
 
-def make_table(connection: Connection, kind: Kind, *, name: str | None, several: bool, rows: int) -> Table:
+def make_table(
+    connection: Connection, kind: Kind, *, name: str | None, several: bool, rows: int, reasons: bool = True
+) -> Table:
     """Return the table of a kind of feedback.
 
     Args:
@@ -67,8 +70,8 @@ def make_table(connection: Connection, kind: Kind, *, name: str | None, several:
         kind: the kind.
         name: its name; None for the default.
         several: whether there are other kinds. Then entries without a value are left out.
-        reasons: whether to give the reasons why it is feedback.
         rows: maximum number of relationships or nodes whose values are checked, per property.
+        reasons: whether to give the reasons why it is feedback.
     """
     one, table = kind.candidate, Table()
     if name is not None:
@@ -102,7 +105,10 @@ def names_of(kinds: list[Kind]) -> list[str | None]:
 
 
 def _name_of(path: Path) -> str:
-    return path.types[0].lower().replace("_", " ")
+    """Return a name for a path: the type that is a name for feedback, otherwise the event, otherwise the first type."""
+    names = [name for name in path.types if mentions(name, FEEDBACK_WORDS)]
+    names += [label for label in path.between if mentions(label, EVENT_WORDS)]
+    return [*names, path.types[0]][0].lower().replace("_", " ")
 
 
 def _describe_type(connection: Connection, one: Candidate, table: Table, *, several: bool, rows: int) -> None:

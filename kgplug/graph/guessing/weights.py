@@ -66,6 +66,8 @@ def guess_strengths(paths: Sequence[Path]) -> list[tuple[float, str]]:
     most = max(path.n for path in paths)
     levels = [_level(path, most / path.n) for path in paths]
     least = min(level for level, _ in levels)
+    if all(level == least for level, _ in levels):
+        return [(1.0, "nothing says that it is a stronger or a weaker sign than the others") for _ in levels]
     return [(float(round(level / least)), why) for level, why in levels]
 
 
