@@ -38,6 +38,13 @@ class Settings(BaseSettings):
         description="minimum number of seconds between two checkpoints of a training; 0: after every epoch",
     )
 
+    kgplug_query_s: float = Field(
+        default=600.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="maximum number of seconds of a query with Cypher from kgplug.toml",
+    )
+
     @property
     def runs_dir(self) -> Path:
         """Folder with one sub-folder per run."""

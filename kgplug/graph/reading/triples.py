@@ -49,6 +49,7 @@ class TriplePlan:
         owned: labels whose nodes repeat the feedback. These nodes and their relationships are left out.
         repeating: types that are left out because they repeat the feedback.
         unused: a sentence for each label or type that the schema names without effect.
+        passed: labels and types that are left out because a pattern of the feedback leads through them.
         written: type → number of relationships that are left out because kgplug wrote them. Relationships of kgplug's
             own nodes (`KgplugModel`, `KgplugRun`, `KgplugRelation`) count in `own`, but not here.
     """
@@ -60,14 +61,20 @@ class TriplePlan:
     repeating: list[RepeatingType] = field(default_factory=list[RepeatingType])
     unused: list[str] = field(default_factory=list[str])
     written: dict[str, int] = field(default_factory=dict[str, int])
+    passed: list[str] = field(default_factory=list[str])
 
     def left_out(self, schema: GraphSchema) -> Iterator[str]:
         """Yield a sentence for each label and type that is left out because it repeats the feedback."""
+        for name in self.passed:
+            yield (
+                f":{name} is part of the feedback's pattern, between :{schema.user.label} and :{schema.item.label}. "
+                f"Left out, because this repeats the feedback. To use :{name} anyway, add it to [knowledge] include."
+            )
         for one in self.owned:
             if one.links:
                 yield (
                     f"{one.n:,} :{one.label} lead from :{schema.user.label} to :{schema.item.label}; "
-                    f"{one.repeated:,} of these {one.links:,} paths match the feedback (:{schema.feedback[0].type}). "
+                    f"{one.repeated:,} of these {one.links:,} paths match the feedback ({_types(schema)}). "
                     f"Left out, because this repeats the feedback. To use :{one.label} anyway, add it to [knowledge] "
                     "include."
                 )
@@ -82,7 +89,7 @@ class TriplePlan:
             pairs = counted(repeating.pairs, "pair")
             yield (
                 f":{repeating.type} joins {pairs} of :{schema.user.label} and :{schema.item.label}, "
-                f"{repeating.shared:,} of them also joined by :{schema.feedback[0].type}. Left out, because this "
+                f"{repeating.shared:,} of them also joined by {_types(schema)}. Left out, because this "
                 f"repeats the feedback. To use :{repeating.type} anyway, add it to [knowledge] include."
             )
 
@@ -104,10 +111,19 @@ def plan_triples(connection: Connection, schema: GraphSchema, contents: Contents
     written = {name: count_own(connection, name) for name in OWN_RELATIONSHIPS if name in names}
     theirs = [name for name in names if written.get(name, 0) < contents.types[name]]
     owned, repeating = find_owned(connection, schema, contents), find_repeating(connection, schema, contents, theirs)
-    telling = {*(one.label for one in owned), *(one.type for one in repeating)}
-    owned = [one for one in owned if one.label not in include and any(any(contents.at(t, one.label)) for t in names)]
+    passed, through = _passed(schema, contents)
+    telling = {*(one.label for one in owned), *(one.type for one in repeating), *passed, *through}
+    passed = [one for one in passed if one not in include and any(any(contents.at(t, one)) for t in names)]
+    through = [one for one in through if one not in include and one in names]
+    owned = [
+        one
+        for one in owned
+        if one.label not in {*include, *passed} and any(any(contents.at(t, one.label)) for t in names)
+    ]
     repeating = [one for one in repeating if one.type not in include]
     rules = [
+        *_end_rules(contents, names, passed, "touches nodes that the feedback leads through"),
+        *(Rule([one], [one], _not_of(quote(one)), "is part of the feedback's pattern") for one in through),
         *_pair_rules(connection, schema, contents, names, [one.type for one in repeating]),
         *_own_rules(connection, contents, written),
         *_end_rules(contents, names, list(contents.own), "was written by kgplug"),
@@ -129,7 +145,7 @@ def plan_triples(connection: Connection, schema: GraphSchema, contents: Contents
     unused += _unused_names(schema, contents, telling)
     others = {name: n for name, n in contents.types.items() if name not in wanted}
     own = sum(written.values()) + _count_catalogue(connection, contents, names)
-    return TriplePlan(Wanted(wanted, others, where), rules, own, owned, repeating, unused, written)
+    return TriplePlan(Wanted(wanted, others, where), rules, own, owned, repeating, unused, written, passed + through)
 
 
 def count_triples(connection: Connection, plan: TriplePlan) -> dict[str, int]:
@@ -182,7 +198,7 @@ def empty_projection(schema: GraphSchema, contents: Contents, plan: TriplePlan) 
         )
     elif not advice and not left_out:
         advice = (
-            f"The only relationships are feedback (:{schema.feedback[0].type}). Add relationships between "
+            f"The only relationships are feedback ({_types(schema)}). Add relationships between "
             f":{schema.item.label} and other nodes, such as genres, or train a model without a knowledge graph."
         )
     return DataError(f"No triples {where} of the chosen types ({chosen}). {left_out}".strip(), advice=advice)
@@ -218,6 +234,22 @@ def _end_rules(contents: Contents, names: list[str], labels: list[str], why: str
         yield Rule(touched, emptied, lambda a, b: f"NOT {a}:{_any(labels)} AND NOT {b}:{_any(labels)}", why)
 
 
+def _passed(schema: GraphSchema, contents: Contents) -> tuple[list[str], list[str]]:
+    """Return the labels and the types that repeat the feedback, because one of its patterns leads through them.
+
+    If all nodes between user and item have labels in a pattern, the labels suffice: they cover its relationships.
+    """
+    unlabelled = [kind.names.types for kind in schema.feedback if kind.names.has_unlabelled]
+    return (
+        sorted(schema.feedback_labels & contents.labels.keys()),
+        sorted(frozenset[str]().union(*unlabelled) & contents.types.keys()),
+    )
+
+
+def _not_of(kind: str) -> Callable[[str, str], str]:
+    return lambda *_: f"NOT r:{kind}"
+
+
 def _user_rules(schema: GraphSchema, contents: Contents, names: list[str]) -> Iterator[Rule]:
     """Yield a rule that leaves out relationships of users, if the schema says users = false and users are not items.
 
@@ -238,7 +270,7 @@ def _pair_rules(
     if user not in contents.labels:
         return
     u, i = quote(user), quote(item)
-    reasons = {schema.feedback[0].type: "is the feedback, which is never knowledge"}
+    reasons = dict.fromkeys(sorted(schema.direct_types), "is the feedback, which is never knowledge")
     reasons |= dict.fromkeys(repeating, "repeats the feedback")
     for name, why in reasons.items():
         if name not in names:
@@ -300,6 +332,11 @@ def _unused_names(schema: GraphSchema, contents: Contents, telling: set[str]) ->
         for label in schema.knowledge.keys
         if label not in contents.labels
     ]
+
+
+def _types(schema: GraphSchema) -> str:
+    """Return the feedback's types for a message, such as :RATED; of a pattern without types, the pattern."""
+    return ", ".join(f":{name}" for name in sorted(schema.feedback_types)) or schema.pattern
 
 
 def _any(names: Iterable[str]) -> str:
