@@ -1,11 +1,10 @@
-"""Rename the variables of a Cypher expression that a user wrote, so that it fits into any query.
-
-The text is not parsed, only its tokens are.
-"""
+"""Let a Cypher expression that a user wrote stand in any query, by giving its variables other names."""
 
 from __future__ import annotations
 
 import re
+
+from kgplug.cypher_text import renamed
 
 FROM_USER = "/* from kgplug.toml */"
 """Comment that marks a query with a condition from kgplug.toml.
@@ -14,8 +13,7 @@ Such a query runs only in a transaction that may not write, and only for `Settin
 (`kgplug.graph.bolt.connection`).
 """
 
-_HIDDEN = r"\s+|'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"|//[^\n]*|/\*.*?\*/"  # blanks, strings and comments
-_PIECE = re.compile(rf"(?P<hidden>{_HIDDEN})|(?P<quoted>`(?:[^`]|``)*`)|(?P<word>[^\W\d]\w*)|.", re.DOTALL)
+_HIDDEN = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"|//[^\n]*|/\*.*?\*/|`(?:[^`]|``)*`", re.DOTALL)
 _WORD = r"([^\W\d]\w*)"
 _BINDINGS = [
     re.compile(binding, re.IGNORECASE)
@@ -30,7 +28,7 @@ _BINDINGS = [
 _NOT_VARIABLES = ("TRUE", "FALSE", "NULL", "NOT")
 
 
-def renamed(text: str, variable: str, to: str) -> str:
+def with_variable(text: str, variable: str, to: str) -> str:
     """Return a Cypher expression with one variable renamed, and with all that it binds under names of their own.
 
     The expression can then stand in a query that has variables with the same names as those that it binds.
@@ -40,34 +38,6 @@ def renamed(text: str, variable: str, to: str) -> str:
         variable: the variable to rename, such as user.
         to: its new name.
     """
-    names = {name: f"kgplug_{name}" for name in _bound_in(text)} | {variable: to}
-    pieces = list(_PIECE.finditer(text))
-    found, brackets = list[str](), list[str]()
-    before, after_key, in_labels = "", False, False  # after_key: the piece before is a key of a map
-    for place, piece in enumerate(pieces):
-        if piece["hidden"]:
-            found.append(piece[0])
-            continue
-        after = next((each[0] for each in pieces[place + 1 :] if not each["hidden"]), "")
-        is_key = after == ":" and before in ("{", ",") and brackets[-1:] == ["{"]
-        is_variable = piece["word"] in names and before not in (".", "$") and after != "("
-        found.append(names[piece[0]] if is_variable and not is_key and not in_labels else piece[0])
-        if piece[0] in "([{":
-            brackets.append(piece[0])
-        elif piece[0] in ")]}":
-            del brackets[-1:]
-        if piece[0] == ":":  # of labels or a type, as in film:Short|Long, unless it follows a map's key
-            in_labels = not after_key
-        elif not piece["word"] and not piece["quoted"]:
-            in_labels = in_labels and piece[0] in "|&!"
-        elif before not in (":", "|", "&", "!"):
-            in_labels = False
-        before, after_key = piece[0], is_key
-    return "".join(found)
-
-
-def _bound_in(text: str) -> set[str]:
-    """Return the variables that a Cypher expression binds itself: in patterns and lists, with AS, and as paths."""
-    plain = _PIECE.sub(lambda piece: " " if piece["hidden"] else "``" if piece["quoted"] else piece[0], text)
-    found = (name for binding in _BINDINGS for name in binding.findall(plain))
-    return {name for name in found if name.upper() not in _NOT_VARIABLES}
+    plain = _HIDDEN.sub("``", text)
+    bound = {name for binding in _BINDINGS for name in binding.findall(plain) if name.upper() not in _NOT_VARIABLES}
+    return renamed(text, {**{name: f"kgplug_where_{name}" for name in bound}, variable: to})

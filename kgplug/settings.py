@@ -44,6 +44,13 @@ class Settings(BaseSettings):
         description="maximum number of seconds for reading what a Cypher pattern in kgplug.toml matches",
     )
 
+    kgplug_query_s: float = Field(
+        default=600.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="maximum number of seconds of a query with Cypher from kgplug.toml",
+    )
+
     @property
     def runs_dir(self) -> Path:
         """Folder with one sub-folder per run."""

@@ -15,12 +15,14 @@ from kgplug.cli.completion import data_sets, query_names
 from kgplug.cli.console import (
     Json,
     SchemaFile,
+    has_keyboard,
     load_schema,
     note,
     open_graph,
     out,
     print_frame,
     print_json,
+    printed_queries,
 )
 from kgplug.cli.keys import parameters as query_parameters
 from kgplug.cli.serving import use_schema
@@ -166,22 +168,44 @@ def _csv_folder(source: str, separator: str) -> tuple[Path, str]:
 def init(
     file: Annotated[Path, typer.Option("--schema", help="File to write.")] = DEFAULT_FILE,
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
+    feedback: Annotated[
+        int | None, typer.Option(metavar="N", help="Use the feedback with this number in the list.", min=1)
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask. Use the first feedback.")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Also print the queries, on standard error.")] = False,
 ) -> None:
     """Guess a schema from the labels, types, constraints and counts of the database, and write it to kgplug.toml.
 
-    Each guess has a comment with its reason. Example: `kgplug init`
+    Each guess has a comment with its reason. If several things may be feedback, they are listed, the most likely first.
+    On a terminal, the command asks which one to use. The file has the others as comments.
+
+    Examples: `kgplug init`, `kgplug init --feedback 2 --force`, `kgplug init --explain`
     """
     from kgplug.data.artefact import write_text_whole
-    from kgplug.graph.guessing.schema import guess_schema
+    from kgplug.graph.guessing.schema import Guess
 
     if file.exists() and not force:
         raise UsageError(f"{file} exists. Give --force to replace it, or --schema FILE to write another.")
-    with open_graph() as graph:
-        _, text = guess_schema(graph.connection)
+    with open_graph() as graph, printed_queries(explain):
+        guess = Guess.of(graph.connection)
+        if len(guess.options) > 1:
+            print_frame(guess.to_dataframe(), as_json=False, title="Possible feedback, the most likely first")
+        if feedback is None:
+            feedback = _ask(len(guess.options)) if len(guess.options) > 1 and has_keyboard() and not yes else 1
+        _, text = guess.write(feedback)
     write_text_whole(file, text)
     out.print(text)
     named = "" if file == DEFAULT_FILE else f" --schema {shlex.quote(str(file))}"
     out.print(f"Written to {file}. Next: `kgplug check{named}`.", style="bold")
+
+
+def _ask(n: int) -> int:
+    """Ask for the number of a feedback, from 1 to n, until the answer is one. An empty answer means 1."""
+    while True:
+        answer = out.input(f"Use which feedback, 1 to {n}? [1] ").strip() or "1"
+        if answer.isdecimal() and 1 <= int(answer) <= n:
+            return int(answer)
+        out.print(f"Expected a number from 1 to {n}, found {answer!r}.")
 
 
 def check(schema_file: SchemaFile = None, as_json: Json = False) -> None:

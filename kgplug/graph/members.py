@@ -7,7 +7,7 @@ for kgplug. The functions of this module write the condition into a query, for a
 
 from __future__ import annotations
 
-from kgplug.cypher_variables import FROM_USER, renamed
+from kgplug.cypher_variables import FROM_USER, with_variable
 from kgplug.graph.quoting import quote
 from kgplug.graph.schema import GraphSchema, ItemSchema, UserSchema
 
@@ -57,7 +57,7 @@ def is_outside(schema: GraphSchema, variable: str) -> str:
     `variable` is the Cypher variable of the node.
     """
     user, item = schema.user, schema.item
-    if schema.conditions == (None, None) or (user.label == item.label and None in schema.conditions):
+    if not schema.has_conditions or (user.label == item.label and None in schema.conditions):
         return ""
     labels = "|".join(quote(label) for label in dict.fromkeys((user.label, item.label)))
     return f"({variable}:{labels} AND NOT ({is_user(schema, variable)} OR {is_item(schema, variable)}))"
@@ -74,7 +74,7 @@ def _node(part: UserSchema | ItemSchema, variable: str) -> str:
 
 
 def _text(part: UserSchema | ItemSchema, variable: str) -> str:
-    return f"{FROM_USER} {renamed(part.where or '', variable_of(part), variable)}"
+    return f"{FROM_USER} {with_variable(part.where or '', variable_of(part), variable)}"
 
 
 def variable_of(part: UserSchema | ItemSchema) -> str:

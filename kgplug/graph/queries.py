@@ -16,7 +16,8 @@ If the schema has conditions on users or items (`kgplug.graph.members`), they ar
 (x:`Movie`), and the line "// and x is no user or item of another tenant" becomes a condition. Otherwise this line is
 removed.
 
-If feedback is stored from items to users, the arrows of RATED are reversed.
+If feedback is stored from items to users, the arrows of RATED are reversed. If the schema has several kinds of
+feedback, or describes it with Cypher, `kgplug.graph.feedback_queries` inserts it.
 """
 
 from __future__ import annotations
@@ -27,10 +28,14 @@ from pathlib import Path
 
 from kgplug.data.values.whole_numbers import whole_number
 from kgplug.errors import UsageError, unknown_name
+from kgplug.graph.feedback_queries import INSERTED, with_feedback
 from kgplug.graph.members import is_outside, item_node, user_node
 from kgplug.graph.naming import KEY_NAMES, TITLE_NAMES, TITLE_PATTERN, named_keys
-from kgplug.graph.quoting import quote, quote_text
+from kgplug.graph.quoting import feedback_arrow, quote, quote_text
 from kgplug.graph.schema import GraphSchema
+
+__all__ = ["LONGEST", "checked", "feedback_arrow", "load", "names", "parameters", "purpose", "queries_dir", "quote"]
+__all__ += ["quote_text", "render", "writes"]
 
 LONGEST = 10_000_000  # maximum $k; queries ask for 10 * $k candidates, and Neo4j's vector index returns at most 2^31
 _TOKEN = re.compile(
@@ -124,11 +129,15 @@ def _without_comments(text: str) -> str:
 
 def render(text: str, schema: GraphSchema) -> str:
     """Return a shipped query with the demo graph's names replaced by those of a schema."""
-    labels = {"User": schema.user.label, "Movie": schema.item.label, "RATED": schema.feedback[0].type}
+    kind = schema.feedback[0] if schema.has_plain_feedback else None
+    inserted = list[str]()
+    if kind is None:
+        text, inserted = with_feedback(text, schema)
+    labels = {"User": schema.user.label, "Movie": schema.item.label, "RATED": kind.type if kind else "RATED"}
     properties = {
         "user.": {"id": schema.user.key},
         "item.": {"id": schema.item.key, "title": schema.item.title or schema.item.key},
-        "rated.": {"rating": schema.feedback[0].rating, "timestamp": schema.feedback[0].timestamp},
+        "rated.": {name: getattr(kind, name, None) for name in ("rating", "timestamp")},
     }
 
     members = schema.without_conditions() if writes(text) else schema
@@ -156,11 +165,12 @@ def render(text: str, schema: GraphSchema) -> str:
         outside = is_outside(members, match["node"])
         return f"{match['indent']}AND NOT {outside}\n" if outside else ""
 
-    if schema.feedback[0].direction == "item_to_user":
+    if kind is not None and kind.direction == "item_to_user":
         text = _FEEDBACK_ARROW.sub(_turned, text)
     text = _TOKEN.sub(replace_name, _CONDITION.sub(without_missing, text))
     text = _EXISTS.sub(and_exists, text)
-    return _MARKED.sub(lambda match: _described(schema, match["what"], match["node"]), text)
+    text = _MARKED.sub(lambda match: _described(schema, match["what"], match["node"]), text)
+    return INSERTED.sub(lambda match: inserted[int(match[1])], text)
 
 
 def _described(schema: GraphSchema, what: str, node: str) -> str:
@@ -191,15 +201,6 @@ def _described(schema: GraphSchema, what: str, node: str) -> str:
         "    RETURN value ORDER BY title_rank, name LIMIT 1\n"
         "  }) END\n"
     )
-
-
-def feedback_arrow(schema: GraphSchema, variable: str = "") -> str:
-    """Return the feedback's arrow from user to item in a Cypher pattern: -[r:TYPE]-> or <-[r:TYPE]-.
-
-    `variable` is the Cypher variable of the relationship, here r; "" for none.
-    """
-    between = f"-[{variable}:{quote(schema.feedback[0].type)}]-"
-    return f"{between}>" if schema.feedback[0].direction == "user_to_item" else f"<{between}"
 
 
 def _turned(match: re.Match[str]) -> str:

@@ -12,6 +12,7 @@ from kgplug.graph.answering.nothing_found import live_list_of, no_list, no_neigh
 from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.find_key import require_item, require_user
 from kgplug.graph.schema import GraphSchema
+from kgplug.graph.user_cypher import user_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,10 +31,13 @@ def run_query(
         name: name of the query.
         parameters: parameters of the query.
     """
-    parameters = {"like_threshold": None if schema is None else schema.feedback[0].like_threshold, **parameters}
+    parameters = {"like_threshold": None if schema is None else schema.like_threshold, **parameters}
     text = queries.load(name, schema)
     parameters = queries.checked(name, text, parameters)
-    found = connection.frame(text, **parameters)
+    if schema is None or schema.has_plain_feedback:
+        found = connection.frame(text, **parameters)
+    else:
+        found = user_frame(connection, "[feedback]", text, **parameters)
     if found.empty:
         for parameter, require in {"user": require_user, "item": require_item}.items():
             if schema is not None and parameter in parameters:

@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     import neo4j
     import pandas as pd
 
+QUERIES = "kgplug.queries"
+"""Name of the logger that records the text of each query of `rows`, `frame` and `write`, at level DEBUG."""
 _T = TypeVar("_T")
+_log = logging.getLogger(QUERIES)
 _SCHEMES = ("bolt", "bolt+s", "bolt+ssc", "neo4j", "neo4j+s", "neo4j+ssc")
 _DEFAULT_PORT = 7687
 _SYSTEM = "system"
@@ -209,6 +212,7 @@ class Connection:
 
         if access == "WRITE":
             _refuse_users_text(query)
+        _log.debug("%s", query)
         began, pause_s = time.monotonic(), _FIRST_PAUSE_S
         with translated_errors(self.uri, self.database, tried_s=_RETRY_TIME_S):
             while True:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kgplug.cypher_variables import FROM_USER, renamed
+from kgplug.cypher_variables import FROM_USER, with_variable
 from kgplug.errors import DataError, GraphError
 from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.contents import Contents, listed, require_label, sample_properties
@@ -30,7 +30,7 @@ def _count(connection: Connection, part: UserSchema | ItemSchema, contents: Cont
     setting = f"[{name}] where"
     require_label(contents, part.label, setting=f"[{name}] label")
     match = f"MATCH (kgplug_node:{quote(part.label)})"
-    text = f"{FROM_USER} {renamed(part.where or '', name, 'kgplug_node')}"
+    text = f"{FROM_USER} {with_variable(part.where or '', name, 'kgplug_node')}"
     # Without brackets, a text such as "a) OR (b" is refused; with brackets, one such as "a AS x, b".
     check_cypher(connection, setting, f"{match} WITH {text} AS first, ({text}) AS second RETURN first, second, $least")
     try:
