@@ -49,8 +49,8 @@ class RunRules:
         rules = [each for each in self.rules if not self.derived & {each.relation, *(name for name, _ in each.body)}]
         if self.rules and not rules:
             raise UsageError(
-                "These rules use relations of [knowledge.patterns] or [knowledge.properties], for which the graph has no "
-                "relationships, so no query can apply them. `kgplug predict` applies them."
+                "These rules use relations of [knowledge.patterns] or [knowledge.properties], for which the graph has "
+                "no relationships, so no query can apply them. `kgplug predict` applies them."
             )
         return rule_query(rules)
 
