@@ -215,6 +215,78 @@ def test_a_graph_with_only_properties_has_triples(connection: Connection) -> Non
     assert check(connection, schema(properties=properties)).ok
 
 
+PEOPLE = """
+UNWIND range(1, 8) AS i CREATE (:Person {id: i, city: ['Oslo', 'Rome'][i % 2], email: 'mail ' + i});
+MATCH (a:Person), (b:Person) WHERE (a.id * 3 + b.id) % 5 = 0 AND a <> b CREATE (a)-[:FOLLOWS]->(b);
+MATCH (a:Person), (b:Person) WHERE b.id = a.id + 4 CREATE (a)-[:WORKS_FOR]->(:Firm {id: a.id})<-[:WORKS_FOR]-(b);
+UNWIND range(1, 8) AS i MATCH (a:Person {id: i}) CREATE (a)-[:LIKES]->(:Book {id: i, topic: i % 2})
+"""
+
+
+def test_users_who_are_items_have_patterns_and_properties(connection: Connection) -> None:
+    build(connection, PEOPLE)
+    people = {"label": "Person", "key": "id"}
+    asked = {
+        "user": people,
+        "item": people,
+        "feedback": {"type": "FOLLOWS"},
+        "knowledge": {
+            "keys": {"Book": "id"},
+            "exclude": ["Firm"],
+            "properties": {"Person.city": "values", "Book.topic": "values"},
+            "patterns": {
+                "COLLEAGUE": "(head:Person)-[:WORKS_FOR]->(:Firm)<-[:WORKS_FOR]-(tail:Person)",
+                "FOLLOWED_BY_ONE": "(head:Person)<-[:FOLLOWS]-(:Person)-[:FOLLOWS]->(tail:Person)",
+            },
+        },
+    }
+    knowledge, report = pull_knowledge(connection, GraphSchema.model_validate(asked))
+    assert set(knowledge.relations) == {"COLLEAGUE", "LIKES", "Person.city", "Book.topic"}
+    assert triples(knowledge, "COLLEAGUE") == {(a, a + 4) for a in range(1, 5)} | {(a + 4, a) for a in range(1, 5)}
+    assert triples(knowledge, "Person.city") == {(a, ["Oslo", "Rome"][a % 2]) for a in range(1, 9)}
+    assert [text for text in report.left_out if "FOLLOWED_BY_ONE leads through FOLLOWS. Left out" in text]
+    assert check(connection, GraphSchema.model_validate(asked)).ok
+
+
+def test_users_are_entities_of_patterns_and_properties_unless_the_schema_says_otherwise(connection: Connection) -> None:
+    build(connection, PEOPLE)
+    asked = {
+        "user": {"label": "Person"},
+        "item": {"label": "Book"},
+        "feedback": {"type": "LIKES"},
+        "knowledge": {
+            "relationships": ["FOLLOWS"],
+            "properties": {"Person.city": "values", "Book.topic": "values"},
+            "patterns": {"COLLEAGUE": "(head:Person)-[:WORKS_FOR]->(:Firm)<-[:WORKS_FOR]-(tail:Person)"},
+        },
+    }
+    knowledge = read_knowledge(connection, GraphSchema.model_validate(asked))
+    assert set(knowledge.relations) == {"FOLLOWS", "COLLEAGUE", "Person.city", "Book.topic"}
+    asked["knowledge"] |= {"users": False, "patterns": {}}
+    knowledge, report = pull_knowledge(connection, GraphSchema.model_validate(asked))
+    assert set(knowledge.relations) == {"Book.topic"}
+    assert "[knowledge.properties] Person.city has no effect, because of users = false." in report.unused
+    asked["knowledge"] |= {"patterns": {"COLLEAGUE": "(head:Person)-[:WORKS_FOR]->(:Firm)<-[:WORKS_FOR]-(tail:Person)"}}
+    with pytest.raises(DataError, match=r"COLLEAGUE matches nothing but .* nodes that are never read: 8 matches\."):
+        read_knowledge(connection, GraphSchema.model_validate(asked))
+
+
+def test_what_kgplug_wrote_is_part_of_no_pattern(connection: Connection) -> None:
+    build(connection, SHOP)
+    patterns = {"NEXT_TO": "(head:Product)--(tail:Product)", "SAME_SHELF": SAME_SHELF}
+    before = "CREATE (:KgplugModel {name: 'MF'}), (:KgplugRun {id: 'mf-1', model: 'MF'})"
+    build(
+        connection,
+        f"{before};MATCH (a:Product {{id: 'p1'}}), (b:Product {{id: 'p5'}}) "
+        "CREATE (a)-[:SIMILAR_TO {model: 'MF', run: 'mf-1'}]->(b), (a)-[:BUNDLED_WITH]->(b)",
+    )
+    knowledge = read_knowledge(connection, schema(patterns=patterns, exclude=["BUNDLED_WITH"]))
+    assert triples(knowledge, "NEXT_TO") == {("p1", "p5"), ("p5", "p1")}
+    build(connection, "MATCH ()-[r:BUNDLED_WITH]->() DELETE r")
+    with pytest.raises(DataError, match="NEXT_TO matches nothing but"):
+        read_knowledge(connection, schema(patterns=patterns))
+
+
 MIXED = "UNWIND [1, 2, 'one', 2.5] AS x CREATE (:Product {id: toString(x), size: x, at: point({x: 1, y: 1})});"
 
 
