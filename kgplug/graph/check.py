@@ -18,11 +18,20 @@ from kgplug.graph.ownership import count_own
 from kgplug.graph.privileges import Purpose, missing_privileges
 from kgplug.graph.reading.bulk import BulkReader
 from kgplug.graph.reading.derived import Derived, read_derived
-from kgplug.graph.reading.feedback import scan_feedback
+from kgplug.graph.reading.feedback import Feedback, expected_rows, scan_kind
 from kgplug.graph.reading.node_keys import key_problem, labels_with_problems
-from kgplug.graph.reading.reader import KeyedNodes, ReadReport, assemble, read_items, read_users, reading_bar, titled
+from kgplug.graph.reading.reader import (
+    KeyedNodes,
+    MergedKind,
+    combined,
+    merge_kinds,
+    read_items,
+    read_users,
+    reading_bar,
+    titled,
+)
 from kgplug.graph.reading.triples import TriplePlan, count_triples, empty_projection, plan_triples, touched_nodes
-from kgplug.graph.schema import GraphSchema
+from kgplug.graph.schema import FeedbackSchema, GraphSchema
 from kgplug.plain_text import counted
 
 if TYPE_CHECKING:
@@ -99,7 +108,7 @@ def check(connection: Connection, schema: GraphSchema) -> CheckReport:
         "knowledge": lambda: _knowledge(connection, schema, contents, seen.bulk),
         "kgplug's own": lambda: _own(connection, contents),
     }
-    if user.label not in contents.labels and schema.feedback[0].type not in contents.types:
+    if user.label not in contents.labels and schema.feedback_types.isdisjoint(contents.types):
         del parts["users"]
         parts["feedback"] = lambda: _nothing_but_knowledge(schema)
     findings: list[Finding] = []
@@ -176,30 +185,49 @@ def _keyed(contents: Contents, label: str, key: str, what: str) -> Finding:
 
 def _nothing_but_knowledge(schema: GraphSchema) -> Iterator[Finding]:
     """Report that a graph without users and feedback allows embeddings only."""
+    types = " or ".join(f":{name}" for name in sorted(schema.feedback_types)) or "matching"
     text = (
-        f"No :{schema.user.label} nodes and no :{schema.feedback[0].type} relationships: embeddings can be trained, "
-        "recommenders cannot."
+        f"No :{schema.user.label} nodes and no {types} relationships: embeddings can be trained, recommenders cannot."
     )
     yield Finding("feedback", "warning", text)
 
 
 def _feedback(connection: Connection, schema: GraphSchema, contents: Contents, seen: _Read) -> Iterator[Finding]:
-    part = schema.feedback[0]
-    total = contents.types.get(part.type, 0)
-    with reading_bar("Checking feedback", total, None) as advance:
-        found = scan_feedback(connection, schema, contents, seen.bulk, advance=advance)
-    for problem in found.problems:
-        yield Finding("feedback", "error", str(problem))
-    if found.problems or seen.users is None or seen.items is None:
-        yield Finding("feedback", "ok", f"{len(found.users):,} :{part.type}")
+    ids = None if seen.users is None else seen.users.nodes.ids
+    if ids is None and (user := schema.user).label in contents.labels:
+        ids = seen.bulk.label(user.label, user.key, contents.labels[user.label]).ids
+    found, failed = list[Feedback](), False
+    with reading_bar("Checking feedback", expected_rows(schema, contents), None) as advance:
+        for kind in schema.feedback:
+            try:
+                one = scan_kind(
+                    connection, schema, kind, contents, seen.bulk, np.empty(0) if ids is None else ids, advance=advance
+                )
+            except DataError as error:
+                failed = True
+                yield Finding("feedback", "error", str(error))
+                continue
+            for problem in one.problems:
+                yield Finding("feedback", "error", str(problem))
+            if one.problems or seen.users is None or seen.items is None:
+                failed = True
+                yield Finding("feedback", "ok", _counted(schema, kind, len(one.users)))
+            found.append(one)
+    if failed or seen.users is None or seen.items is None:
         return
-    rows, report = assemble(connection, schema, found, seen.users, seen.items)
-    yield from _rows(schema, len(found.users), rows, report)
-    for note in report.unused:
-        yield Finding("feedback", "warning", note)
-    if found.times is not None:
-        text = f"{part.timestamp!r} holds {found.kinds}, from {found.times.range()}"
-        yield Finding("feedback", "ok", text)
+    kinds = merge_kinds(schema, found, seen.users, seen.items)
+    rows = combined(kinds)
+    for one in kinds:
+        yield from _rows_of_kind(schema, one)
+        yield from (Finding("feedback", "warning", note) for note in one.report.unused)
+        if (times := one.feedback.times) is not None:
+            of = f" ({one.feedback.kind.known_as})" if len(kinds) > 1 else ""
+            text = f"{one.feedback.kind.timestamp!r}{of} holds {one.feedback.kinds}, from {times.range()}"
+            yield Finding("feedback", "ok", text)
+    likes = int(np.count_nonzero(rows.is_like))
+    if len(kinds) > 1:
+        text = f"together: {counted(len(rows), 'user-item pair')}, {_likes(rows)}{_weights(rows)}"
+        yield Finding("feedback", "ok" if likes else "error", text)
     for label, known, used in (
         (schema.user.label, rows.n_users, rows.users),
         (schema.item.label, rows.n_items, rows.items),
@@ -208,26 +236,60 @@ def _feedback(connection: Connection, schema: GraphSchema, contents: Contents, s
             yield Finding("feedback", "warning", f"{idle:,} of {known:,} :{label} {_have(idle)} no feedback")
 
 
-def _rows(schema: GraphSchema, n: int, rows: Interactions, report: ReadReport) -> Iterator[Finding]:
-    """Report how many user-item pairs the `n` feedback relationships connect, and how many of these pairs are likes.
-
-    `rows` has one row per pair. `report` says how many relationships were merged into one row, or left out.
-    """
-    part, likes = schema.feedback[0], int(np.count_nonzero(rows.is_like))
-    name = part.rating or ("their count" if rows.ratings_are_counts else "")
-    scale = f", {likes:,} of them {'a like' if likes == 1 else 'likes'}" + (
-        "" if rows.like_threshold is None else f" ({name} >= {rows.like_threshold:g})"
-    )
+def _rows_of_kind(schema: GraphSchema, merged: MergedKind) -> Iterator[Finding]:
+    """Report how many user-item pairs one kind of feedback connects, and how many of these pairs are likes."""
+    kind, rows, report = merged.feedback.kind, merged.rows, merged.report
+    likes, n = int(np.count_nonzero(rows.is_like)), len(merged.feedback.users)
+    name = kind.rating or ("their count" if rows.ratings_are_counts else "")
+    scale = "" if rows.like_threshold is None else f" ({name} >= {rows.like_threshold:g})"
     pairs = ""
     if report.repeated:
-        of = {"sum": "the sum of their ratings", "mean": "the mean of their ratings", "last": "that of the latest one"}
-        kept = "their number" if rows.ratings_are_counts else of[part.repeated or "last"]
         most = 1 if rows.counts is None else int(rows.counts.max())
-        pairs = f" between {counted(len(rows), 'user-item pair')} (up to {most:,} per pair; the rating is {kept})"
-    yield Finding("feedback", "ok" if likes else "error", f"{n:,} :{part.type}{pairs}{scale}")
+        pairs = f" between {counted(len(rows), 'user-item pair')} (up to {most:,} per pair{_merging(kind, rows)})"
+    of = ""
+    if not kind.is_plain or len(schema.feedback) > 1:
+        users, items = (f"{len(np.unique(each)):,}" for each in (rows.users, rows.items))
+        of = f" of {users} :{schema.user.label} on {items} :{schema.item.label}"
+    text = f"{_counted(schema, kind, n)}{pairs}{of}, {_likes(rows)}{scale}{_weights(rows)}"
+    yield Finding("feedback", "ok" if likes or len(schema.feedback) > 1 else "error", text)
     if report.itself:
-        text = f"{report.itself:,} :{part.type} from a node to itself {'is' if report.itself == 1 else 'are'} left out"
-        yield Finding("feedback", "warning", text)
+        are = "is" if report.itself == 1 else "are"
+        what = f":{kind.type}" if kind.type else f"{'match' if report.itself == 1 else 'matches'}"
+        yield Finding("feedback", "warning", f"{report.itself:,} {what} from a node to itself {are} left out")
+
+
+def _counted(schema: GraphSchema, kind: FeedbackSchema, n: int) -> str:
+    """Return the number of a kind's relationships or matches, in a graph with several kinds after the kind's name."""
+    name = f"{kind.known_as}: " if len(schema.feedback) > 1 and kind.name else ""
+    where = f" where {kind.where}" if kind.where else ""
+    what = f"{n:,} :{kind.type}" if kind.type else f"{counted(n, 'match', plural='matches')} of {kind.pattern}"
+    return f"{name}{what}{where}"
+
+
+def _merging(kind: FeedbackSchema, rows: Interactions) -> str:
+    """Return how the rows of a pair become one rating; "" if there are no ratings."""
+    if rows.ratings is None:
+        return ""
+    of = {
+        "sum": "the sum of their ratings",
+        "mean": "the mean of their ratings",
+        "max": "the highest of their ratings",
+        "decay": "the mean of their ratings, in which old ones count less",
+    }
+    kept = "their number" if rows.ratings_are_counts else of.get(kind.repeated or "last", "that of the latest one")
+    return f"; the rating is {kept}"
+
+
+def _likes(rows: Interactions) -> str:
+    """Return how many rows are likes and, if ratings say which are, how many are dislikes."""
+    likes = int(np.count_nonzero(rows.is_like))
+    text = f"{likes:,} of them {'a like' if likes == 1 else 'likes'}"
+    dislikes = len(rows) - likes
+    return f"{text} and {dislikes:,} {'a dislike' if dislikes == 1 else 'dislikes'}" if dislikes else text
+
+
+def _weights(rows: Interactions) -> str:
+    return "" if rows.weights is None else f", weights from {rows.weights.min():g} to {rows.weights.max():g}"
 
 
 def _knowledge(connection: Connection, schema: GraphSchema, contents: Contents, bulk: BulkReader) -> Iterator[Finding]:

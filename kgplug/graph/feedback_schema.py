@@ -16,11 +16,13 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from kgplug.cypher_text import PatternNames, names_in, uses, write_clause
+from kgplug.cypher_text import ENDS, PatternNames, names_in, uses, write_clause
 
 SENTENCE = "sentence"  # type of the errors whose messages are whole sentences
 TYPE_VARIABLES = ("user", "rated", "item")
 """Variables of the expressions of a kind with a type: the user, the relationship and the item."""
+EXPRESSIONS = ("rating", "weight", "timestamp")
+"""Settings that may be Cypher expressions."""
 _REPLACED = ("type", "direction")
 _ADDED = ("name", "pattern", "where", "weight", "strength", "half_life")
 
@@ -115,17 +117,13 @@ class FeedbackSchema(SchemaPart):
         if self.pattern is None and not self.type:
             raise whole_sentence("expected a type or a pattern, found neither.")
         if self.pattern is not None:
-            for variable in ("user", "item"):
+            for variable in ENDS:
                 if variable not in names_in(self.pattern).nodes:
                     raise whole_sentence(
                         f"pattern {self.pattern!r} has no node ({variable}). Expected a pattern between (user) and "
                         "(item), such as (user)-[:PURCHASED]->(:Order)-[:ORDERS]->(item)."
                     )
-        for setting in (
-            "pattern",
-            "where",
-            *(each for each in ("rating", "weight", "timestamp") if self.is_cypher(each)),
-        ):
+        for setting in ("pattern", "where", *filter(self.is_cypher, EXPRESSIONS)):
             clause = write_clause(getattr(self, setting) or "")
             if clause is not None:
                 raise whole_sentence(f"{setting} would change the graph ({clause}). Expected Cypher that only reads.")
@@ -157,8 +155,13 @@ class FeedbackSchema(SchemaPart):
     def names(self) -> PatternNames:
         """The variables, labels and relationship types of the pattern; of a type, the type."""
         if self.pattern is None:
-            return PatternNames(frozenset({"user", "item"}), frozenset(), frozenset({self.type}))
+            return PatternNames(frozenset(ENDS), frozenset(), False, frozenset({self.type}))
         return names_in(self.pattern)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the kind is a type with properties, without any Cypher."""
+        return not (self.pattern or self.where or any(self.is_cypher(name) for name in EXPRESSIONS))
 
     def is_cypher(self, setting: str) -> bool:
         """Return whether rating, weight or timestamp is a Cypher expression, rather than a property's name or None."""

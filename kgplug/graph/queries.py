@@ -12,7 +12,8 @@ removed if it uses a rating or timestamp that the schema does not have. The line
 name" become an expression for the readable name of the node x (`kgplug.graph.naming`). The lines from "// label of x"
 to "// end of label" become an expression for the label that identifies x.
 
-If feedback is stored from items to users, the arrows of RATED are reversed.
+If feedback is stored from items to users, the arrows of RATED are reversed. If the schema has several kinds of
+feedback, or describes it with Cypher, `kgplug.graph.feedback_queries` inserts it.
 """
 
 from __future__ import annotations
@@ -23,29 +24,19 @@ from pathlib import Path
 
 from kgplug.data.values.whole_numbers import whole_number
 from kgplug.errors import UsageError, unknown_name
+from kgplug.graph.feedback_queries import INSERTED, with_feedback
 from kgplug.graph.naming import KEY_NAMES, TITLE_NAMES, TITLE_PATTERN, named_keys
+from kgplug.graph.quoting import feedback_arrow, quote, quote_text
 from kgplug.graph.schema import GraphSchema
+
+__all__ = ["LONGEST", "checked", "feedback_arrow", "load", "names", "parameters", "purpose", "queries_dir", "quote"]
+__all__ += ["quote_text", "render", "writes"]
 
 LONGEST = 10_000_000  # maximum $k; queries ask for 10 * $k candidates, and Neo4j's vector index returns at most 2^31
 _TOKEN = re.compile(r"(?P<before>:|\w*user\.|\w*item\.|\w*rated\.)`(?P<name>[^`]+)`")
 _MARKED = re.compile(r"// (?P<what>name|label) of (?P<node>\w+)\n.*?// end of (?P=what)\n", re.DOTALL)
 _CONDITION = re.compile(r"^ *(AND|//) .*$\n", re.MULTILINE)
 _FEEDBACK_ARROW = re.compile(r"(?P<left><?)-(?P<between>\[\w*:`RATED`\])-(?P<right>>?)")
-
-
-def quote(identifier: str) -> str:
-    """Return a label, type or property name as a backticked Cypher identifier.
-
-    Cypher decodes \\uXXXX before it looks for backticks, so a backslash is written as \\u005C.
-
-    Raises:
-        UsageError: the name is empty or has a null character. A database has no such names.
-    """
-    if not identifier or "\0" in identifier:
-        raise UsageError(
-            f"{identifier!r} cannot be a label, type or property name: expected text without null characters."
-        )
-    return "`" + identifier.replace("\\", "\\u005C").replace("`", "``") + "`"
 
 
 def queries_dir() -> Path:
@@ -130,11 +121,15 @@ def _without_comments(text: str) -> str:
 
 def render(text: str, schema: GraphSchema) -> str:
     """Return a shipped query with the demo graph's names replaced by those of a schema."""
-    labels = {"User": schema.user.label, "Movie": schema.item.label, "RATED": schema.feedback[0].type}
+    kind = schema.feedback[0] if schema.has_plain_feedback else None
+    inserted = list[str]()
+    if kind is None:
+        text, inserted = with_feedback(text, schema)
+    labels = {"User": schema.user.label, "Movie": schema.item.label, "RATED": kind.type if kind else "RATED"}
     properties = {
         "user.": {"id": schema.user.key},
         "item.": {"id": schema.item.key, "title": schema.item.title or schema.item.key},
-        "rated.": {"rating": schema.feedback[0].rating, "timestamp": schema.feedback[0].timestamp},
+        "rated.": {name: getattr(kind, name, None) for name in ("rating", "timestamp")},
     }
 
     def without_missing(match: re.Match[str]) -> str:
@@ -153,10 +148,11 @@ def render(text: str, schema: GraphSchema) -> str:
         value = known[name]
         return f"{before}{quote(value)}" if value is not None else "null"
 
-    if schema.feedback[0].direction == "item_to_user":
+    if kind is not None and kind.direction == "item_to_user":
         text = _FEEDBACK_ARROW.sub(_turned, text)
     text = _TOKEN.sub(replace_name, _CONDITION.sub(without_missing, text))
-    return _MARKED.sub(lambda match: _described(schema, match["what"], match["node"]), text)
+    text = _MARKED.sub(lambda match: _described(schema, match["what"], match["node"]), text)
+    return INSERTED.sub(lambda match: inserted[int(match[1])], text)
 
 
 def _described(schema: GraphSchema, what: str, node: str) -> str:
@@ -187,20 +183,6 @@ def _described(schema: GraphSchema, what: str, node: str) -> str:
         "    RETURN value ORDER BY title_rank, name LIMIT 1\n"
         "  }) END\n"
     )
-
-
-def quote_text(text: str) -> str:
-    """Return text as a quoted Cypher string."""
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
-def feedback_arrow(schema: GraphSchema, variable: str = "") -> str:
-    """Return the feedback's arrow from user to item in a Cypher pattern: -[r:TYPE]-> or <-[r:TYPE]-.
-
-    `variable` is the Cypher variable of the relationship, here r; "" for none.
-    """
-    between = f"-[{variable}:{quote(schema.feedback[0].type)}]-"
-    return f"{between}>" if schema.feedback[0].direction == "user_to_item" else f"<{between}"
 
 
 def _turned(match: re.Match[str]) -> str:

@@ -120,9 +120,25 @@ class GraphSchema(SchemaPart):
         return "[feedback]" if len(self.feedback) == 1 else f'[[feedback]] "{kind.known_as}"'
 
     @property
+    def has_plain_feedback(self) -> bool:
+        """Whether the feedback is a single relationship type with properties, without any Cypher."""
+        return len(self.feedback) == 1 and self.feedback[0].is_plain
+
+    @property
+    def like_threshold(self) -> float | None:
+        """The like threshold, if there is one kind of feedback; None if several kinds become one by their own ones."""
+        return self.feedback[0].like_threshold if len(self.feedback) == 1 else None
+
+    @property
     def feedback_types(self) -> frozenset[str]:
         """The relationship types that feedback leads through: of a type, the type; of a pattern, all of its types."""
         return frozenset[str]().union(*(kind.names.types for kind in self.feedback))
+
+    @property
+    def direct_types(self) -> frozenset[str]:
+        """The relationship types of feedback that leads directly from users to items."""
+        direct = (kind.names for kind in self.feedback)
+        return frozenset[str]().union(*(names.types for names in direct if not (names.labels or names.has_unlabelled)))
 
     @property
     def feedback_labels(self) -> frozenset[str]:

@@ -57,12 +57,14 @@ def _edges(ordered: np.ndarray, n: int) -> np.ndarray:
     sizes, distinct = np.diff(starts, append=m), ordered[starts]
     large = np.flatnonzero(n * sizes >= m)  # groups that fill a band of their own
     borders = {int(group) for group in (*large, *(large + 1)) if 0 < group < len(starts)}
-    edges = {_roundest(distinct[group - 1], distinct[group]) for group in borders}
+    edges = {_roundest(float(distinct[group - 1]), float(distinct[group])) for group in borders}
     for k in range(1, n):
         near = [int(m * (k + off) / n) for off in (-_SLACK, _SLACK)]  # positions around the quantile
         low, high = (np.searchsorted(starts, near, side="right") - 1).tolist()  # groups
         if low not in large and high not in large and high > 0:
-            edges.add(_roundest(distinct[min(low, high - 1)], distinct[high], near=ordered[m * k // n]))
+            edges.add(
+                _roundest(float(distinct[min(low, high - 1)]), float(distinct[high]), near=float(ordered[m * k // n]))
+            )
     return np.array(sorted(edges), dtype=np.float64)
 
 

@@ -13,6 +13,7 @@ from kgplug.graph.answering.shared_values import shared_values
 from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.find_key import require_key
 from kgplug.graph.schema import GraphSchema
+from kgplug.graph.user_cypher import user_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,10 +32,13 @@ def run_query(
         name: name of the query.
         parameters: parameters of the query.
     """
-    parameters = {"like_threshold": None if schema is None else schema.feedback[0].like_threshold, **parameters}
+    parameters = {"like_threshold": None if schema is None else schema.like_threshold, **parameters}
     text = queries.load(name, schema)
     parameters = queries.checked(name, text, parameters)
-    found = connection.frame(text, **parameters)
+    if schema is None or schema.has_plain_feedback:
+        found = connection.frame(text, **parameters)
+    else:
+        found = user_frame(connection, "[feedback]", text, **parameters)
     if found.empty:
         nodes = {} if schema is None else {"user": schema.user, "item": schema.item}
         for parameter in nodes.keys() & parameters.keys():

@@ -5,29 +5,44 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
+from kgplug.cypher_text import parts
+from kgplug.data.repeated import merge_rows
 from kgplug.errors import DataError, UsageError
 from kgplug.graph.bolt.connection import Connection
+from kgplug.graph.feedback_match import (
+    as_part,
+    expression_of,
+    has_feedback,
+    is_feedback,
+    is_like,
+    match_of,
+    path_of,
+    schema_rows,
+)
 from kgplug.graph.find_key import require_key
 from kgplug.graph.ownership import is_own, not_own
-from kgplug.graph.queries import feedback_arrow, quote
-from kgplug.graph.reading.feedback import feedback_pattern
+from kgplug.graph.queries import quote
 from kgplug.graph.reading.ratings import rating_of
-from kgplug.graph.schema import GraphSchema
+from kgplug.graph.reading.times import timestamp_of
+from kgplug.graph.schema import FeedbackSchema, GraphSchema
 
 _PATHS_BETWEEN = """
 MATCH (user:{user}) WHERE user.{user_key} = $user
+WITH user, {liked} AS liked
+UNWIND liked AS one WITH one[0] AS liked_item, one[1] AS steps
 MATCH (recommended:{item}) WHERE recommended.{item_key} = $item
-MATCH path = (user){feedback}(:{item})-[first]-(shared)-[second]-(recommended)
-WHERE NOT first:{type} AND NOT second:{type} AND NOT (shared:{user} AND EXISTS {{ (shared){feedback}(:{item}) }})
+MATCH (liked_item)-[first]-(shared)-[second]-(recommended)
+WHERE NOT {feedback_first} AND NOT {feedback_second} AND NOT (shared:{user} AND {has_feedback})
   AND NOT {own_first} AND NOT {own_second}
-  {liked}
-WITH path ORDER BY COUNT {{ (shared)--() }} LIMIT $limit
-UNWIND relationships(path) AS relationship
+WITH steps, first, second ORDER BY COUNT {{ (shared)--() }} LIMIT $limit
+UNWIND steps + [first, second] AS relationship
 """
 _AROUND = """
 MATCH (centre:{label}) WHERE centre.{key} = $key
 MATCH (centre)-[relationship]-(other)
-WHERE NOT relationship:{type} AND NOT (other:{user} AND EXISTS {{ (other){feedback}(:{item}) }})
+WHERE NOT {feedback} AND NOT (other:{user} AND {has_feedback})
   AND NOT {own}
 WITH relationship LIMIT $limit
 """
@@ -55,21 +70,48 @@ def feedback_of(
     connection: Connection, schema: GraphSchema, user: int | str
 ) -> tuple[list[int | str], list[int | str]]:
     """Return two lists of item keys: the items that a user has feedback on, and the items that the user likes."""
-    rating = schema.feedback[0].rating
-    liked = (
-        f"{rating_of(f'r.{quote(rating)}')} >= $like_threshold"
-        if rating is not None and schema.feedback[0].like_threshold is not None
-        else "true"
-    )
-    others = not_own(connection, schema.feedback[0].type) or "true"
-    rows = connection.rows(
-        f"MATCH {feedback_pattern(schema)} WHERE a.{quote(schema.user.key)} = $user AND {others} "
-        f"RETURN b.{quote(schema.item.key)} AS key, coalesce({liked}, false) AS liked",
+    seen, likes = dict[int | str, None](), dict[int | str, None]()
+    for kind in schema.feedback:
+        keys, is_like = _feedback_of_kind(connection, schema, kind, user)
+        seen |= dict.fromkeys(keys)
+        likes |= dict.fromkeys(key for key, liked in zip(keys, is_like, strict=True) if liked)
+    return list(seen), list(likes)
+
+
+def _feedback_of_kind(
+    connection: Connection, schema: GraphSchema, kind: FeedbackSchema, user: int | str
+) -> tuple[list[int | str], list[bool]]:
+    """Return the keys of the items that a user has feedback of one kind on, and whether each is a like.
+
+    Several rows for one item are merged as in a training.
+    """
+    others = not_own(connection, kind.type, "rated") if kind.type else ""
+    rating, timestamp = (expression_of(kind, setting) or "null" for setting in ("rating", "timestamp"))
+    rows = schema_rows(
+        connection,
+        schema,
+        f"MATCH (user:{quote(schema.user.label)}) WHERE user.{quote(schema.user.key)} = $user WITH user "
+        f"{match_of(schema, kind, also=others)} "
+        f"WITH item.{quote(schema.item.key)} AS key, {rating} AS rating, {timestamp} AS timestamp "
+        "WHERE key IS NOT NULL "
+        f"RETURN key, {rating_of('rating')} AS rating, {timestamp_of('timestamp')} AS timestamp",
         user=user,
-        like_threshold=schema.feedback[0].like_threshold,
     )
-    keys = {row["key"]: row["liked"] for row in rows if row["key"] is not None}
-    return list(keys), [key for key, liked in keys.items() if liked]
+    keys = list(dict.fromkeys(row["key"] for row in rows))
+    threshold = kind.like_threshold if kind.rating or kind.repeated == "count" else None
+    if threshold is None:
+        return keys, [True] * len(keys)
+    places = {key: place for place, key in enumerate(keys)}
+    merged = merge_rows(
+        np.array([places[row["key"]] for row in rows], dtype=np.int64),
+        np.array([row["rating"] for row in rows], dtype=np.float32),
+        None,
+        np.nan_to_num(np.array([row["timestamp"] for row in rows], dtype=np.float64), nan=-np.inf),
+        repeated=kind.repeated,
+        half_life=kind.half_life,
+    )
+    assert merged.ratings is not None
+    return keys, (merged.ratings >= np.float32(threshold)).tolist()
 
 
 def own_item(connection: Connection, schema: GraphSchema, user: int | str) -> list[int | str]:
@@ -121,15 +163,14 @@ def relationships_around(
             label=quote(label),
             key=quote(key_property),
             user=quote(schema.user.label),
-            item=quote(schema.item.label),
-            type=quote(schema.feedback[0].type),
-            feedback=feedback_arrow(schema),
+            feedback=is_feedback(schema, "relationship"),
+            has_feedback=has_feedback(schema, "other"),
             own=is_own("relationship"),
         )
         + _RELATIONSHIPS
     )
     require_key(connection, label, key_property, key)
-    rows = connection.rows(query, key=key, limit=limit)
+    rows = schema_rows(connection, schema, query, key=key, limit=limit)
     if not rows:
         raise DataError(f"No :{label} with {key_property} = {key!r} has relationships to show.")
     return rows
@@ -149,7 +190,6 @@ def relationships_between(
         UsageError: no user or no item has this key.
         DataError: there is no path.
     """
-    feedback = schema.feedback[0]
     query = (
         _PATHS_BETWEEN.format(
             own_first=is_own("first"),
@@ -158,17 +198,26 @@ def relationships_between(
             user_key=quote(schema.user.key),
             item=quote(schema.item.label),
             item_key=quote(schema.item.key),
-            type=quote(feedback.type),
-            feedback=feedback_arrow(schema),
-            liked=f"AND {rating_of(f'relationships(path)[0].{quote(feedback.rating)}')} >= $like_threshold"
-            if feedback.rating and feedback.like_threshold is not None
-            else "",
+            liked=" + ".join(_liked_paths(schema, kind) for kind in schema.feedback),
+            feedback_first=is_feedback(schema, "first"),
+            feedback_second=is_feedback(schema, "second"),
+            has_feedback=has_feedback(schema, "shared"),
         )
         + _RELATIONSHIPS
     )
     require_key(connection, schema.user.label, schema.user.key, user)
     require_key(connection, schema.item.label, schema.item.key, item)
-    rows = connection.rows(query, user=user, item=item, limit=limit, like_threshold=feedback.like_threshold)
+    rows = schema_rows(connection, schema, query, user=user, item=item, limit=limit)
     if not rows:
-        raise DataError(f"There is no path of three steps from user {user!r} to item {item!r}.")
+        raise DataError(f"There is no path from user {user!r} through a liked item and a shared node to item {item!r}.")
     return rows
+
+
+def _liked_paths(schema: GraphSchema, kind: FeedbackSchema) -> str:
+    """Return the Cypher expression for a list of pairs: an item that `user` likes, and the relationships to it."""
+    paths = parts(path_of(kind))
+    names = [f"kgplug_path{number}" for number in range(len(paths))]
+    match = match_of(schema, kind, also=is_like(kind))
+    named = ", ".join(f"{name} = {path}" for name, path in zip(names, paths, strict=True))
+    match = as_part(kind, match.replace(path_of(kind), named, 1))
+    return f"COLLECT {{ {match} RETURN [item, {' + '.join(f'relationships({name})' for name in names)}] }}"

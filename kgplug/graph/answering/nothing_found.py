@@ -7,7 +7,8 @@ from typing import Any
 
 from kgplug.errors import UsageError
 from kgplug.graph.bolt.connection import Connection
-from kgplug.graph.queries import feedback_arrow, quote
+from kgplug.graph.feedback_match import has_feedback, schema_rows
+from kgplug.graph.queries import quote
 from kgplug.graph.schema import GraphSchema
 
 _RUN_HAS_LISTS = """
@@ -77,6 +78,6 @@ def _has_unseen_item(connection: Connection, schema: GraphSchema, user: int | st
     query = (
         f"MATCH (user:{quote(schema.user.label)}) WHERE user.{quote(schema.user.key)} = $user "
         f"MATCH (item:{quote(schema.item.label)}) WHERE item <> user "
-        f"AND NOT EXISTS {{ (user){feedback_arrow(schema)}(item) }} RETURN 1 LIMIT 1"
+        f"AND NOT {has_feedback(schema, item='item')} RETURN 1 LIMIT 1"
     )
-    return bool(connection.rows(query, user=user))
+    return bool(schema_rows(connection, schema, query, user=user))

@@ -33,10 +33,15 @@ _T = TypeVar("_T")
 _R = TypeVar("_R")
 
 _CHUNK_ROWS = 200_000  # relationships or ids per query
-_CHUNK_NODES = 50_000  # nodes per query when keys are read
+CHUNK_NODES = 50_000  # nodes per query when keys are read
 _SESSIONS = 2  # one result is unpacked while the server works on the next query
 _ROWS_A_TEXT = 40  # with more rows per string, the server copies long strings; with fewer, there are many to unpack
 _MOST_IDS_A_ROW = 20  # if fewer than one id in 20 is in use, large reads are streamed
+JOINED_ROWS = (
+    f"[i IN range(0, size(rows) - 1, {_ROWS_A_TEXT}) | "
+    f"reduce(text = '', row IN rows[i..i + {_ROWS_A_TEXT}] | text + row)]"
+)
+"""Cypher expression that joins the texts in a list `rows` to fewer texts."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +132,7 @@ class BulkReader:
         self, connection: Connection, *, chunk_rows: int = _CHUNK_ROWS, internal_ids: bool | None = None
     ) -> None:
         self._connection = connection
-        self._chunk_rows = chunk_rows
+        self.chunk_rows = chunk_rows
         self._internal = _answers_id(connection) if internal_ids is None else internal_ids
         self._id = "id" if self._internal else "elementId"
         self._elements = ElementIds()
@@ -142,7 +147,7 @@ class BulkReader:
             advance: called after each query with the number of relationships that it returned, for a progress bar.
         """
         parts: list[_Part] = []
-        for part in _in_parallel(lambda task: task(), self._edge_tasks(wanted)):
+        for part in in_parallel(lambda task: task(), self._edge_tasks(wanted)):
             parts.append(part)
             advance(len(part.table))
         return _joined(parts, len(wanted.values))
@@ -163,7 +168,7 @@ class BulkReader:
         """
         rows = self._stream(query, limit_s=limit_s, **parameters)
         all_heads, all_tails = ([np.empty(0, dtype=np.int64)] for _ in range(2))
-        while chunk := list(_until(rows, self._chunk_rows)):
+        while chunk := list(_until(rows, self.chunk_rows)):
             heads = self._ids_in(" ".join(head for head, _, _ in chunk))
             all_heads.append(np.repeat(heads, [n for _, n, _ in chunk]))
             all_tails.append(self._ids_in("".join(text for *_, texts in chunk for text in texts)))
@@ -181,8 +186,8 @@ class BulkReader:
         """
         return (
             f"MATCH {head} WITH head, COLLECT {{ {match}\nWITH tail, count(*) AS n WHERE n >= $least "
-            f"RETURN toString({self._id}(tail)) + ' ' }} AS tails WHERE size(tails) > 0 "
-            f"RETURN toString({self._id}(head)) AS head, size(tails) AS n, {_texts('tails')}"
+            f"RETURN toString({self._id}(tail)) + ' ' }} AS rows WHERE size(rows) > 0 "
+            f"RETURN toString({self._id}(head)) AS head, size(rows) AS n, {JOINED_ROWS} AS texts"
         )
 
     def values(self, label: str, name: str, read_as: str, n: int) -> Iterator[tuple[np.ndarray, list[Any]]]:
@@ -224,17 +229,17 @@ class BulkReader:
             clause: Cypher clause between the nodes and the columns, which may define further variables.
         """
         match = f"(n:{quote(label)})"
-        if n <= self._chunk_rows:
+        if n <= self.chunk_rows:
             yield self._first(f"MATCH {match} {clause} RETURN {_collected(columns)}")
         elif limit := self._id_limit("MATCH (n) RETURN max(id(n)) AS top, count(*) AS n"):
             query = (
                 "UNWIND range($start, $stop - 1) AS i MATCH (n) WHERE id(n) = i "
                 f"AND n:{quote(label)} {clause} RETURN {_collected(columns)}"
             )
-            yield from _in_parallel(lambda span: self._first(query, **span), self._spans(limit))
+            yield from in_parallel(lambda span: self._first(query, **span), self._spans(limit))
         else:
             streamed = self._stream(f"MATCH {match} {clause} RETURN {', '.join(columns)}")
-            while chunk := list(islice(streamed, self._chunk_rows)):
+            while chunk := list(islice(streamed, self.chunk_rows)):
                 yield [list(column) for column in zip(*chunk, strict=True)]
 
     def nodes(self, ids: np.ndarray, code: str, key: str, **parameters: Any) -> Nodes:
@@ -251,8 +256,8 @@ class BulkReader:
             f"UNWIND $ids AS i MATCH (n) WHERE {self._id}(n) = i WITH n, {code} AS code "
             f"RETURN {_collected(self._node_columns('code', key))}"
         )
-        chunks = [ids[start : start + _CHUNK_NODES] for start in range(0, len(ids), _CHUNK_NODES)]
-        rows = _in_parallel(lambda chunk: self._first(query, ids=self._as_parameter(chunk), **parameters), chunks)
+        chunks = [ids[start : start + CHUNK_NODES] for start in range(0, len(ids), CHUNK_NODES)]
+        rows = in_parallel(lambda chunk: self._first(query, ids=self.as_parameter(chunk), **parameters), chunks)
         return self._as_nodes(list(rows))
 
     def count_labels(self, ids: np.ndarray) -> dict[str, int]:
@@ -260,7 +265,7 @@ class BulkReader:
         rows = self._records(
             f"UNWIND $ids AS i MATCH (n) WHERE {self._id}(n) = i UNWIND labels(n) AS label "
             "RETURN label, count(*) AS n ORDER BY n DESC, label",
-            ids=self._as_parameter(ids),
+            ids=self.as_parameter(ids),
         )
         return dict(rows)
 
@@ -268,11 +273,11 @@ class BulkReader:
         """Divide the reading of relationships into tasks that can run in parallel; return the tasks."""
         types = {name: n for name, n in wanted.types.items() if n}
         if len(types) > MOST_NAMES:  # a query that lists them would take longer to plan than to run
-            if sum(wanted.types.values()) + sum(wanted.others.values()) <= self._chunk_rows:
+            if sum(wanted.types.values()) + sum(wanted.others.values()) <= self.chunk_rows:
                 return [lambda: self._whole("", _of_types(types, wanted), wanted, types=list(types))]
             return self._long_tasks(types, _of_types(types, wanted), wanted)
-        small = {name: n for name, n in types.items() if n <= self._chunk_rows}
-        large = {name: n for name, n in types.items() if n > self._chunk_rows}
+        small = {name: n for name, n in types.items() if n <= self.chunk_rows}
+        large = {name: n for name, n in types.items() if n > self.chunk_rows}
         tasks: list[Callable[[], _Part]] = [
             lambda names=names: self._whole(_alternatives(names), "", wanted) for names in self._groups(small)
         ]
@@ -288,7 +293,7 @@ class BulkReader:
         for name, n in types.items():
             if not groups or n > room:
                 groups.append([])
-                room = self._chunk_rows
+                room = self.chunk_rows
             groups[-1].append(name)
             room -= n
         return groups
@@ -313,19 +318,19 @@ class BulkReader:
         return self._part(query, wanted, **parameters)
 
     def _streamed(self, types: dict[str, int], of_types: str, wanted: Wanted) -> _Part:
-        row = " + ".join(self._columns(wanted))
+        row = self.row_of("a", "b", wanted.values)
         query = f"MATCH (a)-[r]->(b) {_where(of_types, wanted.where)} RETURN type(r) AS name, {row} AS row"
         rows = self._stream(query, types=list(types))
         names: list[str] = []
-        tables: list[np.ndarray] = [self._parse([], wanted)]
-        while chunk := list(islice(rows, self._chunk_rows)):
+        tables: list[np.ndarray] = [self.parse([], len(wanted.values))]
+        while chunk := list(islice(rows, self.chunk_rows)):
             names += [name for name, _ in chunk]
-            tables.append(self._parse([text for _, text in chunk], wanted))
+            tables.append(self.parse([text for _, text in chunk], len(wanted.values)))
         return _Part(names, [1] * len(names), np.concatenate(tables))
 
     def _part(self, query: str, wanted: Wanted, **parameters: Any) -> _Part:
         found = self._records(query, **parameters)
-        table = self._parse([text for _, _, texts in found for text in texts], wanted)
+        table = self.parse((text for _, _, texts in found for text in texts), len(wanted.values))
         return _Part([name for name, _, _ in found], [n for _, n, _ in found], table)
 
     def _as_text(self, wanted: Wanted) -> str:
@@ -334,26 +339,27 @@ class BulkReader:
         Each row of the result has a type, the number of its relationships, and a list of texts with their data.
         """
         return (
-            f"WITH type(r) AS name, collect({' + '.join(self._columns(wanted))}) AS rows "
-            f"RETURN name, size(rows) AS n, {_texts('rows')}"
+            f"WITH type(r) AS name, collect({self.row_of('a', 'b', wanted.values)}) AS rows "
+            f"RETURN name, size(rows) AS n, {JOINED_ROWS} AS texts"
         )
 
-    def _columns(self, wanted: Wanted) -> list[str]:
-        """Return Cypher expressions for the id of the head, the id of the tail, and each value in `wanted.values`.
+    def row_of(self, head: str, tail: str, values: Iterable[str]) -> str:
+        """Return a Cypher expression for a row as text: the ids of two nodes, and further values.
 
-        Each expression gives a text that ends with a space.
+        Args:
+            head, tail: Cypher variables of the nodes.
+            values: Cypher expressions that give numbers, never null.
         """
-        columns = (f"{self._id}(a)", f"{self._id}(b)", *wanted.values)
-        return [f"toString({column}) + ' '" for column in columns]
+        columns = (f"{self._id}({head})", f"{self._id}({tail})", *values)
+        return " + ".join(f"toString({column}) + ' '" for column in columns)
 
-    def _parse(self, texts: Iterable[str], one: Wanted) -> np.ndarray:
-        """Parse the texts of relationships and return them as an array, the `table` of a `_Part`.
+    def parse(self, texts: Iterable[str], n_values: int) -> np.ndarray:
+        """Parse texts that consist of rows of `row_of`: (n, 2 + n_values), head id, tail id, values.
 
-        `one` says which values were read with the ids. The array is float64 if there are any, otherwise int64. Ids
-        below 2**53 are exact as float64.
+        The array is float64 if there are values, otherwise int64. Ids below 2**53 are exact as float64.
         """
-        width, text = 2 + len(one.values), "".join(texts)
-        kind = np.float64 if one.values else np.int64
+        width, text = 2 + n_values, "".join(texts)
+        kind = np.float64 if n_values else np.int64
         if self._internal:
             return np.fromstring(text, dtype=kind, sep=" ").reshape(-1, width)
         cells = np.array(text.split(), dtype=object).reshape(-1, width)
@@ -371,10 +377,10 @@ class BulkReader:
         if not self._internal:
             return None
         top, n = self._first(query)
-        return None if top is None or top >= _MOST_IDS_A_ROW * (n + self._chunk_rows) else top + 1
+        return None if top is None or top >= _MOST_IDS_A_ROW * (n + self.chunk_rows) else top + 1
 
     def _spans(self, limit: int) -> list[dict[str, int]]:
-        return [{"start": start, "stop": start + self._chunk_rows} for start in range(0, limit, self._chunk_rows)]
+        return [{"start": start, "stop": start + self.chunk_rows} for start in range(0, limit, self.chunk_rows)]
 
     def _first(self, query: str, **parameters: Any) -> tuple[Any, ...]:
         return self._records(query, **parameters)[0]
@@ -421,7 +427,17 @@ class BulkReader:
             return np.fromstring(text, dtype=np.int64, sep=" ")
         return self._elements.encode(np.array(text.split(), dtype=object))
 
-    def _as_parameter(self, ids: np.ndarray) -> list[Any]:
+    def matched(self, node: str, ids: str) -> str:
+        """Return Cypher clauses that match each node whose id is in a list.
+
+        Args:
+            node: variable of the node; it must be the only one that is used afterwards.
+            ids: Cypher expression of the list, from `as_parameter`.
+        """
+        return f"UNWIND {ids} AS kgplug_id MATCH ({node}) WHERE {self._id}({node}) = kgplug_id WITH {node}"
+
+    def as_parameter(self, ids: np.ndarray) -> list[Any]:
+        """Return ids, int64 (n,), as a parameter of a query."""
         return ids.tolist() if self._internal else self._elements.decode(ids)
 
     def _errors(self) -> Any:
@@ -446,14 +462,6 @@ def _until(rows: Iterator[tuple[str, int, list[str]]], least: int) -> Iterator[t
     while n < least and (row := next(rows, None)) is not None:
         n += row[1]
         yield row
-
-
-def _texts(rows: str) -> str:
-    """Return a Cypher expression that joins a list of texts, whose variable is `rows`, into fewer and longer ones."""
-    return (
-        f"[i IN range(0, size({rows}) - 1, {_ROWS_A_TEXT}) | "
-        f"reduce(text = '', row IN {rows}[i..i + {_ROWS_A_TEXT}] | text + row)] AS texts"
-    )
 
 
 def _where(*conditions: str) -> str:
@@ -495,7 +503,7 @@ def _joined(parts: list[_Part], n_values: int) -> Edges:
     return Edges(types, np.concatenate([np.empty(0, dtype=np.int64), *codes]), heads, tails, values)
 
 
-def _in_parallel(work: Callable[[_T], _R], tasks: Sequence[_T]) -> Iterator[_R]:
+def in_parallel(work: Callable[[_T], _R], tasks: Sequence[_T]) -> Iterator[_R]:
     """Run tasks in a few threads and yield their results in order. An error cancels tasks that have not started."""
     if len(tasks) < 2:
         yield from map(work, tasks)

@@ -20,6 +20,7 @@ from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.catalog import OWN_RELATIONSHIPS
 from kgplug.graph.contents import Contents
 from kgplug.graph.counts import MOST_NAMES
+from kgplug.graph.feedback_match import count_between, items_joined, joined, schema_rows
 from kgplug.graph.ownership import own_runs
 from kgplug.graph.queries import quote
 from kgplug.graph.schema import GraphSchema
@@ -124,18 +125,20 @@ def find_repeating(
 
     See the constant `REPEATED` for the rule.
     """
-    user, item, feedback = schema.user.label, schema.item.label, schema.feedback[0].type
-    if not {user, item} <= contents.labels.keys() or feedback not in contents.types:
+    user, item = schema.user.label, schema.item.label
+    if not {user, item} <= contents.labels.keys() or not _has_feedback(schema, contents):
         return []
-    types = [name for name in types if name != feedback and _may_join(contents, name, user, item)]
+    types = [name for name in types if name not in schema.feedback_types and _may_join(contents, name, user, item)]
     if not types:
         return []
-    u, i, f = quote(user), quote(item), quote(feedback)
-    rows = connection.rows(
-        f"MATCH (u:{u}) WITH u, COUNT {{ (u)-[:{f}]-(:{i}) }} AS n "
+    u, i = quote(user), quote(item)
+    rows = schema_rows(
+        connection,
+        schema,
+        f"MATCH (u:{u}) WITH u, {count_between(schema, 'u')} AS n "
         f"CALL {{ WITH u MATCH (u)-[r{_listed(types)}]-(i:{i}) WHERE u <> i AND type(r) IN $types "
         "AND NOT (type(r) IN $own AND coalesce([r.model, r.run] IN $runs, false)) WITH DISTINCT u, type(r) AS name, i "
-        f"WITH name, CASE WHEN EXISTS {{ (u)-[:{f}]-(i) }} THEN 1 ELSE 0 END AS shared "
+        f"WITH name, CASE WHEN {joined(schema, 'u', 'i')} THEN 1 ELSE 0 END AS shared "
         "RETURN name, count(*) AS pairs, sum(shared) AS shared } "
         "RETURN name, sum(pairs) AS pairs, sum(shared) AS shared, sum(1.0 * pairs * n) AS chance",
         types=types,
@@ -171,11 +174,17 @@ def _repeats(pairs: int, shared: int, chance: float, taken: int) -> bool:
 
 def _feedback_pairs(connection: Connection, schema: GraphSchema) -> int:
     """Return how many pairs the feedback connects. If users are items, each pair counts twice, once from each end."""
-    u, i, f = quote(schema.user.label), quote(schema.item.label), quote(schema.feedback[0].type)
-    (row,) = connection.rows(
-        f"MATCH (u:{u}) RETURN sum(COUNT {{ MATCH (u)-[:{f}]-(i:{i}) WHERE u <> i RETURN DISTINCT i }}) AS n"
+    (row,) = schema_rows(
+        connection,
+        schema,
+        f"MATCH (u:{quote(schema.user.label)}) RETURN sum(size({items_joined(schema, 'u')})) AS n",
     )
     return row["n"]
+
+
+def _has_feedback(schema: GraphSchema, contents: Contents) -> bool:
+    """Return whether the database has relationships of the feedback's types, or the feedback names no types."""
+    return not schema.feedback_types or not schema.feedback_types.isdisjoint(contents.types)
 
 
 def _next_to(owners: set[str], schema: GraphSchema, contents: Contents) -> set[str]:
@@ -184,7 +193,7 @@ def _next_to(owners: set[str], schema: GraphSchema, contents: Contents) -> set[s
     if contents.ends is None:
         return set(others)
     starts, ends = _types_at(contents, owners)
-    starts, ends = starts - {schema.feedback[0].type}, ends - {schema.feedback[0].type}
+    starts, ends = starts - schema.direct_types, ends - schema.direct_types
     joined = {
         label
         for (name, label), (n_out, n_in) in contents.ends.items()
@@ -210,11 +219,11 @@ def _count_owners(
         `owners` the number of owners, and `owner` their label.
     """
     owned_by = "|".join(quote(label) for label in sorted(owners))
-    own = {"labels": sorted(candidates), "feedback": schema.feedback[0].type, "owners": sorted(owners)}
+    own = {"labels": sorted(candidates), "feedback": sorted(schema.direct_types), "owners": sorted(owners)}
     return connection.rows(
         f"MATCH (n{_listed(candidates)}) WHERE any(label IN labels(n) WHERE label IN $labels) "
         f"AND NOT n:{quote(schema.user.label)} AND NOT n:{quote(schema.item.label)} "
-        f"WITH n, COLLECT {{ MATCH (n)-[r]-(o:{owned_by}) WHERE type(r) <> $feedback "
+        f"WITH n, COLLECT {{ MATCH (n)-[r]-(o:{owned_by}) WHERE NOT type(r) IN $feedback "
         f"RETURN DISTINCT o LIMIT {_FEW + 1} }} AS o, EXISTS {{ (n)--(:{quote(schema.item.label)}) }} AS linked "
         "UNWIND [label IN labels(n) WHERE label IN $labels] AS label "
         "WITH label, sum(CASE WHEN size(o) > 0 THEN 1 ELSE 0 END) AS owned, "
@@ -238,23 +247,25 @@ def _repeated_links(
         rows: rows of `_count_owners` for labels whose nodes belong to at most a few users each.
     """
     labels = [row["label"] for row in rows]
-    if not labels or schema.feedback[0].type not in contents.types:
+    if not labels or not _has_feedback(schema, contents):
         return {}
-    u, i, f = quote(schema.user.label), quote(schema.item.label), quote(schema.feedback[0].type)
-    counts = connection.rows(
+    u, i = quote(schema.user.label), quote(schema.item.label)
+    counts = schema_rows(
+        connection,
+        schema,
         f"MATCH (n{_listed(labels)}) WHERE any(label IN labels(n) WHERE label IN $labels) AND NOT n:{u} AND NOT n:{i} "
-        f"WITH n, COLLECT {{ MATCH (n)-[r]-(u:{u}) WHERE type(r) <> $feedback RETURN DISTINCT u }} AS users "
+        f"WITH n, COLLECT {{ MATCH (n)-[r]-(u:{u}) WHERE NOT type(r) IN $feedback RETURN DISTINCT u }} AS users "
         "WHERE size(users) > 0 "
-        f"WITH n, users, reduce(sum = 0, u IN users | sum + COUNT {{ (u)-[:{f}]-(:{i}) }}) AS taken "
+        f"WITH n, users, reduce(sum = 0, u IN users | sum + {count_between(schema, 'u')}) AS taken "
         f"CALL {{ WITH n MATCH (n)--(i:{i}) RETURN i UNION WITH n MATCH (n)--(x)--(i:{i}) "
         f"WHERE NOT x:{u} AND NOT x:{i} AND x <> n "
         "AND COUNT { MATCH (x)--(m) WHERE any(label IN labels(m) WHERE label IN $labels) RETURN DISTINCT m } = 1 "
         "RETURN i } "
-        f"WITH n, taken, CASE WHEN any(u IN users WHERE EXISTS {{ (u)-[:{f}]-(i) }}) THEN 1 ELSE 0 END AS shared "
+        f"WITH n, taken, CASE WHEN any(u IN users WHERE {joined(schema, 'u', 'i')}) THEN 1 ELSE 0 END AS shared "
         "UNWIND [label IN labels(n) WHERE label IN $labels] AS label "
         "RETURN label, count(*) AS links, sum(shared) AS shared, sum(1.0 * taken) AS chance",
         labels=labels,
-        feedback=schema.feedback[0].type,
+        feedback=sorted(schema.direct_types),
     )
     pairs, n_items = _feedback_pairs(connection, schema), contents.labels[schema.item.label]
     single = {
@@ -280,19 +291,19 @@ def _is_owned(row: dict[str, Any], contents: Contents) -> bool:
 
 def _owned_by_items(connection: Connection, schema: GraphSchema, contents: Contents) -> list[OwnedLabel]:
     """Return what `find_owned` returns, for a graph in which users are also the items."""
-    person, feedback = quote(schema.user.label), quote(schema.feedback[0].type)
+    person = quote(schema.user.label)
     candidates = _next_to({schema.user.label}, schema, contents)
-    if not candidates or schema.feedback[0].type not in contents.types:
+    if not candidates or not _has_feedback(schema, contents):
         return []
     rows = connection.rows(
-        f"MATCH (n{_listed(candidates)})-[r]-(p:{person}) WHERE NOT n:{person} AND type(r) <> $feedback "
+        f"MATCH (n{_listed(candidates)})-[r]-(p:{person}) WHERE NOT n:{person} AND NOT type(r) IN $feedback "
         "AND any(label IN labels(n) WHERE label IN $labels) "
         "WITH n, type(r) AS name, startNode(r) = n AS leaves, collect(DISTINCT p) AS people "
         "UNWIND [label IN labels(n) WHERE label IN $labels] AS label "
         "RETURN label, name, leaves, count(*) AS n, sum(CASE size(people) WHEN 1 THEN 1 ELSE 0 END) AS single, "
         "count(DISTINCT people[0]) AS owners",
         labels=sorted(candidates),
-        feedback=schema.feedback[0].type,
+        feedback=sorted(schema.direct_types),
     )
     belongs = [
         row
@@ -302,13 +313,15 @@ def _owned_by_items(connection: Connection, schema: GraphSchema, contents: Conte
     found = {}
     for row in belongs[:MOST_NAMES]:
         arrow = ("<-", "-") if not row["leaves"] else ("-", "->")
-        (pairs,) = connection.rows(
+        (pairs,) = schema_rows(
+            connection,
+            schema,
             f"MATCH (n:{quote(row['label'])}){arrow[0]}[own:{quote(row['name'])}]{arrow[1]}(p:{person}) "
             f"MATCH (n)-[r]-(q:{person}) WHERE r <> own AND p <> q WITH DISTINCT p, q "
-            f"WITH p, CASE WHEN EXISTS {{ (p)-[:{feedback}]-(q) }} THEN 1 ELSE 0 END AS shared "
+            f"WITH p, CASE WHEN {joined(schema, 'p', 'q')} THEN 1 ELSE 0 END AS shared "
             "WITH p, count(*) AS pairs, sum(shared) AS shared "
-            f"WITH pairs, shared, COUNT {{ (p)-[:{feedback}]-(:{person}) }} AS n "
-            "RETURN sum(pairs) AS pairs, sum(shared) AS shared, sum(1.0 * pairs * n) AS chance"
+            f"WITH pairs, shared, {count_between(schema, 'p')} AS n "
+            "RETURN sum(pairs) AS pairs, sum(shared) AS shared, sum(1.0 * pairs * n) AS chance",
         )
         chance = pairs["chance"] / contents.labels[schema.item.label]
         twice = (2 * pairs["pairs"], 2 * pairs["shared"], 2 * chance)  # counted from either end, like the feedback's

@@ -1,22 +1,14 @@
-"""Read the ratings of relationships, which are all numbers or all booleans."""
+"""Read ratings, which are all numbers or all booleans, and weights, which are numbers above 0."""
 
 from __future__ import annotations
 
 import numpy as np
 
-_NOT_A_NUMBER = "0.0 / 0.0"
-_LARGEST = float(np.finfo(np.float32).max)
+from kgplug.graph.quoting import LARGEST_RATING, NOT_A_NUMBER, rating_of
+
+__all__ = ["are_booleans", "is_rating", "is_weight", "marked_rating_of", "rating_of", "read_ratings", "weight_of"]
+
 _FALSE, _TRUE = 1e300, 2e300  # codes for booleans while ratings are read; no usable rating is that large
-
-
-def rating_of(value: str) -> str:
-    """Return the Cypher expression that reads a rating: the number, 1 for true, 0 for false, otherwise NaN.
-
-    `value` is the Cypher expression of the stored value. Numbers and booleans written as text are accepted. Numbers
-    that float32 cannot hold become NaN.
-    """
-    number = f"coalesce(toFloatOrNull({value}), toFloatOrNull(toIntegerOrNull(toBooleanOrNull({value}))))"
-    return f"CASE WHEN abs({number}) <= {_LARGEST!r} THEN {number} ELSE {_NOT_A_NUMBER} END"
 
 
 def marked_rating_of(value: str) -> str:
@@ -28,8 +20,8 @@ def marked_rating_of(value: str) -> str:
     number = f"toFloatOrNull({value})"
     boolean = f"CASE toBooleanOrNull({value}) WHEN true THEN {_TRUE!r} WHEN false THEN {_FALSE!r} END"
     return (
-        f"CASE WHEN abs({number}) <= {_LARGEST!r} THEN {number} "
-        f"ELSE coalesce(CASE WHEN {number} IS NULL THEN {boolean} END, {_NOT_A_NUMBER}) END"
+        f"CASE WHEN abs({number}) <= {LARGEST_RATING!r} THEN {number} "
+        f"ELSE coalesce(CASE WHEN {number} IS NULL THEN {boolean} END, {NOT_A_NUMBER}) END"
     )
 
 
@@ -49,6 +41,24 @@ def read_ratings(values: np.ndarray) -> tuple[np.ndarray, bool]:
     return np.where(booleans, np.nan if mixed else values == _TRUE, values), mixed
 
 
+def are_booleans(values: np.ndarray) -> bool:
+    """Return whether some ratings are booleans; `values` as in `read_ratings`."""
+    return bool((values >= _FALSE).any())
+
+
+def weight_of(value: str) -> str:
+    """Return the Cypher expression that reads a weight: a number above 0, otherwise NaN.
+
+    `value` is the Cypher expression of the stored value. Numbers written as text are accepted.
+    """
+    return f"CASE WHEN {is_weight(value)} THEN toFloatOrNull({value}) ELSE {NOT_A_NUMBER} END"
+
+
+def is_weight(value: str) -> str:
+    """Return the Cypher condition that a value is a usable weight. The condition is null if the value is missing."""
+    return f"0 < toFloatOrNull({value}) <= {LARGEST_RATING!r}"
+
+
 def is_rating(value: str, *, mixed: bool = False) -> str:
     """Return the Cypher condition that a value is a usable rating. The condition is null if the value is missing.
 
@@ -56,5 +66,5 @@ def is_rating(value: str, *, mixed: bool = False) -> str:
         value: Cypher expression of the value.
         mixed: whether to refuse booleans, because the property also holds numbers.
     """
-    number = f"abs(toFloatOrNull({value})) <= {_LARGEST!r}"
+    number = f"abs(toFloatOrNull({value})) <= {LARGEST_RATING!r}"
     return number if mixed else f"{number} OR toBooleanOrNull({value}) IS NOT NULL"

@@ -6,7 +6,7 @@ Data that cannot be used for training raises an error, which says what was found
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Self
@@ -14,6 +14,7 @@ from typing import Self
 import numpy as np
 
 from kgplug.data.interactions import Interactions
+from kgplug.data.kinds_of_feedback import combine_kinds
 from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.own_items import known as known_own
 from kgplug.data.values.keys import factorize
@@ -23,7 +24,7 @@ from kgplug.graph.contents import Contents, read_contents, require_label
 from kgplug.graph.reading.bulk import BulkReader, Nodes, joined
 from kgplug.graph.reading.derived import read_derived
 from kgplug.graph.reading.entities import Entities, name_entities
-from kgplug.graph.reading.feedback import Feedback, like_threshold, read_feedback, unused_settings
+from kgplug.graph.reading.feedback import Feedback, expected_rows, like_threshold, read_feedback, unused_settings
 from kgplug.graph.reading.node_ids import NodeRows
 from kgplug.graph.reading.node_keys import checked_keys
 from kgplug.graph.reading.titles import read_titles
@@ -60,6 +61,19 @@ class ReadReport:
     unused: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     written: Mapping[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, kinds: Sequence[Self], *, kept: int) -> Self:
+        """Return the report on several kinds of feedback that became one row per pair.
+
+        Args:
+            kinds: the report on each kind.
+            kept: number of user-item pairs.
+        """
+        totals = {name: sum(getattr(one, name) for one in kinds) for name in ("own", "repeated", "vanished", "itself")}
+        unused = tuple(text for one in kinds for text in one.unused)
+        written = {name: n for one in kinds for name, n in one.written.items()}
+        return cls(kept, totals["own"], totals["repeated"], totals["vanished"], totals["itself"], unused, (), written)
 
     def __str__(self) -> str:
         return (
@@ -135,10 +149,12 @@ def pull_interactions(
             advice="Set both to the same property, so that no user is recommended to themselves.",
         )
     contents, bulk = read_contents(connection), bulk or BulkReader(connection)
-    with reading_bar("Reading feedback", contents.types.get(schema.feedback[0].type, 0), progress) as advance:
-        feedback = read_feedback(connection, schema, contents, bulk, advance=advance)
     users, items = read_users(connection, schema, contents, bulk), read_items(connection, schema, contents, bulk)
-    return assemble(connection, schema, feedback, users, titled(connection, schema, items))
+    with reading_bar("Reading feedback", expected_rows(schema, contents), progress) as advance:
+        feedback = read_feedback(connection, schema, contents, bulk, users.nodes.ids, advance=advance)
+    kinds = merge_kinds(schema, feedback, users, titled(connection, schema, items))
+    interactions = combined(kinds)
+    return interactions, ReadReport.of([one.report for one in kinds], kept=len(interactions))
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,46 +209,80 @@ def titled(connection: Connection, schema: GraphSchema, items: KeyedNodes) -> Ke
     return replace(items, texts=read_titles(connection, schema, items.nodes, items.rows))
 
 
-def assemble(
-    connection: Connection, schema: GraphSchema, feedback: Feedback, all_users: KeyedNodes, all_items: KeyedNodes
-) -> tuple[Interactions, ReadReport]:
-    """Combine feedback, users and items into interactions to train on; return them and the report on the read."""
-    user, item = schema.user, schema.item
-    user_rows, user_keys, item_rows, item_keys = all_users.rows, all_users.keys, all_items.rows, all_items.keys
-    users, items = user_rows.of(feedback.users), item_rows.of(feedback.items)
-    known = (users >= 0) & (items >= 0)
-    own_items = np.full(len(user_keys), -1, dtype=np.int64)
-    own_items[user_rows.of(all_users.nodes.ids)] = item_rows.of(
+@dataclass(frozen=True, eq=False)
+class MergedKind:
+    """One kind of feedback with one row per user-item pair.
+
+    Attributes:
+        feedback: the kind as read.
+        rows: its rows.
+        report: what was kept and left out.
+    """
+
+    feedback: Feedback
+    rows: Interactions
+    report: ReadReport
+
+
+def merge_kinds(
+    schema: GraphSchema, feedback: Sequence[Feedback], all_users: KeyedNodes, all_items: KeyedNodes
+) -> list[MergedKind]:
+    """Merge each kind of feedback into one row per pair of a user and an item."""
+    own_items = np.full(len(all_users.keys), -1, dtype=np.int64)
+    own_items[all_users.rows.of(all_users.nodes.ids)] = all_items.rows.of(
         all_users.nodes.ids
     )  # for each user, the item that is the same node
-    interactions = Interactions.from_arrays(
-        user_keys,
-        item_keys,
+    return [_merged(schema, one, all_users, all_items, own_items) for one in feedback]
+
+
+def combined(kinds: Sequence[MergedKind]) -> Interactions:
+    """Return all kinds as interactions to train on (`kgplug.data.kinds_of_feedback`)."""
+    strengths = [one.feedback.kind.strength for one in kinds]
+    return kinds[0].rows if strengths == [1] else combine_kinds([one.rows for one in kinds], strengths)
+
+
+def _merged(
+    schema: GraphSchema, feedback: Feedback, all_users: KeyedNodes, all_items: KeyedNodes, own_items: np.ndarray
+) -> MergedKind:
+    """Merge the rows of one kind of feedback into one per pair.
+
+    Args:
+        schema: schema of the graph.
+        feedback: the kind as read.
+        all_users, all_items: all users and items.
+        own_items: int64 (n_users,), for each user the item that is the same node, -1 for others.
+    """
+    kind = feedback.kind
+    users, items = all_users.rows.of(feedback.users), all_items.rows.of(feedback.items)
+    known = (users >= 0) & (items >= 0)
+    rows = Interactions.from_arrays(
+        all_users.keys,
+        all_items.keys,
         users[known],
         items[known],
         ratings=None if feedback.ratings is None else feedback.ratings[known],
+        weights=None if feedback.weights is None else feedback.weights[known],
         timestamps=None if feedback.times is None else feedback.times.values[known],
         time_unit="s" if feedback.times is None else feedback.times.unit,
-        repeated=schema.feedback[0].repeated,
-        like_threshold=like_threshold(connection, schema, feedback.ratings),
-        user_label=user.label,
-        item_label=item.label,
+        repeated=kind.repeated,
+        half_life=kind.half_life,
+        like_threshold=like_threshold(feedback),
+        user_label=schema.user.label,
+        item_label=schema.item.label,
         item_texts=all_items.texts,
         own_items=known_own(own_items),
     )
     n_known, itself = int(known.sum()), int((own_items[users[known]] == items[known]).sum())
-    repeated = n_known - itself - len(interactions)
-    written = {schema.feedback[0].type: feedback.own}
     report = ReadReport(
-        len(interactions),
+        len(rows),
         feedback.own,
-        repeated,
+        n_known - itself - len(rows),
         len(known) - n_known,
         itself,
-        unused=unused_settings(schema, feedback),
-        written=written,
+        unused=tuple(unused_settings(schema, feedback)),
+        written={kind.type: feedback.own} if kind.type else {},
     )
-    return interactions, report
+    return MergedKind(feedback, rows, report)
 
 
 def pull_knowledge(

@@ -55,6 +55,7 @@ class TriplePlan:
         repeating: types that are left out because they repeat the feedback.
         unused: a sentence for each name in the schema that has no effect, and for each pattern that is read although it
             repeats the feedback.
+        passed: labels and types that are left out because a pattern of the feedback leads through them.
         written: type → number of relationships that are left out because kgplug wrote them. Relationships of kgplug's
             own nodes (`KgplugModel`, `KgplugRun`, `KgplugRelation`) count in `own`, but not here.
         patterns, properties: names of the patterns and properties to read.
@@ -68,17 +69,23 @@ class TriplePlan:
     repeating: list[RepeatingType] = field(default_factory=list[RepeatingType])
     unused: list[str] = field(default_factory=list[str])
     written: dict[str, int] = field(default_factory=dict[str, int])
+    passed: list[str] = field(default_factory=list[str])
     patterns: list[str] = field(default_factory=list[str])
     properties: list[str] = field(default_factory=list[str])
     repeating_patterns: list[RepeatingPattern] = field(default_factory=list[RepeatingPattern])
 
     def left_out(self, schema: GraphSchema) -> Iterator[str]:
         """Yield a sentence for each label and type that is left out because it repeats the feedback."""
+        for name in self.passed:
+            yield (
+                f":{name} is part of the feedback's pattern, between :{schema.user.label} and :{schema.item.label}. "
+                f"Left out, because this repeats the feedback. To use :{name} anyway, add it to [knowledge] include."
+            )
         for one in self.owned:
             if one.links:
                 yield (
                     f"{one.n:,} :{one.label} lead from :{schema.user.label} to :{schema.item.label}; "
-                    f"{one.repeated:,} of these {one.links:,} paths match the feedback (:{schema.feedback[0].type}). "
+                    f"{one.repeated:,} of these {one.links:,} paths match the feedback ({_types(schema)}). "
                     f"Left out, because this repeats the feedback. To use :{one.label} anyway, add it to [knowledge] "
                     "include."
                 )
@@ -93,7 +100,7 @@ class TriplePlan:
             pairs = counted(repeating.pairs, "pair")
             yield (
                 f":{repeating.type} joins {pairs} of :{schema.user.label} and :{schema.item.label}, "
-                f"{repeating.shared:,} of them also joined by :{schema.feedback[0].type}. Left out, because this "
+                f"{repeating.shared:,} of them also joined by {_types(schema)}. Left out, because this "
                 f"repeats the feedback. To use :{repeating.type} anyway, add it to [knowledge] include."
             )
         for one in self.repeating_patterns:
@@ -126,17 +133,27 @@ def plan_triples(connection: Connection, schema: GraphSchema, contents: Contents
     written = {name: count_own(connection, name) for name in OWN_RELATIONSHIPS if name in names}
     theirs = [name for name in names if written.get(name, 0) < contents.types[name]]
     owned, repeating = find_owned(connection, schema, contents), find_repeating(connection, schema, contents, theirs)
+    passed, through = _passed(schema, contents)
     again = find_repeating_patterns(
         connection,
         schema,
         contents,
-        [one.label for one in owned if one.label not in include],
-        [one.type for one in repeating if one.type not in include],
+        {*passed, *(one.label for one in owned)} - {*include},
+        {*through, *(one.type for one in repeating)} - {*include},
     )
-    telling = {*(one.label for one in owned), *(one.type for one in repeating), *(one.name for one in again)}
-    owned = [one for one in owned if one.label not in include and any(any(contents.at(t, one.label)) for t in names)]
+    telling = {*(one.label for one in owned), *(one.type for one in repeating), *passed, *through}
+    telling |= {one.name for one in again}
+    passed = [one for one in passed if one not in include and any(any(contents.at(t, one)) for t in names)]
+    through = [one for one in through if one not in include and one in names]
+    owned = [
+        one
+        for one in owned
+        if one.label not in {*include, *passed} and any(any(contents.at(t, one.label)) for t in names)
+    ]
     repeating = [one for one in repeating if one.type not in include]
     rules = [
+        *_end_rules(contents, names, passed, "touches nodes that the feedback leads through"),
+        *(Rule([one], [one], _not_of(quote(one)), "is part of the feedback's pattern") for one in through),
         *_pair_rules(connection, schema, contents, names, [one.type for one in repeating]),
         *_own_rules(connection, contents, written),
         *_end_rules(contents, names, list(contents.own), "was written by kgplug"),
@@ -178,6 +195,7 @@ def plan_triples(connection: Connection, schema: GraphSchema, contents: Contents
         repeating,
         unused,
         written,
+        passed + through,
         [name for name in knowledge.patterns if name not in apart],
         [name for name, why in properties.items() if not why],
         again,
@@ -249,7 +267,7 @@ def empty_projection(schema: GraphSchema, contents: Contents, plan: TriplePlan) 
         )
     elif not advice and not left_out:
         advice = (
-            f"The only relationships are feedback (:{schema.feedback[0].type}). Add relationships between "
+            f"The only relationships are feedback ({_types(schema)}). Add relationships between "
             f":{schema.item.label} and other nodes, such as genres, or train a model without a knowledge graph."
         )
     return DataError(f"No triples {where} of the chosen types ({chosen}). {left_out}".strip(), advice=advice)
@@ -285,6 +303,22 @@ def _end_rules(contents: Contents, names: list[str], labels: list[str], why: str
         yield Rule(touched, emptied, lambda a, b: f"NOT {a}:{_any(labels)} AND NOT {b}:{_any(labels)}", why)
 
 
+def _passed(schema: GraphSchema, contents: Contents) -> tuple[list[str], list[str]]:
+    """Return the labels and the types that repeat the feedback, because one of its patterns leads through them.
+
+    If all nodes between user and item have labels in a pattern, the labels suffice: they cover its relationships.
+    """
+    unlabelled = [kind.names.types for kind in schema.feedback if kind.names.has_unlabelled]
+    return (
+        sorted(schema.feedback_labels & contents.labels.keys()),
+        sorted(frozenset[str]().union(*unlabelled) & contents.types.keys()),
+    )
+
+
+def _not_of(kind: str) -> Callable[[str, str], str]:
+    return lambda *_: f"NOT r:{kind}"
+
+
 def _user_rules(schema: GraphSchema, contents: Contents, names: list[str]) -> Iterator[Rule]:
     """Yield a rule that leaves out relationships of users, if the schema says users = false and users are not items.
 
@@ -305,7 +339,7 @@ def _pair_rules(
     if user not in contents.labels:
         return
     u, i = quote(user), quote(item)
-    reasons = {schema.feedback[0].type: "is the feedback, which is never knowledge"}
+    reasons = dict.fromkeys(sorted(schema.direct_types), "is the feedback, which is never knowledge")
     reasons |= dict.fromkeys(repeating, "repeats the feedback")
     for name, why in reasons.items():
         if name not in names:
@@ -383,6 +417,11 @@ def _why_not_read(schema: GraphSchema, contents: Contents, name: str) -> str:
     if label == schema.user.label != schema.item.label and not schema.knowledge.users:
         return f"[knowledge.properties] {name} has no effect, because of users = false."
     return ""
+
+
+def _types(schema: GraphSchema) -> str:
+    """Return the feedback's types for a message, such as :RATED; of a pattern without types, the pattern."""
+    return ", ".join(f":{name}" for name in sorted(schema.feedback_types)) or schema.pattern
 
 
 def _any(names: Iterable[str]) -> str:

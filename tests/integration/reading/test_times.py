@@ -8,13 +8,18 @@ import pytest
 from kgplug.errors import DataError
 from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.reading.bulk import BulkReader
-from kgplug.graph.reading.feedback import times_of
 from kgplug.graph.reading.reader import pull_interactions, read_interactions
+from kgplug.graph.reading.times import FoundTimes, find_times
 from kgplug.graph.schema import FeedbackSchema, GraphSchema
 from tests.integration.helpers.sample_graphs import build
 
 SCHEMA = GraphSchema(feedback=FeedbackSchema(timestamp="at"))
 READERS = {"by internal ids": {}, "by element ids": {"internal_ids": False}}
+
+
+def _found(connection: Connection, schema: GraphSchema) -> FoundTimes:
+    (kind,) = schema.feedback
+    return find_times(connection, "(:User)-[r:RATED]->(:Movie)", "r.at", name="at", unit=kind.time_unit)
 
 
 def _graph(connection: Connection, *values: str) -> None:
@@ -93,8 +98,8 @@ def test_numbers_of_several_units_are_refused_by_the_reader_and_check(
     _graph(connection, *values)
     with pytest.raises(DataError, match=r'"at": expected numbers in one unit of time, found .* time_unit') as refused:
         read_interactions(connection, SCHEMA)
-    found = times_of(connection, SCHEMA)
-    assert found is not None and found.problem == str(refused.value)
+    found = _found(connection, SCHEMA)
+    assert found.problem == str(refused.value)
 
 
 def test_the_schema_can_set_the_unit_of_numbers_that_look_like_several(connection: Connection) -> None:
@@ -103,7 +108,7 @@ def test_the_schema_can_set_the_unit_of_numbers_that_look_like_several(connectio
     found = read_interactions(connection, schema)
     assert found.timestamps is not None
     assert (found.timestamps.tolist(), found.time_unit) == ([5, 253402214400000, 0], "ms")
-    assert str(times_of(connection, schema)) == (
+    assert str(_found(connection, schema)) == (
         "3 numbers of milliseconds, from 1970-01-01T00:00:00.000 to 9999-12-31T00:00:00.000"
     )
 
@@ -115,10 +120,9 @@ def test_a_missing_time_written_as_zero_has_the_unit_of_the_others(connection: C
 
 def test_the_unit_and_the_range_of_times_are_reported(connection: Connection) -> None:
     _graph(connection, "date('2024-05-01')", "datetime('9999-12-31T00:00:00Z')", "1714557600123")
-    assert str(times_of(connection, SCHEMA)) == (
+    assert str(_found(connection, SCHEMA)) == (
         "2 dates and 1 numbers of milliseconds, from 2024-05-01T00:00:00.000 to 9999-12-31T00:00:00.000"
     )
-    assert times_of(connection, GraphSchema()) is None
 
 
 @pytest.mark.parametrize("value", ["true", "duration({days: 1})", "time('10:00')", "[1]", "'soon'", "1.0 / 0.0"])

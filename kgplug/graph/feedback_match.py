@@ -1,0 +1,141 @@
+"""The Cypher that finds feedback: for each kind, a MATCH of `user` and `item`, and expressions on its variables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kgplug.cypher_text import ENDS, renamed, variables, without_comments
+from kgplug.graph.bolt.connection import Connection
+from kgplug.graph.feedback_schema import FeedbackSchema
+from kgplug.graph.quoting import feedback_arrow, quote, rating_of
+from kgplug.graph.schema import GraphSchema
+from kgplug.graph.user_cypher import user_rows
+
+
+def match_of(schema: GraphSchema, kind: FeedbackSchema, *, also: str = "") -> str:
+    """Return a MATCH clause with its WHERE that finds a kind's feedback; its variables include user and item.
+
+    If `user` or `item` is already known where the clause is used, only its feedback is found.
+
+    Args:
+        schema: schema of the graph.
+        kind: one of its kinds of feedback.
+        also: a further condition; "" for none.
+    """
+    conditions = [f"user:{quote(schema.user.label)}", f"item:{quote(schema.item.label)}"]
+    conditions += [f"({without_comments(text)})" for text in (kind.where, also) if text]
+    return f"MATCH {path_of(kind)} WHERE {' AND '.join(conditions)}"
+
+
+def path_of(kind: FeedbackSchema) -> str:
+    """Return a kind's pattern between the variables user and item, without their labels.
+
+    Of a type, the relationship has the variable rated.
+    """
+    return f"(user){feedback_arrow(kind, 'rated')}(item)" if kind.pattern is None else without_comments(kind.pattern)
+
+
+def expression_of(kind: FeedbackSchema, setting: str) -> str | None:
+    """Return the Cypher expression of a kind's rating, weight or timestamp over the variables of `match_of`.
+
+    None if it is not set.
+    """
+    value = getattr(kind, setting)
+    if not value:
+        return None
+    return f"({without_comments(value)})" if kind.is_cypher(setting) else f"rated.{quote(value)}"
+
+
+def as_part(kind: FeedbackSchema, text: str, *, user: str = "user", item: str = "item") -> str:
+    """Return Cypher over a kind's variables for use inside another query, whose variables have other names.
+
+    Args:
+        kind: the kind of feedback.
+        text: from `match_of`, `path_of` or `expression_of`.
+        user, item: names of the variables user and item there.
+    """
+    names = {name: f"kgplug_{name}" if name.isidentifier() else quote(f"kgplug_{name}") for name in _inner(kind)}
+    return renamed(text, {**names, "user": user, "item": item})
+
+
+def _inner(kind: FeedbackSchema) -> frozenset[str]:
+    return variables(path_of(kind)) - set(ENDS)
+
+
+def is_like(kind: FeedbackSchema) -> str:
+    """Return the Cypher condition over the variables of `match_of` that a row is a like; "" if every row is one."""
+    rating = expression_of(kind, "rating")
+    if rating is None or kind.like_threshold is None:
+        return ""
+    return f"{rating_of(rating)} >= {kind.like_threshold!r}"
+
+
+def has_feedback(schema: GraphSchema, user: str = "user", item: str = "kgplug_item") -> str:
+    """Return the Cypher condition that a user has feedback on an item; on any item, if `item` is not known there.
+
+    `user` and `item` are variables of the query.
+    """
+    found = (as_part(kind, match_of(schema, kind), user=user, item=item) for kind in schema.feedback)
+    return f"({' OR '.join(f'EXISTS {{ {match} }}' for match in found)})"
+
+
+def items_of(schema: GraphSchema, user: str = "user") -> str:
+    """Return the Cypher expression for the list of the items on which a user has feedback, without repetitions."""
+    found = (match_of(schema, kind) + " RETURN DISTINCT item" for kind in schema.feedback)
+    parts = (as_part(kind, text, user=user) for kind, text in zip(schema.feedback, found, strict=True))
+    return f"COLLECT {{ {' UNION '.join(parts)} }}"
+
+
+def joined(schema: GraphSchema, user: str, item: str) -> str:
+    """Return the Cypher condition that feedback joins two nodes of a query.
+
+    A relationship of a feedback's type counts whatever its direction, because it reveals the feedback either way.
+    """
+    types, others = _by_type(schema)
+    found = [f"EXISTS {{ ({user})-[:{types}]-({item}) }}"] if types else []
+    found += [f"EXISTS {{ {as_part(kind, match_of(schema, kind), user=user, item=item)} }}" for kind in others]
+    return f"({' OR '.join(found)})"
+
+
+def count_between(schema: GraphSchema, user: str) -> str:
+    """Return the Cypher expression for the number of relationships and matches that join a user to items."""
+    types, others = _by_type(schema)
+    found = [f"COUNT {{ ({user})-[:{types}]-(:{quote(schema.item.label)}) }}"] if types else []
+    found += [f"COUNT {{ {as_part(kind, match_of(schema, kind), user=user, item='kgplug_item')} }}" for kind in others]
+    return f"({' + '.join(found)})"
+
+
+def items_joined(schema: GraphSchema, user: str) -> str:
+    """Return the Cypher expression for the list of the other items that feedback joins to a user."""
+    types, others = _by_type(schema)
+    item = quote(schema.item.label)
+    found = [f"MATCH ({user})-[:{types}]-(item:{item}) WHERE {user} <> item RETURN DISTINCT item"] if types else []
+    found += [
+        as_part(kind, f"{match_of(schema, kind, also='user <> item')} RETURN DISTINCT item", user=user)
+        for kind in others
+    ]
+    return f"COLLECT {{ {' UNION '.join(found)} }}"
+
+
+def _by_type(schema: GraphSchema) -> tuple[str, list[FeedbackSchema]]:
+    """Return the types of the kinds without Cypher, as alternatives of a pattern, and the other kinds."""
+    types = sorted(kind.type for kind in schema.feedback if kind.is_plain)
+    return "|".join(map(quote, types)), [kind for kind in schema.feedback if not kind.is_plain]
+
+
+def is_feedback(schema: GraphSchema, relationship: str) -> str:
+    """Return the Cypher condition that a relationship has one of the types that feedback leads through."""
+    types = "|".join(quote(name) for name in sorted(schema.feedback_types))
+    return f"{relationship}:{types}" if types else "false"
+
+
+def schema_rows(
+    connection: Connection, schema: GraphSchema, query: str, /, **parameters: object
+) -> list[dict[str, Any]]:
+    """Run a query that contains the schema's feedback, and return its rows.
+
+    If the schema has Cypher, the query has a time limit (`user_rows`).
+    """
+    if schema.has_plain_feedback:
+        return connection.rows(query, **parameters)
+    return user_rows(connection, "[feedback]", query, **parameters)
