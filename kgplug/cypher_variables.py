@@ -9,7 +9,7 @@ from kgplug.cypher_text import renamed
 FROM_USER = "/* from kgplug.toml */"
 """Comment that marks a query with a condition from kgplug.toml.
 
-Such a query runs only in a transaction that may not write, and only for `Settings.kgplug_query_time_limit_s`
+Such a query runs only in a transaction that may not write, and only for `Settings.kgplug_query_s`
 (`kgplug.graph.bolt.connection`).
 """
 

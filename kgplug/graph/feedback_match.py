@@ -139,4 +139,4 @@ def schema_rows(
     """
     if schema.has_plain_feedback:
         return connection.rows(query, **parameters)
-    return user_rows(connection, "[feedback]", query, **parameters)
+    return user_rows(connection, schema.tables_with_cypher, query, **parameters)

@@ -151,6 +151,13 @@ class GraphSchema(SchemaPart):
         """Whether users or items have a condition."""
         return self.conditions != (None, None)
 
+    @property
+    def tables_with_cypher(self) -> str:
+        """The tables that have Cypher, for messages, such as [user] where, [feedback]."""
+        wheres = zip(("[user] where", "[item] where"), self.conditions, strict=True)
+        found = [table for table, where in wheres if where is not None]
+        return ", ".join([*found, *([] if all(kind.is_plain for kind in self.feedback) else ["[feedback]"])])
+
     def without_conditions(self) -> GraphSchema:
         """Return the schema without the conditions on users and items: that of the whole database."""
         user, item = (part.model_copy(update={"where": None}) for part in (self.user, self.item))

@@ -271,7 +271,7 @@ def _quiet_the_driver() -> None:
 
 def time_limit_s(query: str) -> float | None:
     """Return the maximum number of seconds of a query with a condition from kgplug.toml; None for other queries."""
-    return Settings().kgplug_query_time_limit_s if FROM_USER in query else None
+    return Settings().kgplug_query_s if FROM_USER in query else None
 
 
 def limited(query: str, work: Callable[[neo4j.ManagedTransaction], _T]) -> Callable[[neo4j.ManagedTransaction], _T]:

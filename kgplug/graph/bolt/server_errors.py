@@ -81,8 +81,8 @@ def _sentence(error: Exception, uri: str, database: str | None, tried_s: float) 
     code = getattr(error, "code", None) or ""
     if code == TIMED_OUT:
         return (
-            f"A query with Cypher from kgplug.toml took longer than {Settings().kgplug_query_time_limit_s:g} s, so the "
-            f"server at {uri} stopped it. Simplify it, or set KGPLUG_QUERY_TIME_LIMIT_S to more seconds."
+            f"A query with Cypher from kgplug.toml took longer than {Settings().kgplug_query_s:g} s, so the "
+            f"server at {uri} stopped it. Simplify it, or set KGPLUG_QUERY_S to more seconds."
         )
     if code in _BY_CODE:
         return _BY_CODE[code].format(uri=uri, database=repr(database or ""), message=message)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from kgplug.cypher_variables import FROM_USER, with_variable
-from kgplug.errors import DataError, GraphError
+from kgplug.errors import DataError
 from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.contents import Contents, listed, require_label, sample_properties
 from kgplug.graph.members import variable_of
 from kgplug.graph.queries import quote
-from kgplug.graph.reading.patterns import check_cypher, refused
 from kgplug.graph.schema import GraphSchema, ItemSchema, UserSchema
-from kgplug.settings import Settings
+from kgplug.graph.user_cypher import user_rows
 
 
 def check_conditions(connection: Connection, schema: GraphSchema, contents: Contents) -> dict[str, int]:
@@ -18,7 +17,7 @@ def check_conditions(connection: Connection, schema: GraphSchema, contents: Cont
 
     Raises:
         DataError: a condition is not valid Cypher, would change the graph, is not true or false for some node, is true
-            for no node, or does not finish within `Settings.kgplug_query_time_limit_s`.
+            for no node, or does not finish within `Settings.kgplug_query_s`.
     """
     parts = {variable_of(part): part for part in (schema.user, schema.item)}
     return {name: _count(connection, part, contents) for name, part in parts.items() if part.where is not None}
@@ -32,15 +31,14 @@ def _count(connection: Connection, part: UserSchema | ItemSchema, contents: Cont
     match = f"MATCH (kgplug_node:{quote(part.label)})"
     text = f"{FROM_USER} {with_variable(part.where or '', name, 'kgplug_node')}"
     # Without brackets, a text such as "a) OR (b" is refused; with brackets, one such as "a AS x, b".
-    check_cypher(connection, setting, f"{match} WITH {text} AS first, ({text}) AS second RETURN first, second, $least")
-    try:
-        rows = connection.rows(
-            f"{match} WITH kgplug_node, ({text}) AS kept WITH valueType(kept) AS type, count(*) AS n, "
-            f"sum(CASE WHEN kept = true THEN 1 ELSE 0 END) AS n_kept, collect(kgplug_node.{quote(part.key)})[0] AS key "
-            "RETURN type, n, n_kept, key ORDER BY type"
-        )
-    except GraphError as error:
-        raise refused(setting, error, limit_s=Settings().kgplug_query_time_limit_s) or error from error
+    user_rows(connection, setting, f"EXPLAIN {match} WITH {text} AS first, ({text}) AS second RETURN first, second")
+    rows = user_rows(
+        connection,
+        setting,
+        f"{match} WITH kgplug_node, ({text}) AS kept WITH valueType(kept) AS type, "
+        f"sum(CASE WHEN kept = true THEN 1 ELSE 0 END) AS n_kept, min(kgplug_node.{quote(part.key)}) AS key "
+        "RETURN type, n_kept, key ORDER BY type",
+    )
     wrong = next((row for row in rows if not row["type"].startswith(("BOOLEAN", "NULL"))), None)
     if wrong is not None:
         raise DataError(
