@@ -257,7 +257,7 @@ def unfinished_run(connection: Connection, model: str) -> RunRecord | None:
 def ensure_constraints(connection: Connection) -> None:
     """Create those uniqueness constraints on model names, run ids and run numbers that do not exist yet."""
     for constraint in _CONSTRAINTS:
-        connection.autocommit(constraint)
+        connection.write(constraint)  # repeated after a deadlock with another publish that begins now
 
 
 def check_own_property(connection: Connection, record: RunRecord) -> None:
@@ -383,7 +383,7 @@ def forget_predictions(connection: Connection, model: str, *, run: str | None = 
 def drop_constraints(connection: Connection) -> None:
     """Remove the constraints that `ensure_constraints` created. Call it only if no model is left in the catalogue."""
     for name in _CONSTRAINT_NAMES:
-        connection.autocommit(f"DROP CONSTRAINT {name} IF EXISTS")
+        connection.write(f"DROP CONSTRAINT {name} IF EXISTS")
 
 
 def _slug(text: str) -> str:

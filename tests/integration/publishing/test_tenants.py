@@ -175,6 +175,16 @@ def test_two_publishes_at_the_same_time_both_succeed(graph: Graph, trained: Runs
         assert edges and vectors and len(nodes) == 2 and all(one["state"] == "ONLINE" for one in indexes)
 
 
+def test_publishes_that_begin_at_the_same_moment_do_not_stop_each_other(connection: Connection) -> None:
+    """The server may end one of several changes of constraints as a deadlock; it is repeated."""
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(4):
+            catalog.drop_constraints(connection)
+            list(pool.map(lambda _: catalog.ensure_constraints(connection), range(8)))
+            there = connection.rows("SHOW CONSTRAINTS YIELD name WHERE name STARTS WITH 'kgplug_' RETURN name")
+            assert len(there) == 3
+
+
 def test_commands_find_the_model_without_a_schema_file(
     graph: Graph, trained: Runs, monkeypatch: pytest.MonkeyPatch
 ) -> None:

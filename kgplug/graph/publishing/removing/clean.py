@@ -60,7 +60,7 @@ def drop_run(connection: Connection, run: RunRecord) -> None:
     drop_predictions(connection, run.model, run=run.id)
     for index, label, property_name in zip(run.indexes, run.labels, run.properties, strict=True):
         if index and _is_own(connection, index, label, property_name):
-            connection.autocommit(f"DROP INDEX {quote(index)} IF EXISTS")
+            connection.write(f"DROP INDEX {quote(index)} IF EXISTS")
         name = quote(property_name)
         connection.autocommit(
             f"MATCH (node:{quote(label)}) WHERE node.{name} IS NOT NULL "

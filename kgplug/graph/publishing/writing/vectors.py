@@ -146,8 +146,8 @@ def create_indexes(connection: Connection, record: RunRecord) -> list[str]:
         config += ", `vector.quantization.enabled`: false"  # quantization costs recall and build time
     for name, (label, property_name, dimension) in wanted.items():
         if states.get(name) == "FAILED":
-            connection.autocommit(f"DROP INDEX {quote(name)} IF EXISTS")
-        connection.autocommit(
+            connection.write(f"DROP INDEX {quote(name)} IF EXISTS")
+        connection.write(
             f"CREATE VECTOR INDEX {quote(name)} IF NOT EXISTS FOR (node:{quote(label)}) "
             f"ON (node.{quote(property_name)}) OPTIONS {{indexConfig: {{{config}}}}}",
             dimension=dimension,
