@@ -141,8 +141,14 @@ def test_lists_and_vectors_are_those_of_the_tenant_although_keys_repeat(graph: G
         assert all(title.startswith(who) for title in paths["liked"])
         live = live_recommendations(mine, trained, 3)
         assert len(live) and all(title.startswith(who) for title in live["title"])
+        popular = mine.cypher("popular_unseen", user=3, k=9).set_index("id")["feedback"].to_dict()
+        raters = "MATCH (u:User {tenant: $who})-[:RATED]->(m:Movie {tenant: $who}) RETURN m.id AS id, count(*) AS n"
+        counts = {row["id"]: row["n"] for row in graph.connection.rows(raters, who=who)}
+        assert popular and all(counts.get(key, 0) == n for key, n in popular.items())
     filtered = jobs.preview(graph, run_of(trained, "north", "ItemKNN"), name="n", where="item.id < 3", progress=False)
     assert filtered.edges and filtered.missing == 0
+    with pytest.raises(UsageError, match="No Movie passes"):  # although a film of the north has the same key
+        publish(graph, trained, "north", "ItemKNN", where="item.title = 'south 1'")
 
 
 def test_a_name_belongs_to_one_tenant(graph: Graph, trained: Runs) -> None:
