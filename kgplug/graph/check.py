@@ -221,7 +221,7 @@ def _feedback(connection: Connection, schema: GraphSchema, contents: Contents, s
         yield from (Finding("feedback", "warning", note) for note in one.report.unused)
         if (times := one.feedback.times) is not None:
             of = f" ({one.feedback.kind.known_as})" if len(kinds) > 1 else ""
-            text = f"{one.feedback.kind.timestamp!r}{of} holds {one.feedback.kinds}, from {times.range()}"
+            text = f"{one.feedback.kind.timestamp!r}{of} holds {one.feedback.time_kinds}, from {times.range()}"
             yield Finding("feedback", "ok", text)
     likes = int(np.count_nonzero(rows.is_like))
     if len(kinds) > 1:
