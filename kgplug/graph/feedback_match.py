@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from kgplug.cypher_text import ENDS, renamed, variables, without_comments
@@ -10,6 +11,8 @@ from kgplug.graph.feedback_schema import FeedbackSchema
 from kgplug.graph.quoting import feedback_arrow, quote, rating_of
 from kgplug.graph.schema import GraphSchema
 from kgplug.graph.user_cypher import user_rows
+
+_PROPERTY = re.compile(r"[^\W\d]\w*\.[^\W\d]\w*")  # its type is not known before the query runs
 
 
 def match_of(schema: GraphSchema, kind: FeedbackSchema, *, also: str = "") -> str:
@@ -50,7 +53,11 @@ def expression_of(kind: FeedbackSchema, setting: str) -> str | None:
     value = getattr(kind, setting)
     if not value:
         return None
-    return f"({without_comments(value)})" if kind.is_cypher(setting) else f"rated.{quote(value)}"
+    if not kind.is_cypher(setting):
+        return f"rated.{quote(value)}"
+    cypher = without_comments(value)
+    # Neo4j refuses a query that applies functions for texts to what must be a number, so the type is hidden in a map.
+    return cypher if _PROPERTY.fullmatch(cypher) else f"{{value: {cypher}}}.value"
 
 
 def as_part(kind: FeedbackSchema, text: str, *, user: str = "user", item: str = "item") -> str:

@@ -49,6 +49,7 @@ def northwind(shared_connection: Connection) -> Iterator[Connection]:
 
 
 pytestmark = NORTHWIND_KEYS
+RULES = {"rating": "max", "weight": "sum", "timestamp": "count"}
 MERGED = {
     "sum": (lambda values, ages: sum(values)),
     "mean": (lambda values, ages: sum(values) / len(values)),
@@ -114,6 +115,33 @@ def test_ratings_weights_and_times_are_expressions_over_the_variables_of_a_patte
     assert 0 < rows.is_like.sum() < len(rows)
     newest = max(row["day"] for row in northwind.rows(LINES))
     assert rows.timestamps is not None and rows.timestamps.max() == 1704067200 + newest * 86400
+
+
+@pytest.mark.parametrize(
+    ("setting", "expression", "value"),
+    [
+        ("rating", "line.stars > 2", lambda row: row["stars"] > 2),
+        ("rating", "toString(line.stars)", lambda row: row["stars"]),
+        ("rating", "CASE WHEN line.stars > 2 THEN 'true' ELSE false END", lambda row: row["stars"] > 2),
+        ("weight", "1", lambda row: 1),
+        ("weight", "toString(line.quantity)", lambda row: row["quantity"]),
+        ("weight", "line.`quantity` / 2.0", lambda row: row["quantity"] / 2),
+        ("timestamp", "order.id * 0 + line.stars", lambda row: row["stars"]),
+        ("timestamp", "datetime({epochSeconds: line.stars})", lambda row: row["stars"]),
+        ("timestamp", "toString(line.stars)", lambda row: row["stars"]),
+    ],
+)  # fmt: skip
+def test_an_expression_may_have_any_type(northwind: Connection, setting: str, expression: str, value: Any) -> None:
+    kind = FeedbackSchema.model_validate({"pattern": BOUGHT, setting: expression, "repeated": RULES[setting]})
+    rows = read_interactions(northwind, shop(kind))
+    merged = {"rating": max, "weight": sum, "timestamp": max}[setting]
+    found = {"rating": rows.ratings, "weight": rows.weights, "timestamp": rows.timestamps}[setting]
+    found = np.ones(len(rows)) if found is None else found
+    pairs = zip(rows.user_keys[rows.users], rows.item_keys[rows.items], strict=True)
+    assert dict(zip(pairs, found.tolist(), strict=True)) == {
+        pair: pytest.approx(merged([value(row) for row in lines]))
+        for pair, lines in groups(northwind.rows(LINES)).items()
+    }
 
 
 def test_a_pattern_may_be_written_from_the_item_to_the_user_and_in_parts(northwind: Connection) -> None:
