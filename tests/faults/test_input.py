@@ -164,7 +164,7 @@ def test_a_graph_whose_names_contain_cypher_is_guessed_read_and_not_changed(conn
     )
     before = everything(connection)
     schema, _ = guess_schema(connection)
-    assert (schema.item.label, schema.feedback.type) == ("A`) DETACH DELETE n //",) * 2
+    assert (schema.item.label, schema.feedback[0].type) == ("A`) DETACH DELETE n //",) * 2
     assert len(read_interactions(connection, schema)) == 41
     assert everything(connection) == before
 

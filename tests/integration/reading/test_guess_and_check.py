@@ -75,7 +75,7 @@ def test_a_music_service_with_spaces_dots_chinese_and_several_labels_per_node_is
     schema, text = guessed(connection, tmp_path)
     assert (schema.user.label, schema.user.key) == ("听众", "id")
     assert schema.item == ItemSchema(label="Music Track", key="编号", title="歌名")
-    assert schema.feedback == FeedbackSchema(type="PLAYED")
+    assert schema.feedback == (FeedbackSchema(type="PLAYED"),)
     assert 'set rating = "count" and like_threshold = 3' in " ".join(text.replace("\n#", "").split())
     knowledge = read_knowledge(connection, schema)
     assert list(knowledge.relations) == ["WROTE", "演唱.by"]
@@ -124,7 +124,7 @@ def test_like_threshold_follows_the_rating_scale(
         "CREATE (u)-[:RATED {rating: $values[i % size($values)]}]->(m)",
         values=list(values),
     )
-    assert guessed(connection, tmp_path)[0].feedback.like_threshold == like
+    assert guessed(connection, tmp_path)[0].feedback[0].like_threshold == like
 
 
 def test_an_empty_database_is_refused(connection: Connection) -> None:

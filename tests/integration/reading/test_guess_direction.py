@@ -53,7 +53,7 @@ def test_users_are_found_in_either_direction_of_the_feedback(
     schema, text = guess_schema(connection)
     user, item = (tail, head) if direction == REVERSED else (head, tail)
     assert (schema.user.label, schema.item.label) == (user, item)
-    assert schema.feedback.direction == direction
+    assert schema.feedback[0].direction == direction
     assert ("direction =" in text) == (direction == REVERSED)
     (tmp_path / "kgplug.toml").write_text(text, encoding="utf-8")
     assert GraphSchema.load(tmp_path / "kgplug.toml") == schema
@@ -72,8 +72,8 @@ def test_users_are_found_in_either_direction_of_the_feedback(
 def test_feedback_between_people_is_offered(connection: Connection, kind: str, direction: str) -> None:
     join(connection, "Person", kind, "Person", n_heads=30)
     schema, text = guess_schema(connection)
-    assert (schema.user.label, schema.item.label, schema.feedback.type) == ("Person", "Person", kind)
-    assert schema.feedback.direction == direction
+    assert (schema.user.label, schema.item.label, schema.feedback[0].type) == ("Person", "Person", kind)
+    assert schema.feedback[0].direction == direction
     assert "users and items are the same" in text
     rows = read_interactions(connection, schema)
     assert rows.n_users == rows.n_items == 30
@@ -97,7 +97,7 @@ def test_feedback_between_two_labels_comes_first_and_other_candidates_are_listed
     join(connection, "Movie", "SEEN_BY", "User", n_heads=12, n_tails=9)
     schema, text = guess_schema(connection)
     flat = " ".join(text.replace("\n#", "").split())
-    assert (schema.feedback.type, schema.feedback.direction) == ("RATED", FORWARD)
+    assert (schema.feedback[0].type, schema.feedback[0].direction) == ("RATED", FORWARD)
     assert '[item] label = "User", type = "FOLLOWS".' in flat
     assert '[item] label = "Movie", type = "SEEN_BY", direction = "item_to_user".' in flat
 
@@ -113,4 +113,4 @@ def test_a_review_that_belongs_to_one_user_is_not_a_user(connection: Connection)
 
 def test_referrals_between_customers_do_not_replace_their_purchases(connection: Connection) -> None:
     build(connection, SHOP)
-    assert guess_schema(connection)[0].feedback.type == "BOUGHT"
+    assert guess_schema(connection)[0].feedback[0].type == "BOUGHT"

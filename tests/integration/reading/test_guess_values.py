@@ -35,7 +35,7 @@ def guess_and_read(connection: Connection) -> tuple[FeedbackSchema, str, Interac
     rows = read_interactions(connection, schema)
     if rows.is_like.any():
         ItemKNN().fit(rows)
-    return schema.feedback, " ".join(text.replace("\n#", "").split()), rows
+    return schema.feedback[0], " ".join(text.replace("\n#", "").split()), rows
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_the_advice_in_a_guess_works(connection: Connection, properties: str, ad
 def test_a_rating_that_is_not_finite_is_reported_by_init_and_check(connection: Connection, value: str) -> None:
     rate(connection, f"rating: CASE WHEN u = 1 THEN {value} ELSE i END")
     schema, text = guess_schema(connection)
-    assert (schema.feedback.rating, schema.feedback.like_threshold) == ("rating", 7)
+    assert (schema.feedback[0].rating, schema.feedback[0].like_threshold) == ("rating", 7)
     text = " ".join(text.replace("\n#", "").split())
     assert "CORRECT THESE: the values of 5 of 150 relationships are not finite numbers" in text
     assert not check(connection, schema).ok
@@ -162,7 +162,7 @@ def test_times_that_the_reader_refuses_are_reported_by_init_and_check(
 ) -> None:
     rate(connection, f"at: CASE WHEN u = 1 THEN {wrong} ELSE 1600000000 + i END")
     schema, text = guess_schema(connection)
-    assert schema.feedback.timestamp == "at"
+    assert schema.feedback[0].timestamp == "at"
     assert said in " ".join(text.replace("\n#", "").split())
     assert not check(connection, schema).ok
 

@@ -54,7 +54,7 @@ def test_a_graph_of_odd_names_is_guessed_checked_and_read_completely(connection:
     assert list(read_knowledge(connection, schema).relations) == ["IN\\GENRE"]
     assert check(connection, schema).ok
     guessed, _ = guess_schema(connection)
-    assert (guessed.user.label, guessed.item.label, guessed.feedback.type) == (user, item, kind)
+    assert (guessed.user.label, guessed.item.label, guessed.feedback[0].type) == (user, item, kind)
 
 
 @pytest.mark.parametrize("name", ["system", "System"])
