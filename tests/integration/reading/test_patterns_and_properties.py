@@ -271,6 +271,52 @@ def test_users_are_entities_of_patterns_and_properties_unless_the_schema_says_ot
         read_knowledge(connection, GraphSchema.model_validate(asked))
 
 
+ORDERS = """
+UNWIND range(1, 30) AS u UNWIND range(1, 20) AS i WITH u, i WHERE (u * 7 + i * 3) % 11 < 2
+MERGE (a:User {id: u}) MERGE (b:Product {id: i}) MERGE (a)-[:PLACED]->(o:Order {id: u}) CREATE (o)-[:ORDERS]->(b);
+MATCH (p:Product) MERGE (m:Maker {id: p.id % 5}) CREATE (p)-[:MADE_BY]->(m)
+"""
+ONE_ORDER = "(head:Product)<-[:ORDERS]-(:Order)-[:ORDERS]->(tail:Product)"
+
+
+@pytest.mark.parametrize("feedback", ["pattern", "type"])
+@pytest.mark.parametrize("pattern", [ONE_ORDER, "(head:Product)<-[:ORDERS]-(o)-[:ORDERS]->(tail:Product)"])
+def test_patterns_through_nodes_that_repeat_the_feedback_are_left_out(
+    connection: Connection, feedback: str, pattern: str
+) -> None:
+    build(connection, ORDERS)
+    build(connection, "MATCH (u:User)-[:PLACED]->()-[:ORDERS]->(p) WITH DISTINCT u, p CREATE (u)-[:BOUGHT]->(p)")
+    given = {"type": "BOUGHT"}
+    if feedback == "pattern":
+        build(connection, "MATCH ()-[r:BOUGHT]->() DELETE r")
+        given = {"pattern": "(user)-[:PLACED]->(:Order)-[:ORDERS]->(item)"}
+    asked = {"item": {"label": "Product"}, "feedback": given}
+
+    def read(**knowledge: Any) -> tuple[KnowledgeGraph, tuple[str, ...], tuple[str, ...]]:
+        more = {"keys": {"Maker": "id", "Order": "id"}, "patterns": {"TOGETHER": pattern}, **knowledge}
+        knowledge_graph, report = pull_knowledge(connection, GraphSchema.model_validate({**asked, "knowledge": more}))
+        return knowledge_graph, report.left_out, report.unused
+
+    knowledge, left_out, _ = read()
+    assert set(knowledge.relations) == {"MADE_BY"}
+    assert any("TOGETHER leads through Order. Left out" in text for text in left_out)
+    knowledge, _, unused = read(include=["TOGETHER"])
+    assert set(knowledge.relations) == {"MADE_BY", "TOGETHER"}
+    assert any("TOGETHER leads through Order, and [knowledge] include reads it" in text for text in unused)
+    assert set(read(include=["Order"])[0].relations) == {"MADE_BY", "TOGETHER", "PLACED", "ORDERS"}
+
+
+def test_a_node_is_never_its_own_tail(connection: Connection) -> None:
+    build(
+        connection,
+        f"{SHOP};MATCH (s:Shelf {{id: 's1'}}), (p:Product {{id: 'p1'}}) CREATE (s)-[:HOLDS]->(p)",
+    )
+    assert found(connection, "SAME", patterns={"SAME": {"pattern": SAME_SHELF, "least_count": 2}}) == {
+        ("p1", "p3"), ("p3", "p1"),
+    }  # fmt: skip
+    assert ("p1", "p1") not in found(connection, "SAME", patterns={"SAME": SAME_SHELF})
+
+
 def test_what_kgplug_wrote_is_part_of_no_pattern(connection: Connection) -> None:
     build(connection, SHOP)
     patterns = {"NEXT_TO": "(head:Product)--(tail:Product)", "SAME_SHELF": SAME_SHELF}
