@@ -78,6 +78,6 @@ def _explained(table: str) -> Generator[None]:
                 advice="Make its Cypher match less, or set the environment variable KGPLUG_QUERY_S to more seconds.",
             ) from error
         if code.startswith(_WRONG):
-            first = _POSITION.sub("", message.strip().split("\n")[0]).strip().rstrip(":")
-            raise DataError(f"{table}: Neo4j refuses the Cypher: {first}") from error
+            first = _POSITION.sub("", message.strip().split("\n")[0]).strip().rstrip(":.")
+            raise DataError(f"{table}: Neo4j refuses the Cypher: {first}.") from error
         raise

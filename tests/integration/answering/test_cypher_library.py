@@ -106,12 +106,12 @@ def test_similar_ranks_exactly_by_cosine_without_the_item_itself(published: Prep
 def test_explain_returns_the_paths_from_liked_items_through_shared_nodes(published: Prepared) -> None:
     connection, schema, user, _ = published
     item = 5 if schema is DEMO_SCHEMA else 3
-    like = schema.feedback.like_threshold
+    like = schema.feedback[0].like_threshold
     frame = run(published, "explain", user=user, item=item, like_threshold=like, k=100)
     rating = "coalesce(r.rating, 5)"
     label, key, shown = schema.item.label, schema.item.key, schema.item.title
     expected = connection.frame(
-        f"MATCH (u:`{schema.user.label}` {{id: $user}})-[r:`{schema.feedback.type}`]->(liked:`{label}`)-[via]-(s)"
+        f"MATCH (u:`{schema.user.label}` {{id: $user}})-[r:`{schema.feedback[0].type}`]->(liked:`{label}`)-[via]-(s)"
         f"-[to]-(i:`{label}` {{`{key}`: $item}}) "
         f"WHERE {rating} >= $like AND liked <> i AND NOT s:`{schema.user.label}` "
         f"RETURN liked.`{shown}` AS liked, type(via) AS via, s.name AS shared, type(to) AS to",
@@ -134,7 +134,7 @@ def test_explain_returns_the_paths_from_liked_items_through_shared_nodes(publish
 def test_popular_unseen_leaves_out_items_with_feedback_of_the_user(published: Prepared) -> None:
     connection, schema, user, _ = published
     frame = run(published, "popular_unseen", user=user, k=3)
-    label, key, kind = schema.item.label, schema.item.key, schema.feedback.type
+    label, key, kind = schema.item.label, schema.item.key, schema.feedback[0].type
     expected = connection.frame(
         f"MATCH (i:`{label}`) WHERE NOT EXISTS {{ (:`{schema.user.label}` {{id: $user}})-[:`{kind}`]->(i) }} "
         f"OPTIONAL MATCH (i)<-[r:`{kind}`]-() RETURN i.`{key}` AS id, count(r) AS feedback "

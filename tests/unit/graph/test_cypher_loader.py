@@ -61,7 +61,7 @@ def test_feedback_stored_from_items_to_users_reverses_its_arrows_only() -> None:
     assert queries.render(text, schema) == (
         "(user:`User`)<-[:`LIKED_BY`]-(item:`Movie`)-[rated:`LIKED_BY`]->()-[:RECOMMENDS]->(item)-[:`LIKED_BY`]-()"
     )
-    assert queries.feedback_arrow(schema, "r") == "<-[r:`LIKED_BY`]-"
+    assert queries.feedback_arrow(schema.feedback[0], "r") == "<-[r:`LIKED_BY`]-"
 
 
 def test_every_feedback_pattern_of_the_shipped_queries_is_reversed() -> None:
