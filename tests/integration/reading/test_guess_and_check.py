@@ -75,13 +75,8 @@ def test_a_music_service_with_spaces_dots_chinese_and_several_labels_per_node_is
     schema, text = guessed(connection, tmp_path)
     assert (schema.user.label, schema.user.key) == ("听众", "id")
     assert schema.item == ItemSchema(label="Music Track", key="编号", title="歌名")
-<<<<<<< HEAD
     assert schema.feedback == (FeedbackSchema(type="PLAYED", weight="count"),)
     assert "count runs from 1 to 4 (median 3): a higher count is a stronger sign" in text
-=======
-    assert schema.feedback == (FeedbackSchema(type="PLAYED"),)
-    assert 'set rating = "count" and like_threshold = 3' in " ".join(text.replace("\n#", "").split())
->>>>>>> x-feedback
     knowledge = read_knowledge(connection, schema)
     assert list(knowledge.relations) == ["WROTE", "演唱.by"]
     assert set(knowledge.entity_labels) == {"Music Track", "Artist", "Person"}
