@@ -6,7 +6,7 @@ The text is not parsed, only its tokens are. Strings, comments and backticked na
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 _TOKEN = re.compile(
@@ -59,15 +59,18 @@ def write_clause(text: str) -> str | None:
     return None if found is None else " ".join(found[0].upper().split())
 
 
-def names_in(pattern: str) -> PatternNames:
-    """Return the variables, labels and types in a Cypher pattern, such as (user)-[:BOUGHT]->(:Order)-[:OF]->(item)."""
+def names_in(pattern: str, *, ends: Collection[str] = ENDS) -> PatternNames:
+    """Return the variables, labels and types in a Cypher pattern, such as (user)-[:BOUGHT]->(:Order)-[:OF]->(item).
+
+    `ends` are the variables of nodes whose labels are left out.
+    """
     text = _TOKEN.sub(lambda token: token[0] if token["name"] else " ", pattern)
     nodes = list(_NODE.finditer(text))
     labelled = {node["variable"] for node in nodes if node["names"]}
     inner = [
         node
         for node in nodes
-        if _plain(node["variable"] or "") not in ENDS and (node["names"] or node["variable"] not in labelled)
+        if _plain(node["variable"] or "") not in ends and (node["names"] or node["variable"] not in labelled)
     ]
     return PatternNames(
         frozenset(_plain(node["variable"]) for node in nodes if node["variable"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -101,6 +102,7 @@ class Publication:
         relations: parameters of the relations, or None for a model without them.
         similar: the nearest nodes of each node, one entry per label; see `kgplug.data.ranking.neighbours`.
         findings: signs that the model has collapsed, one sentence each (`kgplug.data.health`).
+        not_nodes: label → number of vectors that are left out, because these entities are values of properties.
     """
 
     model: str
@@ -111,6 +113,17 @@ class Publication:
     relations: RelationVectors | None = None
     similar: list[TopLists] = field(default_factory=list[TopLists])
     findings: list[str] = field(default_factory=list[str])
+    not_nodes: dict[str, int] = field(default_factory=dict[str, int])
+
+    def without_values(self, labels: Collection[str]) -> Publication:
+        """Return the publication without vectors of values of properties, which have no nodes in the graph.
+
+        Args:
+            labels: labels of the values, such as "Movie.genres".
+        """
+        left_out = {nodes.label: len(nodes.keys) for nodes in self.vectors if nodes.label in labels}
+        kept = [nodes for nodes in self.vectors if nodes.label not in labels]
+        return replace(self, vectors=kept, not_nodes={**self.not_nodes, **left_out})
 
 
 @dataclass(frozen=True, eq=False)

@@ -290,6 +290,10 @@ class Graph:
     def explain(self, user: int | str, item: int | str, k: int = 5) -> pd.DataFrame:
         """Return why an item may please a user: paths from liked items, through a shared node, to the item.
 
+        If there are fewer than `k` paths, values of [knowledge.properties] that the item shares with liked items
+        follow. Then `via`, `shared_label` and `to` are the name of the property, such as "Movie.genres", and `weight`
+        is 1 / number of items with the value.
+
         Args:
             user, item: keys of the user and the item.
             k: maximum number of paths.
@@ -303,7 +307,7 @@ class Graph:
         Raises:
             UsageError: the user or item is unknown.
         """
-        return answers.run_query(self.connection, self.schema, "explain", {"user": user, "item": item, "k": k})
+        return answers.explain(self.connection, self.schema, user, item, k=k)
 
     def _schema_to_ask(self, model: str | None) -> GraphSchema | None:
         """Return the graph's schema.

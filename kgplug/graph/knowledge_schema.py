@@ -71,7 +71,7 @@ class PropertyRule(SchemaPart):
     def _from_text(cls, content: Any) -> Any:
         if isinstance(content, str) and content in _RULES:
             return {"rule": content}
-        if isinstance(content, dict) and content.keys() in ({"bands"}, {"rule", "bands"}):
+        if isinstance(content, dict) and content and content.keys() <= {"rule", "bands"}:
             return {"rule": "bands", **content}
         raise PydanticCustomError("rule", "{expected}", {"expected": '"values", "decades", "bands" or { bands = 8 }'})
 

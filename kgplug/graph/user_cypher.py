@@ -58,7 +58,7 @@ def _read(
         return use(transaction.run(cast("Any", query), parameters))
 
     with (
-        _explained(table),
+        explained(table),
         translated_errors(connection.uri, connection.database),
         connection.session(access="READ") as session,
     ):
@@ -66,7 +66,7 @@ def _read(
 
 
 @contextmanager
-def _explained(table: str) -> Generator[None]:
+def explained(table: str) -> Generator[None]:
     """Turn the server's errors on users' Cypher into a DataError that names its table in kgplug.toml."""
     try:
         yield

@@ -25,10 +25,13 @@ class RunRules:
     Attributes:
         run: Id of the run.
         rules: The rules, highest confidence first.
+        derived: Names of the relations that patterns and properties define. The graph has no relationships of these
+            types.
     """
 
     run: str
     rules: list[PathRule]
+    derived: frozenset[str] = frozenset()
 
     def to_dataframe(self) -> pd.DataFrame:
         """Return one row per rule: rule, confidence, support, body (number of pairs that its path connects)."""
@@ -38,12 +41,18 @@ class RunRules:
         return pd.DataFrame(rows, columns=["rule", "confidence", "support", "body"])
 
     def to_cypher(self) -> str:
-        """Return a Cypher query that applies the rules (`kgplug.graph.rule_query`).
+        """Return a Cypher query that applies the rules (`kgplug.graph.rule_query`), except those of derived relations.
 
         Raises:
             UsageError: There are no rules, or they predict different relations.
         """
-        return rule_query(self.rules)
+        rules = [each for each in self.rules if not self.derived & {each.relation, *(name for name, _ in each.body)}]
+        if self.rules and not rules:
+            raise UsageError(
+                "These rules use relations of [knowledge.patterns] or [knowledge.properties], for which the graph has "
+                "no relationships, so no query can apply them. `kgplug predict` applies them."
+            )
+        return rule_query(rules)
 
 
 def rules(run_dir: Path, relation: str | None = None, *, k: int = 20) -> RunRules:
@@ -64,4 +73,6 @@ def rules(run_dir: Path, relation: str | None = None, *, k: int = 20) -> RunRule
             f"Run {run_dir.name} is a {content['model']} and has no rules. `kgplug train Rules` mines some."
         )
     model = cast("Rules", models.load(run_dir))
-    return RunRules(model.run, model.best_rules(k, relation=relation))
+    knowledge = (content.get("schema") or {}).get("knowledge", {})
+    derived = frozenset({*knowledge.get("patterns", ()), *knowledge.get("properties", ())})
+    return RunRules(model.run, model.best_rules(k, relation=relation), derived)

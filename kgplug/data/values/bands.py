@@ -57,22 +57,28 @@ def _edges(ordered: np.ndarray, n: int) -> np.ndarray:
     sizes, distinct = np.diff(starts, append=m), ordered[starts]
     large = np.flatnonzero(n * sizes >= m)  # groups that fill a band of their own
     borders = {int(group) for group in (*large, *(large + 1)) if 0 < group < len(starts)}
-    edges = {_roundest(distinct[group - 1], distinct[group]) for group in borders}
+    edges = {_roundest(float(distinct[group - 1]), float(distinct[group])) for group in borders}
     for k in range(1, n):
         near = [int(m * (k + off) / n) for off in (-_SLACK, _SLACK)]  # positions around the quantile
-        low, high = np.searchsorted(starts, near, side="right") - 1
+        low, high = (np.searchsorted(starts, near, side="right") - 1).tolist()  # groups
         if low not in large and high not in large and high > 0:
-            edges.add(_roundest(distinct[min(low, high - 1)], distinct[high]))
+            edges.add(
+                _roundest(float(distinct[min(low, high - 1)]), float(distinct[high]), near=float(ordered[m * k // n]))
+            )
     return np.array(sorted(edges), dtype=np.float64)
 
 
-def _roundest(low: float, high: float) -> float:
-    """Return the number with the fewest digits that is above `low` and at most `high`; of several, the highest."""
-    above, value = Decimal(repr(float(low))), Decimal(repr(float(high)))
-    for exponent in range(max(above.adjusted(), value.adjusted()) + 1, -400, -1):
-        found = value.quantize(Decimal((0, (1,), exponent)), rounding=ROUND_FLOOR)
-        if found > above:
-            return float(found)
+def _roundest(low: float, high: float, *, near: float | None = None) -> float:
+    """Return the number with the fewest digits that is above `low` and at most `high`.
+
+    Of several numbers, the one nearest to `near` is returned; without `near`, the highest.
+    """
+    above, most, middle = (Decimal(repr(float(each))) for each in (low, high, high if near is None else near))
+    for exponent in range(max(above.adjusted(), most.adjusted()) + 1, -400, -1):
+        digits = Decimal((0, (1,), exponent))
+        for found in (middle.quantize(digits), most.quantize(digits, rounding=ROUND_FLOOR)):
+            if above < found <= most:
+                return float(found)
     raise AssertionError("unreachable: `high` itself has fewer than 400 digits")
 
 

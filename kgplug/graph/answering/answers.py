@@ -9,6 +9,7 @@ from kgplug.errors import UsageError
 from kgplug.graph import catalog, queries
 from kgplug.graph.answering.lookups import models_with_list
 from kgplug.graph.answering.nothing_found import live_list_of, no_list, no_neighbour
+from kgplug.graph.answering.shared_values import shared_values
 from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.find_key import require_key
 from kgplug.graph.schema import GraphSchema
@@ -111,8 +112,18 @@ def similar(
 
 def reasons_for(connection: Connection, schema: GraphSchema, user: int | str, items: Iterable[int | str]) -> list[str]:
     """Return one text per item: the best path to it from an item that the user likes; "" if there is none."""
-    found = [run_query(connection, schema, "explain", {"user": user, "item": item, "k": 1}) for item in items]
-    return [_reason(paths) for paths in found]
+    return [_reason(explain(connection, schema, user, item, k=1)) for item in items]
+
+
+def explain(connection: Connection, schema: GraphSchema, user: int | str, item: int | str, *, k: int) -> pd.DataFrame:
+    """Return up to k reasons: paths through shared nodes, then values of properties; see `Graph.explain`."""
+    paths = run_query(connection, schema, "explain", {"user": user, "item": item, "k": k})
+    if len(paths) >= k or not schema.knowledge.properties:
+        return paths
+    import pandas as pd
+
+    values = shared_values(connection, schema, user, item, k=k - len(paths))
+    return values if paths.empty else pd.concat([paths, values], ignore_index=True)
 
 
 def _reason(paths: pd.DataFrame) -> str:

@@ -102,6 +102,7 @@ def plan_model(
             raise UsageError(f"{model.name} gives no lists, so there is nothing to filter or to make diverse.")
         else:
             publication = model.publication(details={**options.to_details(with_lists=False), **details})
+        publication = publication.without_values(_value_labels(schema, schema_of(model)))
         if options.name is not None:
             publication = replace(publication, model=options.name)
         if options.similar is not None:
@@ -135,6 +136,11 @@ def _with_lists(
         return publication
     # Users are never recommended to themselves, even by a model from another package.
     return replace(publication, lists=publication.lists.without_own())
+
+
+def _value_labels(*schemas: GraphSchema | None) -> set[str]:
+    """Return the labels of entities that are values of properties, which are no labels of nodes."""
+    return {label for schema in schemas if schema is not None for label in schema.knowledge.properties}
 
 
 def _publishable(model: object) -> Publishable:

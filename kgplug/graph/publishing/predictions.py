@@ -59,12 +59,18 @@ def write_predictions(connection: Connection, schema: GraphSchema, predictions: 
     is not published.
 
     Raises:
-        UsageError: there are too many predictions for one transaction, or a label has no key property.
+        UsageError: there are too many predictions for one transaction, a label has no key property, or the tails are
+            values of a property.
         DataError: two nodes share a key, or none of the nodes is in the graph.
     """
     if len(predictions) > MOST_EDGES:
         raise UsageError(
             f"{len(predictions):,} predictions: the maximum to write at once is {MOST_EDGES:,}. Ask for fewer."
+        )
+    if predictions.relation in schema.knowledge.properties:
+        raise UsageError(
+            f"{predictions.relation} leads to values of a property, which are not nodes, so its predictions cannot be "
+            "written as edges."
         )
     refuse_constrained(connection, [PREDICTED])
     lookups = _lookups(connection, schema, predictions)

@@ -39,6 +39,7 @@ class Preview:
         seconds: estimated duration in seconds, from the speed at which the serving run was written, or from usual
             speeds if no run serves.
         store_bytes: estimated growth of the database in bytes, until the oldest run is deleted.
+        not_nodes: number of vectors that would be left out, because these entities are values of properties.
     """
 
     model: str
@@ -50,6 +51,7 @@ class Preview:
     missing: int
     seconds: float
     store_bytes: int
+    not_nodes: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return the preview as a JSON-able dict."""
@@ -71,6 +73,8 @@ class Preview:
         if self.missing:
             nodes = "node that is" if self.missing == 1 else "nodes that are"
             yield f"{self.missing:,} {nodes} not in the graph would be skipped."
+        if self.not_nodes:
+            yield f"{counted(self.not_nodes, 'vector')} of values of properties would be skipped: they are not nodes."
         megabytes = self.store_bytes / 2**20
         seconds = max(1, round(self.seconds))
         yield f"About {seconds:,} s, and {megabytes:,.1f} MB more in the store while both runs are there."
@@ -103,6 +107,7 @@ def preview_of(planned: Plan) -> Preview:
         missing,
         n_edges / rates["edges"] + n_vectors / rates["vectors"],
         n_edges * _BYTES_PER_EDGE + numbers * _BYTES_PER_NUMBER,
+        sum(publication.not_nodes.values()),
     )
 
 

@@ -86,7 +86,12 @@ class _Writer:
         self._connection, self._publication = plan.connection, plan.publication
         self._planned, self._lookups = plan.record, plan.lookups
         self._keep_previous, self._progress = keep_previous, progress
-        self._report = PublishReport(plan.publication.model, plan.publication.run, seconds={"check": plan.seconds})
+        self._report = PublishReport(
+            plan.publication.model,
+            plan.publication.run,
+            not_nodes=plan.publication.not_nodes,
+            seconds={"check": plan.seconds},
+        )
         self._missing: set[tuple[str, int | str]] = set()
         self._has_begun = False
 

@@ -18,6 +18,7 @@ class PublishReport:
         model, run: name of the model and id of the run.
         vectors, vectors_kept: number of vectors written, and number already there.
         vectors_skipped: number of vectors not written because they are zero or not finite.
+        not_nodes: label → number of vectors not written because these entities are values of properties, not nodes.
         relations: number of relations whose vectors were written into the catalogue.
         lists, lists_kept: number of users' lists written, and number already there. Empty lists are counted.
         edges: number of RECOMMENDS edges created.
@@ -36,6 +37,7 @@ class PublishReport:
     vectors: int = 0
     vectors_kept: int = 0
     vectors_skipped: int = 0
+    not_nodes: dict[str, int] = field(default_factory=dict[str, int])
     relations: int = 0
     lists: int = 0
     lists_kept: int = 0
@@ -86,6 +88,9 @@ class PublishReport:
         if self.vectors_skipped:
             named = ", ".join(self.skipped_keys)
             yield f"Skipped {counted(self.vectors_skipped, 'vector')} (zero or not finite), such as {named}."
+        if self.not_nodes:
+            n, named = sum(self.not_nodes.values()), _few(sorted(self.not_nodes))
+            yield f"Skipped {counted(n, 'vector')} of values of properties ({named}), which are not nodes."
         if self.missing:
             named = ", ".join(self.missing_keys)
             are = "node that is" if self.missing == 1 else "nodes that are"

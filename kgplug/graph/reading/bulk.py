@@ -186,8 +186,8 @@ class BulkReader:
         """
         return (
             f"MATCH {head} WITH head, COLLECT {{ {match}\nWITH tail, count(*) AS n WHERE n >= $least "
-            f"RETURN toString({self._id}(tail)) + ' ' }} AS tails WHERE size(tails) > 0 "
-            f"RETURN toString({self._id}(head)) AS head, size(tails) AS n, {_texts('tails')}"
+            f"RETURN toString({self._id}(tail)) + ' ' }} AS rows WHERE size(rows) > 0 "
+            f"RETURN toString({self._id}(head)) AS head, size(rows) AS n, {JOINED_ROWS} AS texts"
         )
 
     def values(self, label: str, name: str, read_as: str, n: int) -> Iterator[tuple[np.ndarray, list[Any]]]:
@@ -462,14 +462,6 @@ def _until(rows: Iterator[tuple[str, int, list[str]]], least: int) -> Iterator[t
     while n < least and (row := next(rows, None)) is not None:
         n += row[1]
         yield row
-
-
-def _texts(rows: str) -> str:
-    """Return a Cypher expression that joins a list of texts, whose variable is `rows`, into fewer and longer ones."""
-    return (
-        f"[i IN range(0, size({rows}) - 1, {_ROWS_A_TEXT}) | "
-        f"reduce(text = '', row IN {rows}[i..i + {_ROWS_A_TEXT}] | text + row)] AS texts"
-    )
 
 
 def _where(*conditions: str) -> str:

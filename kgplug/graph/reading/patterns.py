@@ -1,23 +1,16 @@
-"""Cypher patterns that users write in kgplug.toml: run them with a time limit, and say why one cannot be used.
-
-A pattern is read only in transactions that may not write, so that the server refuses all write clauses. The functions
-return errors whose messages begin with the setting, such as [knowledge.patterns] SAME_MAKER.
-"""
+"""Divide Cypher patterns of kgplug.toml into nodes and relationships, and say why a pattern matches nothing."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, cast
 
 from kgplug.cypher_text import names_in
-from kgplug.errors import DataError, GraphError
+from kgplug.errors import DataError
 from kgplug.graph.bolt.connection import Connection
-from kgplug.graph.bolt.far_times import data_of
-from kgplug.graph.bolt.server_errors import translated_errors
 from kgplug.graph.contents import Contents
-from kgplug.settings import Settings
+from kgplug.graph.user_cypher import user_rows
 
 _HIDDEN = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"|//[^\n]*|/\*.*?\*/|`(?:[^`]|``)*`", re.DOTALL)
 _NAME = r"(?:`(?:[^`]|``)*`|[^\W\d]\w*)"
@@ -28,10 +21,8 @@ _NODE = re.compile(
     rf"\(\s*(?P<variable>{_NAME})?\s*(?P<labels>:[^{{]*?)?\s*(?:\{{.*|\bWHERE\b.*|)\)", re.DOTALL | re.IGNORECASE
 )
 _TYPED = re.compile(rf"\[\s*(?:{_NAME})?\s*:")
-_PLACE = re.compile(r" \(line \d+, column \d+ \(offset: \d+\)\)")
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 _COUNTED = 1_000_000  # parts of a pattern are counted up to here
-_COUNTING_S = 20.0  # maximum number of seconds for counting one part
 
 
 @dataclass(frozen=True)
@@ -53,63 +44,6 @@ class PathText:
 
     def __str__(self) -> str:
         return (f"{self.name} = " if self.name else "") + "".join(self.elements)
-
-
-def time_limit_s() -> float:
-    """Return the maximum number of seconds for reading what a pattern matches."""
-    return Settings().kgplug_query_time_limit_s
-
-
-def rows_within(connection: Connection, query: str, /, *, limit_s: float, **parameters: object) -> list[dict[str, Any]]:
-    """Run a query that only reads, and return its rows.
-
-    Raises:
-        GraphError: the server refused the query, or stopped it after `limit_s` seconds (see `refused`).
-    """
-    import neo4j
-
-    @neo4j.unit_of_work(timeout=limit_s)
-    def work(transaction: neo4j.ManagedTransaction) -> list[dict[str, Any]]:
-        return data_of(transaction.run(cast("Any", query), parameters))
-
-    with translated_errors(connection.uri, connection.database), connection.session(access="READ") as session:
-        return session.execute_read(work)
-
-
-def refused(setting: str, error: GraphError, *, limit_s: float) -> DataError | None:
-    """Return the error to raise if the server refused a query because of its pattern; None if it has another cause.
-
-    Args:
-        setting: the schema's entry, such as "[knowledge.patterns] SAME_MAKER".
-        error: the server's error.
-        limit_s: the query's time limit.
-    """
-    code = _code(error)
-    if took_too_long(error):
-        return DataError(
-            f"{setting}: the pattern did not finish within {limit_s:g} s.",
-            advice="Let it match less, for example with more labels, or set KGPLUG_QUERY_TIME_LIMIT_S to more seconds.",
-        )
-    if code.endswith("AccessMode"):
-        return DataError(f"{setting} would change the graph. Expected Cypher that only reads.")
-    if code.startswith("Neo.ClientError.Statement."):
-        reason = str(error).partition(": ")[2]  # Neo4j's sentence, without the server's address
-        reason = _PLACE.sub("", reason)  # a place in the whole query, which the user did not write
-        return DataError(f"{setting} is not valid Cypher. Neo4j says: {reason}")
-    return None
-
-
-def took_too_long(error: GraphError) -> bool:
-    """Return whether the server stopped a query at its time limit."""
-    return "TransactionTimedOut" in _code(error)
-
-
-def check_cypher(connection: Connection, setting: str, query: str) -> None:
-    """Raise DataError if the server would refuse a query, or if the query would write. It is not run."""
-    try:
-        rows_within(connection, f"EXPLAIN {query}", limit_s=_COUNTING_S, least=1)
-    except GraphError as error:
-        raise refused(setting, error, limit_s=_COUNTING_S) or error from error
 
 
 def paths_of(pattern: str) -> list[PathText]:
@@ -167,7 +101,7 @@ def nothing_matched(
         pattern, where: the pattern and its condition.
         contents: contents of the database.
     """
-    names = names_in(pattern)
+    names = names_in(pattern, ends=())
     unknown = [f"no node has the label {name}" for name in sorted(names.labels - contents.labels.keys())]
     unknown += [f"no relationship has the type {name}" for name in sorted(names.types - contents.types.keys())]
     counts = [f"{part}: {n}" for part, n in _count_parts(connection, pattern)]
@@ -179,10 +113,6 @@ def nothing_matched(
     reason = f": {', and '.join(unknown)}" if unknown else ""
     parts = f" Matches of its parts: {'; '.join(counts)}." if counts else ""
     return DataError(f"{said}{reason}.{parts}")
-
-
-def _code(error: GraphError) -> str:
-    return getattr(error.__cause__, "code", None) or ""
 
 
 def _count_parts(connection: Connection, pattern: str) -> Iterator[tuple[str, str]]:
@@ -197,8 +127,8 @@ def _count_parts(connection: Connection, pattern: str) -> Iterator[tuple[str, st
 def _count(connection: Connection, pattern: str) -> str:
     query = f"MATCH {pattern}\nWITH 1 AS one LIMIT {_COUNTED} RETURN count(*) AS n"
     try:
-        n = rows_within(connection, query, limit_s=_COUNTING_S)[0]["n"]
-    except GraphError:  # a part that refers to a variable of another part, or one that takes too long
+        n = user_rows(connection, "", query)[0]["n"]
+    except DataError:  # a part that refers to a variable of another part, or one that takes too long
         return "unknown"
     return f"{n:,}" + (" or more" if n == _COUNTED else "")
 

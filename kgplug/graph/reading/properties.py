@@ -52,6 +52,7 @@ _USABLE = {
     "decades": ("number", "date", "text"),
     "bands": ("number",),
 }
+_USELESS = {"values": "blank or not a number", "decades": "no year", "bands": "not a finite number"}
 _WANTED = {"values": "texts, numbers, booleans or dates", "decades": "years or dates", "bands": "numbers"}
 
 
@@ -66,8 +67,9 @@ class PropertyValues:
         keys: object (m,), the values, each an `int` or `str`.
         label: label of the nodes, such as "Movie".
         n_nodes: number of nodes with at least one of the values.
+        rule: rule by which the values became keys, such as "decades".
         single: number of values that are left out because they occur on only one node.
-        unusable: number of rows that are left out because the value is not a year, not a number (NaN) or blank.
+        unusable: number of rows that are left out because the value is blank, not a year, or not a finite number.
     """
 
     name: str
@@ -76,6 +78,7 @@ class PropertyValues:
     keys: np.ndarray
     label: str
     n_nodes: int
+    rule: str = "values"
     single: int = 0
     unusable: int = 0
 
@@ -89,7 +92,8 @@ class PropertyValues:
                 f"{self.name}: {occur} on only one :{self.label}. Left out, because nothing can be learnt from it."
             )
         if self.unusable:
-            found.append(f"{self.name}: {counted(self.unusable, 'value')} left out: expected a year, a number or text.")
+            are = "value is" if self.unusable == 1 else "values are"
+            found.append(f"{self.name}: {self.unusable:,} {are} {_USELESS[self.rule]}. Left out.")
         return found
 
 
@@ -158,7 +162,7 @@ def read_property(
     if not len(keys):
         raise DataError(
             f"{setting_of(name)}: {rule.rule!r} needs {_WANTED[rule.rule]}, found only values such as "
-            f"{_shown(next(iter(values)))}."
+            f"{_shown(next(iter(values), math.nan))}."
         )
     return _with_repeated(name, label, np.concatenate(nodes), row_codes, keys, rule)
 
@@ -238,7 +242,7 @@ def _with_repeated(
         name, label: as in `PropertyValues`.
         nodes: int64 (n,), ids of nodes.
         codes: int64 (n,), index of each row's value in `keys`, -1 for a row without a usable value.
-        keys: object (m,).
+        keys: object (m,), at least one.
         rule: how the values became keys.
 
     Raises:
@@ -246,8 +250,7 @@ def _with_repeated(
     """
     unusable = int((codes < 0).sum())
     places, ids = pd.factorize(nodes[codes >= 0])
-    pairs = distinct(places.astype(np.int64) * max(1, len(keys)) + codes[codes >= 0])
-    places, codes = np.divmod(pairs, max(1, len(keys)))
+    places, codes = np.divmod(distinct(places.astype(np.int64) * len(keys) + codes[codes >= 0]), len(keys))
     counts = np.bincount(codes, minlength=len(keys))
     if not (counts > 1).any():
         found = f"{counted(len(keys), 'value')} on {counted(len(ids), f':{label} node')}"
@@ -267,6 +270,7 @@ def _with_repeated(
         keys[kept],
         label,
         len(distinct(places[rows])),
+        rule.rule,
         int((counts == 1).sum()),
         unusable,
     )

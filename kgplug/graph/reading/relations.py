@@ -7,13 +7,14 @@ each direction.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from kgplug.cypher_text import names_in, without_comments
-from kgplug.errors import DataError, GraphError
+from kgplug.errors import DataError
 from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.catalog import OWN_RELATIONSHIPS
 from kgplug.graph.contents import Contents
@@ -24,8 +25,8 @@ from kgplug.graph.reading import patterns
 from kgplug.graph.reading.bulk import BulkReader, Edges
 from kgplug.graph.reading.patterns import PathText
 from kgplug.graph.schema import GraphSchema
-
-_LOOKING_S = 60.0  # maximum number of seconds to look for feedback in one step of a pattern
+from kgplug.graph.user_cypher import explained, user_rows
+from kgplug.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def setting_of(name: str) -> str:
 
 
 def find_repeating_patterns(
-    connection: Connection, schema: GraphSchema, contents: Contents, labels: Iterable[str], types: Iterable[str]
+    connection: Connection, schema: GraphSchema, contents: Contents, labels: Collection[str], types: Collection[str]
 ) -> list[RepeatingPattern]:
     """Return the patterns that lead through feedback, or through labels or types that repeat it.
 
@@ -59,14 +60,15 @@ def find_repeating_patterns(
         contents: contents of the database.
         labels, types: labels and types that repeat the feedback.
     """
-    labels = ({*labels} | schema.feedback_labels) & contents.labels.keys()
-    types = ({*types} | schema.feedback_types) & contents.types.keys()
+    direct = [kind.names for kind in schema.feedback if not kind.names.labels and not kind.names.has_unlabelled]
+    known = {*types, *(name for names in direct for name in names.types)} & contents.types.keys()
+    labels = {*labels} & contents.labels.keys()
     found = []
     for name, relation in schema.knowledge.patterns.items():
-        names = names_in(relation.pattern)
-        through = sorted((names.labels & labels) | (names.types & types))
-        if not through and (labels or types):
-            through = _met(connection, relation.pattern, labels, types)
+        names = names_in(relation.pattern, ends=())
+        through = sorted((names.labels & labels) | (names.types & known))
+        if not through and (labels or known):
+            through = _met(connection, relation.pattern, labels, known)
         if through:
             found.append(RepeatingPattern(name, ", ".join(through)))
     return found
@@ -108,19 +110,16 @@ def read_relation(
     head = patterns.node_of(paths, "head")
     match = _match(connection, schema, contents, relation, text, paths)
     query = bulk.pairs_query(head, match)
-    patterns.check_cypher(connection, setting, query)
-    limit_s = patterns.time_limit_s()
-    try:
-        heads, tails = bulk.pairs(query, limit_s=limit_s, advance=advance, least=relation.least_count)
-        if not len(heads):
-            if relation.least_count > 1 and (most := _most_matches(connection, head, match, limit_s)):
-                raise DataError(
-                    f"{setting}: no two nodes have least_count = {relation.least_count} matches between them; the "
-                    f"maximum is {most:,}."
-                )
-            raise patterns.nothing_matched(connection, setting, text, relation.where, contents)
-    except GraphError as error:
-        raise patterns.refused(setting, error, limit_s=limit_s) or error from error
+    user_rows(connection, setting, f"EXPLAIN {query}", least=1)  # finds errors in the Cypher
+    with explained(setting):
+        heads, tails = bulk.pairs(query, limit_s=Settings().kgplug_query_s, advance=advance, least=relation.least_count)
+    if not len(heads):
+        if relation.least_count > 1 and (most := _most_matches(connection, setting, head, match)):
+            raise DataError(
+                f"{setting}: no two nodes have least_count = {relation.least_count} matches between them; the maximum "
+                f"is {most:,}."
+            )
+        raise patterns.nothing_matched(connection, setting, text, relation.where, contents)
     return Edges([name], np.zeros(len(heads), dtype=np.int64), heads, tails, np.empty((len(heads), 0)))
 
 
@@ -162,7 +161,7 @@ def _match(
 def _may_touch_own(text: str, paths: list[PathText]) -> bool:
     """Return whether a pattern may match relationships that kgplug wrote."""
     is_any = any(not patterns.is_typed(step) for path in paths for step in path.elements[1::2])
-    return is_any or bool(names_in(text).types & {*OWN_RELATIONSHIPS})
+    return is_any or bool(names_in(text, ends=()).types & {*OWN_RELATIONSHIPS})
 
 
 def _met(connection: Connection, pattern: str, labels: set[str], types: set[str]) -> list[str]:
@@ -179,29 +178,25 @@ def _met(connection: Connection, pattern: str, labels: set[str], types: set[str]
             "n IN nodes(kgplug_path) | found + [l IN labels(n) WHERE l IN $labels]) AS met WHERE size(met) > 0 "
             "RETURN met LIMIT 1"
         )
+        given: dict[str, Any] = {"labels": sorted(labels), "types": sorted(types)}
         try:
-            rows = patterns.rows_within(
-                connection, query, limit_s=_LOOKING_S, labels=sorted(labels), types=sorted(types)
-            )
-        except GraphError as error:
-            if patterns.took_too_long(error):
-                return [f"{head}{between}{tail}"]
-            continue  # a wrong pattern, which is reported when it is read
+            user_rows(connection, "", f"EXPLAIN {query}", **given)
+        except DataError:  # a wrong pattern, which is reported when it is read
+            continue
+        try:
+            rows = user_rows(connection, "", query, **given)
+        except DataError:  # it takes too long to know
+            return [f"{head}{between}{tail}"]
         if rows:
             return rows[0]["met"][:1]
     return []
 
 
-def _most_matches(connection: Connection, head: str, match: str, limit_s: float) -> int:
+def _most_matches(connection: Connection, setting: str, head: str, match: str) -> int:
     """Return the maximum number of matches of a pattern between two nodes; 0 if there is none.
 
-    Args:
-        connection: connection to the database.
-        head, match: as in `BulkReader.pairs_query`.
-        limit_s: maximum number of seconds.
+    `setting` is the pattern's entry, for messages; `head` and `match` are as in `BulkReader.pairs_query`.
     """
     tails = f"COLLECT {{ {match}\nWITH tail, count(*) AS n RETURN n ORDER BY n DESC LIMIT 1 }}"
-    rows = patterns.rows_within(
-        connection, f"MATCH {head} WITH {tails} AS found UNWIND found AS n RETURN max(n) AS most", limit_s=limit_s
-    )
-    return rows[0]["most"] or 0
+    query = f"MATCH {head} WITH {tails} AS found UNWIND found AS n RETURN max(n) AS most"
+    return user_rows(connection, setting, query)[0]["most"] or 0

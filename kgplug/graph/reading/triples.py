@@ -69,10 +69,10 @@ class TriplePlan:
     repeating: list[RepeatingType] = field(default_factory=list[RepeatingType])
     unused: list[str] = field(default_factory=list[str])
     written: dict[str, int] = field(default_factory=dict[str, int])
+    passed: list[str] = field(default_factory=list[str])
     patterns: list[str] = field(default_factory=list[str])
     properties: list[str] = field(default_factory=list[str])
     repeating_patterns: list[RepeatingPattern] = field(default_factory=list[RepeatingPattern])
-    passed: list[str] = field(default_factory=list[str])
 
     def left_out(self, schema: GraphSchema) -> Iterator[str]:
         """Yield a sentence for each label and type that is left out because it repeats the feedback."""
@@ -133,14 +133,14 @@ def plan_triples(connection: Connection, schema: GraphSchema, contents: Contents
     written = {name: count_own(connection, name) for name in OWN_RELATIONSHIPS if name in names}
     theirs = [name for name in names if written.get(name, 0) < contents.types[name]]
     owned, repeating = find_owned(connection, schema, contents), find_repeating(connection, schema, contents, theirs)
+    passed, through = _passed(schema, contents)
     again = find_repeating_patterns(
         connection,
         schema,
         contents,
-        [one.label for one in owned if one.label not in include],
-        [one.type for one in repeating if one.type not in include],
+        {*passed, *(one.label for one in owned)} - {*include},
+        {*through, *(one.type for one in repeating)} - {*include},
     )
-    passed, through = _passed(schema, contents)
     telling = {*(one.label for one in owned), *(one.type for one in repeating), *passed, *through}
     telling |= {one.name for one in again}
     passed = [one for one in passed if one not in include and any(any(contents.at(t, one)) for t in names)]
@@ -195,10 +195,10 @@ def plan_triples(connection: Connection, schema: GraphSchema, contents: Contents
         repeating,
         unused,
         written,
+        passed + through,
         [name for name in knowledge.patterns if name not in apart],
         [name for name, why in properties.items() if not why],
         again,
-        passed + through,
     )
 
 
