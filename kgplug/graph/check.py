@@ -372,7 +372,7 @@ def _entity_keys(
         problem = key_problem(connection, bulk, label, keys[label], contents.labels[label], setting=setting)
         if problem is not None:
             yield Finding("knowledge", "error", str(problem))
-    known = {*entities, *(one.label for one in plan.owned)}
+    known = {*entities, *(one.label for one in plan.owned), schema.user.label, *schema.feedback_labels}
     for label in schema.knowledge.keys:
         if label in contents.labels and label not in known:
             text = f"[knowledge.keys] has {label}, but no entity is identified by that label."
