@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 Level = Literal["ok", "warning", "error"]
 _MOST_LABELS = 10  # maximum number of labels whose keys are reported as wrong
+_WITHOUT_KNOWLEDGE = "Recommenders that learn from feedback only, such as EASE, can be trained."
 _VECTOR_PROCEDURE = "db.index.vector.queryNodes"
 
 
@@ -313,7 +314,11 @@ def _knowledge(connection: Connection, schema: GraphSchema, contents: Contents, 
     derived = read_derived(connection, schema, contents, plan, bulk)
     total = sum(counts.values()) + derived.n
     if total == 0 and not derived.problems:
-        raise empty_projection(schema, contents, plan)
+        empty = empty_projection(schema, contents, plan)
+        if schema.user.label not in contents.labels:
+            raise empty
+        yield Finding("knowledge", "warning", f"{empty} {_WITHOUT_KNOWLEDGE}")
+        return
     for name, n in counts.items():
         yield Finding("knowledge", "ok" if n else "warning", f"{n:,} :{name}")
     yield from _derived(schema, contents, derived)
@@ -326,7 +331,8 @@ def _knowledge(connection: Connection, schema: GraphSchema, contents: Contents, 
     n_items = check_conditions(connection, schema, contents).get("item", contents.labels.get(schema.item.label, 0))
     level = "ok" if linked == n_items else "warning"
     text = f"{linked:,} of {n_items:,} :{schema.item.label} {_have(linked)} triples"
-    yield Finding("knowledge", level if linked else "error", f"{counted(total, 'triple')}; {text}")
+    note = "" if linked else f". {_WITHOUT_KNOWLEDGE}"
+    yield Finding("knowledge", level, f"{counted(total, 'triple')}; {text}{note}")
     yield from _entity_keys(connection, schema, contents, plan, touched, bulk)
 
 
@@ -382,7 +388,7 @@ def _entity_keys(
         problem = key_problem(connection, bulk, label, keys[label], n, setting=setting, where=where)
         if problem is not None:
             yield Finding("knowledge", "error", str(problem))
-    known = {*entities, *(one.label for one in plan.owned)}
+    known = {*entities, *(one.label for one in plan.owned), schema.user.label, *schema.feedback_labels}
     for label in schema.knowledge.keys:
         if label in contents.labels and label not in known:
             text = f"[knowledge.keys] has {label}, but no entity is identified by that label."

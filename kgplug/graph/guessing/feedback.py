@@ -15,6 +15,7 @@ from kgplug.graph.guessing.words import (
     EVENT_WORDS,
     FEEDBACK_WORDS,
     LIKE_WORDS,
+    MAKER_WORDS,
     PEOPLE_WORDS,
     RATING_WORDS,
     REFERENCE_WORDS,
@@ -30,7 +31,9 @@ from kgplug.graph.queries import quote
 
 _ENOUGH_SIGNS = 3  # points that a candidate needs: a label for users or a name for feedback 3, a rating 1, a time 2
 _MOST_BETWEEN = 10  # maximum number of labels between users and items whose nodes are sampled
-_BY_OTHERS = frozenset({"score", "points", "vote", "votes", "value"})  # words of what others gave to a user's work
+_BY_OTHERS = frozenset(
+    {"score", "points", "vote", "votes", "value", "grade"}
+)  # words of what others gave to a user's work
 _Signs = dict[str, tuple[str | None, str | None]]
 _NAMED, _SOCIAL, _UNNAMED = 2, 1, 0  # ranks of candidates: see `Candidate.rank`
 
@@ -68,8 +71,8 @@ class Candidate:
 
     @property
     def is_named(self) -> bool:
-        """Whether a name says that users act on items."""
-        return self.rank == _NAMED
+        """Whether a name says that users act on items, or people on people."""
+        return self.rank > _UNNAMED
 
     @property
     def disliked(self) -> bool:
@@ -211,7 +214,8 @@ def _judge_path(path: Path, nodes: dict[str, Holder], signs: _Signs) -> Candidat
     acts = [hop.profile.name for hop in path.hops if _is_act(hop)]
     events = [label for label in path.between if mentions(label, EVENT_WORDS)]
     about = [mentions(name, REFERENCE_WORDS) for name in path.types]  # a tweet that mentions a user is not the user's
-    if about[0] or not (of_users or of_people or (acts and _is_act(path.hops[0]))):
+    backward = any(_is_done_to_user(hop) for hop in path.hops)
+    if about[0] or backward or not (of_users or of_people or (acts and _is_act(path.hops[0]))):
         return None
     points, reasons = (3 if of_users else 1 if of_people else 0), list(path.why)
     if of_users or of_people:
@@ -222,6 +226,8 @@ def _judge_path(path: Path, nodes: dict[str, Holder], signs: _Signs) -> Candidat
         points, rank, reasons = points + 3, _NAMED, [*reasons, what]
     elif path.made:
         points += 2
+    elif path.why[0].startswith("each"):
+        points += 1
     if about[-1]:
         points, reasons = points + 1, [*reasons, f"{path.types[-1]} says what the :{path.between[-1]} is about"]
     if path.item != path.user and mentions(path.item, USER_WORDS | PEOPLE_WORDS):
@@ -249,6 +255,13 @@ def _is_act(hop: Hop) -> bool:
     """Return whether a type's name says that the node on the user's side acts on the other one."""
     name = hop.profile.name
     return mentions(name, FEEDBACK_WORDS) and hop.outward != is_passive(name)
+
+
+def _is_done_to_user(hop: Hop) -> bool:
+    """Return whether a type's name says that the node on the item's side acts on the other one."""
+    name, by_people = hop.profile.name, mentions(hop.end, USER_WORDS | PEOPLE_WORDS)
+    words = MAKER_WORDS | FEEDBACK_WORDS | SOCIAL_WORDS if by_people else MAKER_WORDS
+    return mentions(name, words) and hop.outward == is_passive(name)
 
 
 def _agent_signs(one: TypeProfile, *, at_head: bool) -> int:

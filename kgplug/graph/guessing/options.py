@@ -52,7 +52,7 @@ class Option:
         if len(self.kinds) == 1:
             return str(self.kinds[0].candidate.path)
         strengths = [f" x{kind.strength:g}" if kind.strength != 1 else "" for kind in self.kinds]
-        names = [kind.candidate.path.types[0] for kind in self.kinds]
+        names = ["/".join(kind.candidate.path.types) for kind in self.kinds]
         return " + ".join(f"{name}{strength}" for name, strength in zip(names, strengths, strict=True))
 
     @property
@@ -91,7 +91,7 @@ def list_options(candidates: list[Candidate]) -> list[Option]:
 
 
 def _combines(one: Candidate) -> bool:
-    return one.is_named and not one.rated and not one.among_one_label
+    return one.is_named and not one.rated
 
 
 def _with_strengths(candidates: list[Candidate]) -> list[Kind]:

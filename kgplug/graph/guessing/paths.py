@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from kgplug.graph.guessing.profiles import TypeProfile
-from kgplug.graph.guessing.words import COPY_WORDS, MAKER_WORDS, mentions
+from kgplug.graph.guessing.words import COPY_WORDS, EVENT_WORDS, MAKER_WORDS, mentions
 from kgplug.graph.queries import quote
 
 LEAST_SHARED = 0.05  # minimum share of sampled relationships whose end has several, for the end to be shared
@@ -185,7 +185,8 @@ def _why_between(path: Path, onward: Hop) -> str | None:
 
 
 def _is_made(hop: Hop) -> bool:
-    return hop.outward and mentions(hop.profile.name, MAKER_WORDS)
+    """Return whether a type's name says that users made its end nodes. Reviews, which users write, are events."""
+    return hop.outward and mentions(hop.profile.name, MAKER_WORDS) and not mentions(hop.end, EVENT_WORDS)
 
 
 def _is_busy(path: Path) -> bool:

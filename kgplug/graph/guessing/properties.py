@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from kgplug.graph.guessing.words import COUNT_WORDS, LIKE_WORDS, RATING_WORDS, mentions, words_of
+from kgplug.graph.guessing.words import COUNT_WORDS, LIKE_WORDS, RATING_WORDS, TIME_WORDS, mentions, words_of
 
 _LEAST_FILLED = 20  # minimum number of sampled nodes with the property, for an entry that is not a comment
 _FILLED = 0.5  # minimum share of the sampled nodes with the property
@@ -57,6 +57,8 @@ def propose_properties(
 
 
 def _propose(name: str, values: list[Any], n_sampled: int, known: set[str]) -> Proposal | None:
+    if mentions(name, TIME_WORDS) and not mentions(name, _YEAR_WORDS):
+        return None
     on = f"on {len(values):,} of {n_sampled:,} sampled nodes"
     enough = len(values) >= max(_LEAST_FILLED, _FILLED * n_sampled)
     repeated = known & {word.removesuffix("s") for word in words_of(name)}

@@ -52,6 +52,7 @@ USER_WORDS = _words(
     account accounts patient patients student students reviewer reviewers guest guests patron patrons learner learners
     candidate candidates applicant applicants borrower borrowers attendee attendees passenger passengers
     traveller travellers traveler travelers cook cooks donor donors voter voters
+    kunde kunden nutzer benutzer leser cliente clientes usuario usuarios utilisateur utilisateurs lecteur lecteurs
     用户 顾客 客户 会员 读者 观众 听众 玩家 学生 患者"""
 )
 PEOPLE_WORDS = _words(
@@ -65,6 +66,7 @@ FEEDBACK_WORDS = _words(
     tried voted consumed interacted subscribed like love rate review recommended upvoted streamed wishlisted
     disliked dislikes swiped added applied answered answers commented comments completed finished cooked starred
     shared bid hired donated pinned wants wanted wishlist wishes heard joined tasted drank ate prescribed
+    forked downvoted skipped hated blocked rejected gekauft bestellt bewertet gesehen compró vio leyó acheté vu lu
     评分 评价 购买 喜欢 收藏 观看 看过 听过 读过 播放 点击 浏览 打分"""
 )
 STAR_WORDS = _words("starred stars star")  # feedback of users, but a person who starred in a film acted in it
@@ -77,7 +79,8 @@ EVENT_WORDS = _words(
     visits play plays booking bookings reservation reservations transaction transactions invoice invoices receipt
     receipts basket baskets cart carts application applications enrolment enrolments enrollment enrollments
     prescription prescriptions checkin checkins listen click clicks event events interaction interactions subscription
-    subscriptions stay stays trip trips vote votes comment comments answer answers swipe view impression payment bid
+    subscriptions ticket tickets stay stays bestellung bestellungen pedido pedidos commande commandes trip trips
+    vote votes comment comments answer answers swipe view impression payment bid
     订单 会话 评论 借阅 交易"""
 )
 COPY_WORDS = _words("copy copies edition editions instance instances exemplar specimen variant variants version 副本")
@@ -106,7 +109,8 @@ LIKE_WORDS = _words(
     favorited favourited enjoyed satisfied approved 喜欢 推荐 点赞"""
 )
 DISLIKE_WORDS = _words(
-    "not no dislike dislikes disliked hated negative downvote downvoted down skipped thumbsdown 不 不喜欢"
+    """not no dislike dislikes disliked hated negative downvote downvoted down skipped blocked rejected thumbsdown
+    不 不喜欢"""
 )
 TIME_WORDS = _words("timestamp time date datetime at created on when ts since updated from start started day 时间 日期")
 # Words for true and false, in addition to those that Neo4j understands.
