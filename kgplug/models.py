@@ -214,7 +214,8 @@ def class_of(name: str) -> Any:
 
 def _added(name: str, model: Any, good_for: str) -> ModelInfo:
     found = _checked(name, model)
-    return ModelInfo(name, found.kind, "", str(found.inputs), good_for)
+    inputs = found.inputs
+    return ModelInfo(name, found.kind, "", str(inputs), good_for, "used" if inputs.weights else "")
 
 
 def _of_point(name: str, point: EntryPoint) -> ModelInfo:

@@ -172,7 +172,10 @@ class Recommender(ListMaker):
         self.own_items, self.erased_items = interactions.own_items, None
         self.seen, self.seed, self.run = interactions.matrix(), seed, new_run_id(self.name)
         self.tried = []
-        self.liked, self._fold_in, self._places = interactions.likes().matrix(), None, None
+        likes = interactions.likes()
+        self.liked, self._fold_in, self._places = likes.matrix(), None, None
+        if likes.confidence is not None and not self.inputs.weights:
+            _log.warning("%s ignores the weights of the feedback: every like counts the same.", self.name)
         n_triples = 0 if knowledge is None else knowledge.n_triples
         size = DataSize(interactions.n_users, interactions.n_items, self.liked.nnz, n_triples)
         self.config = self._given.suited(size)
