@@ -42,7 +42,8 @@ class Model(Protocol):
     Attributes:
         name: name by which `create` finds the model.
         kind: recommender (produces lists of items) or embedding (produces vectors of entities).
-        inputs: kinds of data that the model learns from. `kgplug models` prints them; `kgplug train` reads only these.
+        inputs: kinds of data that the model learns from, and whether it uses weights of feedback. `kgplug models`
+            prints them; `kgplug train` reads only these kinds.
         config: settings of the model.
         history: facts about the training. For models trained by epochs: `History.to_dict()`; for most others: {}.
         health: problems of the trained model, one sentence each.

@@ -120,7 +120,8 @@ class Recommender(ListMaker):
         """Train the model. Settings that you did not give are adapted to the size of the data; see `config` afterwards.
 
         Args:
-            interactions: Training set. The model learns from its likes; all its rows count as seen.
+            interactions: Training set. The model learns from its likes; all its rows count as seen. If it has weights
+                and the model does not use them (`inputs.weights`), this is logged.
             knowledge: Triples. An entity that has the same key as an item is taken to be that item.
             valid: Validation set, for early stopping and automatic settings. If omitted, `epochs` is used as given. If
                 `epochs` is not set either, 10 % of the rows are held out to find the best number of epochs and to

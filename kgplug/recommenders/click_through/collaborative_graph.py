@@ -37,7 +37,7 @@ class CollaborativeGraph:
         item_entities: Entity index of each item, int64 (n_items,).
         triples: Head, relation and tail, int64 (n, 3). Two entities with several relations still have one edge.
         n_entities: Number of entities.
-        knowledge_weight: Weight of an edge between entities. The mean weight of a like is 1.
+        knowledge_weight: Weight of an edge between entities; a like has weight 1.
         device: Device for propagation.
     """
 
@@ -57,7 +57,6 @@ class CollaborativeGraph:
         pairs = np.unique((low * np.int64(n_entities) + high)[low < high])
         self._knowledge = likes.n_users + pairs // n_entities, likes.n_users + pairs % n_entities
         self._likes = likes.users, likes.n_users + item_entities[likes.items]
-        self._like_weights = likes.confidence
         self._weight, self._device = knowledge_weight, device
 
     def without(self, hidden: np.ndarray) -> Propagation:
@@ -69,10 +68,8 @@ class CollaborativeGraph:
         left, right = (
             np.concatenate([liked[~hidden], known]) for liked, known in zip(self._likes, self._knowledge, strict=True)
         )
-        weights, n_likes = np.ones(len(left), dtype=np.float32), len(hidden) - int(hidden.sum())
-        if self._like_weights is not None:
-            weights[:n_likes] = self._like_weights[~hidden]
-        weights[n_likes:] = self._weight
+        weights = np.ones(len(left), dtype=np.float32)
+        weights[len(hidden) - int(hidden.sum()) :] = self._weight
         return Propagation(left, right, weights, n_nodes=self.n_nodes, device=self._device)
 
     def whole(self) -> Propagation:

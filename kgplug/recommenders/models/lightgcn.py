@@ -106,7 +106,7 @@ class LightGCN(PropagatedRecommender, TrainedRecommender):
         self._graph = Propagation(
             likes.users,
             data.interactions.n_users + likes.items,
-            np.ones(len(likes), dtype=np.float32) if likes.confidence is None else likes.confidence,
+            np.ones(len(likes), dtype=np.float32),
             n_nodes=n_nodes,
             device=device,
         )
