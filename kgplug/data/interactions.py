@@ -113,8 +113,8 @@ class Interactions:
 
         Args:
             frame: each row is one user's feedback on one item.
-            user, item, rating, timestamp, weight: names of the frame's columns. A weight is a number above 0: the
-                confidence of the row, such as a quantity.
+            user, item, rating, timestamp, weight: names of the frame's columns. A weight is a number above 0 that says
+                how much a row counts, such as a quantity.
             like_threshold: the lowest rating that counts as a like. None: every row is a like or, if ratings are
                 booleans, every row with true.
             items: keys of further items, which can be recommended although they have no feedback.
@@ -211,7 +211,7 @@ class Interactions:
                 labels are equal.
             time_unit: unit of numeric timestamps: "s", "ms", "us" or "ns".
             repeated: "last", "sum", "mean", "max", "count" or "decay"; None: the default, as described above.
-            weights: number above 0 (n,), the confidence of each row; None: all are 1.
+            weights: number above 0 (n,), how much each row counts; None: all are 1.
             half_life: in days, above 0; only with `repeated="decay"`.
 
         Raises:
