@@ -32,7 +32,8 @@ class ItemKNN(SimilarityRecommender):
 
     Each item j keeps only its similarities to the `neighbours` most similar other items; all others count as 0. The
     similarity of two items comes from the users who like them: cosine, cosine after TF-IDF weighting, or dot product
-    after BM25 weighting.
+    after BM25 weighting. With weights of feedback, a like counts as much as its `Interactions.confidence`, both in the
+    vectors that are compared and as a factor of s(j, i).
 
     Source: M. Deshpande, G. Karypis, "Item-Based Top-N Recommendation Algorithms", ACM TOIS 22(1), 2004;
     weights and similarities are computed by the `implicit` library.
@@ -44,7 +45,8 @@ class ItemKNN(SimilarityRecommender):
     config: ItemKNNConfig
 
     def _fit(self, data: TrainingData) -> None:
-        self.likes = data.interactions.likes().matrix()
+        likes = data.interactions.likes()
+        self.likes = likes.matrix(likes.confidence)
         self.similarity = similar_rows(
             self.likes.T.tocsr(), self.config.similarity, self.config.neighbours, progress=bool(data.progress)
         )
@@ -56,7 +58,8 @@ def similar_rows(
     """Return the similarities of each row to its nearest other rows, computed by `implicit`.
 
     Args:
-        rows: Rows to compare (users by items, or items by users), CSR (n, m), 0 or 1.
+        rows: Rows to compare (users by items, or items by users), CSR (n, m), 0 or 1, or the
+            weights of likes.
         similarity: "bm25", "tfidf" or "cosine".
         neighbours: Maximum number of neighbours per row.
         progress: Show a bar.
