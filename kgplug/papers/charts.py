@@ -41,7 +41,7 @@ def bars(results: Results, metric: str) -> Figure:
         if beside:
             axes.barh(place - 0.2, [printed.get(name, 0) for name in names], height=height, color=PRINTED)
             axes.barh([0], [0], color=PRINTED, label="printed in the paper")
-            axes.legend(frameon=False, loc="lower left")
+            figure.legend(frameon=False, loc="outside lower center", ncols=2)
         axes.set(yticks=place, yticklabels=names, xlabel=metric, title=f"protocol: {protocol}")
         values = [found[name].mean for name in names] + ([*printed.values()] if beside else [])
         axes.set_xlim(left=max(0.0, min(values, default=0.0) - 0.1))

@@ -93,6 +93,7 @@ class Experiment:
         quick: names of the contenders that `--quick` measures.
         repetitions: number of splits, as in the paper.
         metrics: columns of the table.
+        unranked: metrics of which neither more nor less is better.
         measure: function from contender, protocol, data and seed to the rows that this contender contributes.
         draw: function from results to the chart.
         printed: row → metric → value that the paper prints. The metrics are those of the first protocol.
@@ -114,6 +115,7 @@ class Experiment:
     printed: Mapping[str, Mapping[str, float]]
     differences: tuple[str, ...]
     test_share: float
+    unranked: tuple[str, ...] = ()
 
     def chosen(self, names: Sequence[str] | None) -> tuple[Contender, ...]:
         """Return the contenders of the given names, ignoring case; None: all.

@@ -49,6 +49,7 @@ EXPERIMENT = Experiment(
     quick=("MKR", "Popularity", "EASE"),
     repetitions=10,
     metrics=(PEAK, AT, "F1@10", "F1@20", "F1@50", "F1@100"),
+    unranked=(AT,),
     measure=measure,
     draw=lambda results: curves(results, [f"F1@{k}" for k in LENGTHS], LENGTHS, "K, length of the list", "F1@K"),
     printed={"MKR": {AT: 20}},

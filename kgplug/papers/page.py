@@ -125,10 +125,12 @@ def _tables(results: Results) -> Iterator[_Table]:
         printed = results.experiment.printed if number == 0 else {}
         columns = [metric for metric in metrics if any(metric in row for row in printed.values())]
         found = {metric: results.summaries(protocol, metric) for metric in metrics}
+        unranked = results.experiment.unranked
+        best = {metric: None if metric in unranked else _best(found[metric]) for metric in metrics}
         rows = [
             [
                 name,
-                *(_cell(found[metric].get(name), _best(found[metric])) for metric in metrics),
+                *(_cell(found[metric].get(name), best[metric]) for metric in metrics),
                 *(number_text(printed.get(name, {}).get(metric)) for metric in columns),
             ]
             for name in results.rows(protocol)
@@ -149,10 +151,10 @@ def _best(found: dict[str, Summary]) -> Summary | None:
 
 
 def _cell(summary: Summary | None, best: Summary | None) -> str:
-    if summary is None or best is None:
+    if summary is None:
         return "–"
     spread = f" ± {number_text(summary.sd)}" if not math.isnan(summary.sd) else ""
-    mark = " *" if summary is best else " ≈" if summary.p >= ALPHA else ""
+    mark = "" if best is None else " *" if summary is best else " ≈" if summary.p >= ALPHA else ""
     return number_text(summary.mean) + spread + mark
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from kgplug.evaluation.significance import ALPHA, holm
+from kgplug.evaluation.significance import holm
 from kgplug.papers.experiment import Contender, Experiment, Rows
 
 Key = tuple[str, str, int]  # contender, protocol, repetition
@@ -56,11 +56,6 @@ class Summary:
     def sd(self) -> float:
         """Standard deviation over the repetitions; NaN for one repetition."""
         return float(self.values.std(ddof=1)) if len(self.values) > 1 else math.nan
-
-    @property
-    def may_be_best(self) -> bool:
-        """Whether the row is the best one, or its difference from the best one may be chance."""
-        return not self.p < ALPHA
 
 
 class ResultsFile:
