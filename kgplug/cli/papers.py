@@ -65,7 +65,7 @@ def papers(
         out.print("Next: `kgplug papers NAME --quick`.")
         return
     from kgplug.papers.catalogue import EXPERIMENTS
-    from kgplug.papers.page import write_pages
+    from kgplug.papers.page import page_of
     from kgplug.papers.reproduce import reproduce
 
     if name not in EXPERIMENTS:
@@ -80,7 +80,9 @@ def papers(
     given |= {"--repetitions": repetitions, "--schema": schema_file}
     command = ["kgplug", "papers", name]
     command += [str(word) for option, value in given.items() if value is not None for word in (option, value)]
-    page, text = write_pages(results, data, folder, command=shlex.join(command + (["--quick"] if quick else [])))
+    command += ["--quick"] if quick else []
+    file = f"{name}-quick" if quick else name
+    page, text = page_of(results, data, command=shlex.join(command)).write(folder, file)
     if as_json:
         print_json({"experiment": name, "data": data.name, "page": page, "markdown": text, "rows": _values(results)})
         return
@@ -102,14 +104,13 @@ def _print(results: Results) -> None:
     """Print one table per protocol, as on the page."""
     import pandas as pd
 
-    from kgplug.papers.page import frame_rows
+    from kgplug.papers.page import tables
 
-    for protocol in results.experiment.protocols:
-        header, rows = frame_rows(results, protocol)
-        frame = pd.DataFrame([row[1:] for row in rows], columns=list(header[1:]), index=[row[0] for row in rows])
-        print_frame(
-            frame.rename_axis("model"), as_json=False, title=f"{results.experiment.title}, protocol: {protocol}"
-        )
+    for table in tables(results):
+        names, values = [row[0] for row in table.rows], [row[1:] for row in table.rows]
+        frame = pd.DataFrame(values, columns=table.header[1:], index=names).rename_axis("model")
+        title = f"{results.experiment.title}, protocol: {table.protocol}"
+        print_frame(frame, as_json=False, title=title)
 
 
 def _values(results: Results) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from kgplug.papers import books_figure_3, books_figures_4_5, movies_figure_8, mo
 from kgplug.papers.catalogue import EXPERIMENTS
 from kgplug.papers.experiment import Contender, PaperData
 from kgplug.papers.lists import list_metrics
-from kgplug.papers.page import write_pages
+from kgplug.papers.page import page_of
 from kgplug.papers.reproduce import reproduce
 from kgplug.papers.results import ResultsFile, paired_p
 from kgplug.recommenders.base import Recommender
@@ -116,8 +116,7 @@ def test_data_without_low_ratings_are_refused_for_one_protocol_only(data: PaperD
     results = reproduce(movies_table_2.EXPERIMENT, likes, tmp_path, models=["EASE"], repetitions=1)
     assert "all feedback here is of one kind" in results.refused(movies_table_2.RATINGS)["EASE"]
     assert list(results.values(movies_table_2.HONEST, "AUC")) == ["EASE"]
-    html, _ = write_pages(results, likes, tmp_path, command="c")
-    assert "EASE was not measured" in html.read_text()
+    assert "EASE was not measured" in page_of(results, likes, command="c").as_html()
 
 
 def test_if_every_model_refuses_the_data_the_reason_is_the_error(data: PaperData, tmp_path: Path) -> None:
@@ -202,17 +201,17 @@ def test_pages_need_no_other_file_and_hold_table_chart_and_printed_values(
     experiment = EXPERIMENTS[name]
     quick = [each for each in experiment.quick if each not in ("LibFM", "MKR", "MF")]
     results = reproduce(experiment, data, tmp_path, models=quick, repetitions=2, quick=True)
-    html, text = write_pages(results, data, tmp_path / "pages", command="kgplug papers <x>")
-    page = html.read_text()
-    assert not re.search(r'(src|href)="(?!data:)', page)
-    assert "data:image/png;base64,iVBOR" in page
-    assert "kgplug papers &lt;x&gt;" in page
-    assert "Measured with --quick" in page and "Measured with --quick" in text.read_text()
+    page, text = page_of(results, data, command="kgplug papers <x>").write(tmp_path / "pages", f"{name}-quick")
+    html = page.read_text()
+    assert not re.search(r'(src|href)="(?!data:)', html)
+    assert "data:image/png;base64,iVBOR" in html
+    assert "kgplug papers &lt;x&gt;" in html
+    assert "Measured with --quick" in html and "Measured with --quick" in text.read_text()
     for sentence in experiment.differences:
         assert sentence in text.read_text()
     for protocol in experiment.protocols:
         for row in results.rows(protocol):
-            assert f"<td>{row}</td>" in page
+            assert f"<td>{row}</td>" in html
             assert f"| {row} |" in text.read_text()
     assert (tmp_path / "pages" / f"{name}-quick.png").read_bytes().startswith(b"\x89PNG")
 
@@ -223,15 +222,15 @@ def test_the_best_row_has_a_star_and_rows_that_may_be_as_good_are_marked(data: P
     found = results.summaries(movies_table_2.HONEST, "AUC")
     assert math.isnan(found["EASE"].p)
     assert found["Popularity"].p < 0.05
-    _, text = write_pages(results, data, tmp_path, command="c")
-    lines = {line.split("|")[1].strip(): line for line in text.read_text().splitlines() if line.startswith("|")}
+    text = page_of(results, data, command="c").as_markdown(str)
+    lines = {line.split("|")[1].strip(): line for line in text.splitlines() if line.startswith("|")}
     assert " *" in lines["EASE"]
     assert "*" not in lines["Popularity"] and "≈" not in lines["Popularity"]
 
 
 def test_values_that_the_paper_prints_stand_next_to_those_measured(data: PaperData, tmp_path: Path) -> None:
     results = reproduce(movies_table_2.EXPERIMENT, data, tmp_path, models=["MKR", "EASE"], repetitions=1, quick=True)
-    text = write_pages(results, data, tmp_path, command="c")[1].read_text()
+    text = page_of(results, data, command="c").as_markdown(str)
     header = next(line for line in text.splitlines() if line.startswith("|  |"))
     assert header == "|  | ACC | AUC | paper: ACC | paper: AUC |"
     mkr = next(line for line in text.splitlines() if line.startswith("| MKR |"))
