@@ -13,6 +13,7 @@ WITH user, collect(liked_item) AS likes
 MATCH (item:`Movie`)-[to]-(shared)
 WHERE item.`id` = $item AND item <> user AND NOT to:`RATED`
   AND NOT (shared:`User` AND EXISTS { (shared)-[:`RATED`]->(:`Movie`) })
+  // and shared is no user or item of another tenant
   AND NOT (type(to) IN ['RECOMMENDS', 'SIMILAR_TO', 'PREDICTED'] AND (
     EXISTS { (:KgplugRun {id: to.run, model: to.model}) }
     OR EXISTS { (own:KgplugModel {name: to.model}) WHERE to.run IN own.predicted })) // kgplug's own edges are not reasons

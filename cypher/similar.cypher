@@ -12,6 +12,7 @@ WHERE item[property] IS NOT NULL
 CALL db.index.vector.queryNodes(index, 10 * $k + 1, item[property]) YIELD node AS similar_item
 WITH item, similar_item, property
 WHERE similar_item <> item AND similar_item:`Movie`
+  // and similar_item is no user or item of another tenant
 WITH DISTINCT similar_item, vector.similarity.cosine(item[property], similar_item[property]) AS similarity
 ORDER BY similarity DESC, similar_item.`id`
 LIMIT $k

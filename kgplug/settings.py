@@ -37,6 +37,12 @@ class Settings(BaseSettings):
         allow_inf_nan=False,
         description="minimum number of seconds between two checkpoints of a training; 0: after every epoch",
     )
+    kgplug_query_time_limit_s: float = Field(
+        default=600.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="maximum number of seconds for reading what a Cypher pattern in kgplug.toml matches",
+    )
 
     @property
     def runs_dir(self) -> Path:

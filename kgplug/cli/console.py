@@ -167,10 +167,8 @@ def load_schema(graph: Graph, path: Path | None) -> GraphSchema:
     from kgplug.graph.guessing.schema import guess_schema
 
     schema, _ = guess_schema(graph.connection)
-    kind = f"-[:{schema.feedback.type}]-"
-    arrow = f"{kind}>" if schema.feedback.direction == "user_to_item" else f"<{kind}"
     note(
-        f"No {DEFAULT_FILE} here; guessed from the graph: (:{schema.user.label}){arrow}(:{schema.item.label}). "
+        f"No {DEFAULT_FILE} here; guessed from the graph: {schema.pattern}. "
         "`kgplug init` writes this guess to a file, where you can change it."
     )
     return schema

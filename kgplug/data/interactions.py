@@ -13,7 +13,7 @@ import pandas as pd
 from scipy import sparse
 
 from kgplug.data import own_items as own
-from kgplug.data.repeated import Repeated, latest_rows, merge_ratings, merge_rule
+from kgplug.data.repeated import Repeated, merge_rows
 from kgplug.data.splitting import hash_keys, hash_pairs, split_rows, split_rows_by_position
 from kgplug.data.values.columns import (
     as_like_threshold,
@@ -22,6 +22,7 @@ from kgplug.data.values.columns import (
     read_indices,
     read_ratings,
     read_timestamps,
+    read_weights,
 )
 from kgplug.data.values.keys import as_column, as_keys, factorize, fingerprint
 from kgplug.data.values.texts import as_texts
@@ -58,6 +59,8 @@ class Interactions:
         counts: int64 (n,), number of source rows merged into each row; None if all are 1.
         ratings_are_counts: whether each rating is the number of source rows merged into its row.
         graph_schema: schema of the Neo4j graph from which the rows were read; None for other sources.
+        weights: float32 (n,), above 0, the confidence of each row: how sure it is that the row is a like (or a
+            dislike). Only ratios matter to models. None if all are 1.
     """
 
     user_keys: np.ndarray
@@ -75,8 +78,11 @@ class Interactions:
     counts: np.ndarray | None = None
     ratings_are_counts: bool = False
     graph_schema: dict[str, Any] | None = None
+    weights: np.ndarray | None = None
 
     def __post_init__(self) -> None:
+        if self.weights is not None and (self.weights == 1).all():
+            object.__setattr__(self, "weights", None)
         object.__setattr__(self, "like_threshold", as_like_threshold(self.like_threshold))
         check_unit(self.time_unit)
 
@@ -95,6 +101,8 @@ class Interactions:
         users_are_items: bool = False,
         repeated: Repeated | None = None,
         time_unit: TimeUnit | None = None,
+        weight: Hashable | None = None,
+        half_life: float | None = None,
     ) -> Interactions:
         """Build interactions from a DataFrame. Several rows for one pair of user and item become one.
 
@@ -105,22 +113,24 @@ class Interactions:
 
         Args:
             frame: each row is one user's feedback on one item.
-            user, item, rating, timestamp: names of the frame's columns.
+            user, item, rating, timestamp, weight: names of the frame's columns. A weight is a number above 0: the
+                confidence of the row, such as a quantity.
             like_threshold: the lowest rating that counts as a like. None: every row is a like or, if ratings are
                 booleans, every row with true.
             items: keys of further items, which can be recommended although they have no feedback.
             users_are_items: whether a user and an item with the same key are one and the same, as when people follow
                 people. Then rows that pair a user with itself are left out, and no user is recommended to itself.
-            repeated: how several rows for one pair are merged: by keeping the "last" rating, by the "sum" or "mean" of
-                the ratings, or by the "count" of rows. None: "last" if there are ratings, otherwise "count". For
-                details see `from_arrays`.
+            repeated: how several rows for one pair are merged: by keeping the "last" rating and weight, by their
+                "sum", "mean" or "max", by the "count" of rows, or by "decay", where old rows count less. None: "last"
+                if there are ratings, otherwise "count". For details see `from_arrays`.
             time_unit: unit of numeric timestamps: "s", "ms", "us" or "ns". None: derived from their sizes.
+            half_life: days after which a row's weight has decayed to half; only with `repeated="decay"`.
 
         Raises:
-            DataError: a column is missing, a key is null, a rating or timestamp is invalid, or there is no row.
+            DataError: a column is missing, a key is null, a rating, weight or timestamp is invalid, or there is no row.
             UsageError: an argument is invalid.
         """
-        check_columns(frame, [user, item, *(column for column in (rating, timestamp) if column is not None)])
+        check_columns(frame, [user, item, *(column for column in (rating, timestamp, weight) if column is not None)])
         if time_unit is not None:
             check_unit(time_unit)
         users, user_keys = factorize(as_column(frame[user], what=f'column "{user}"'))
@@ -139,6 +149,8 @@ class Interactions:
             users_are_items=users_are_items,
             time_unit="s" if times is None else times.unit,
             repeated=repeated,
+            weights=None if weight is None else read_weights(frame[weight], str(weight)),
+            half_life=half_life,
         )
 
     @classmethod
@@ -160,19 +172,26 @@ class Interactions:
         users_are_items: bool = False,
         time_unit: TimeUnit = "s",
         repeated: Repeated | None = None,
+        weights: np.ndarray | None = None,
+        half_life: float | None = None,
     ) -> Interactions:
         """Build interactions from arrays, sorted by user and item.
 
-        Several rows for one pair of user and item become one, with the latest timestamp. `repeated` sets the rating of
-        the merged row:
+        Several rows for one pair of user and item become one, with the latest timestamp. `repeated` sets the rating and
+        the weight of the merged row:
 
-        - "last": rating of the latest row; if times are equal or missing, of the row that comes last in the arrays.
-          The default if there are ratings.
-        - "sum", "mean": sum or mean of the ratings.
-        - "count": number of rows, so 100 plays are a rating of 100. The default if there are no ratings and a pair is
-          repeated. If this default applies, `like_threshold` is ignored and every row is a like.
+        - "last": rating and weight of the latest row; if times are equal or missing, of the row that comes last in the
+          arrays. The default if there are ratings.
+        - "sum", "mean", "max": sum, mean or maximum of the ratings, and the same of the weights.
+        - "count": the rating is the number of rows, so 100 plays are a rating of 100; the weight is the sum of the
+          weights. The default if there are no ratings and a pair is repeated. If this default applies, `like_threshold`
+          is ignored and every row is a like.
+        - "decay": the weight is the sum of weight · 0.5^(age / `half_life`), where age is the time from the row to the
+          newest of all rows. The rating is the mean of the ratings, in proportion to these decayed weights. Without
+          weights, each row has weight 1 before it decays. Without ratings, every row is a like.
 
-        By default, rows without ratings and without repeated pairs stay without ratings.
+        By default, rows without ratings and without repeated pairs stay without ratings. Rows without weights stay
+        without weights, except with "decay".
 
         If users can be items, rows that pair a user with itself are left out; their number is logged.
 
@@ -191,12 +210,15 @@ class Interactions:
             users_are_items: whether a user and an item with the same key are one and the same. Always true if both
                 labels are equal.
             time_unit: unit of numeric timestamps: "s", "ms", "us" or "ns".
-            repeated: "last", "sum", "mean" or "count"; None: the default, as described above.
+            repeated: "last", "sum", "mean", "max", "count" or "decay"; None: the default, as described above.
+            weights: number above 0 (n,), the confidence of each row; None: all are 1.
+            half_life: in days, above 0; only with `repeated="decay"`.
 
         Raises:
-            DataError: a rating is not a finite number, an index is out of range, arrays differ in length, or user and
-                item are the same in every row.
-            UsageError: `repeated` is not one of these words, or is "sum" or "mean" without ratings.
+            DataError: a rating is not a finite number, a weight is not a number above 0, an index is out of range,
+                arrays differ in length, or user and item are the same in every row.
+            UsageError: `repeated` is not one of these words; it is "sum", "mean" or "max" without ratings and weights;
+                it is "decay" without timestamps or without `half_life`; or `half_life` is invalid.
         """
         users, items = read_indices(users, user_keys, "users"), read_indices(items, item_keys, "items")
         if ratings is not None:
@@ -205,7 +227,8 @@ class Interactions:
         if timestamps is not None and np.asarray(timestamps).dtype.kind != "i":
             times = read_timestamps(timestamps, "timestamps", unit=time_unit)
             timestamps, time_unit = times.values, times.unit
-        check_lengths(users=users, items=items, ratings=ratings, timestamps=timestamps)
+        weights = None if weights is None else read_weights(weights, "weights")
+        check_lengths(users=users, items=items, ratings=ratings, timestamps=timestamps, weights=weights)
         if own_items is None and (users_are_items or (user_label and user_label == item_label)):
             own_items = own.same_keys_as(user_keys, item_keys)
         if own_items is not None and (itself := own_items[users] == items).any():
@@ -219,28 +242,28 @@ class Interactions:
             users, items = users[others], items[others]
             ratings = None if ratings is None else ratings[others]
             timestamps = None if timestamps is None else np.asarray(timestamps)[others]
+            weights = None if weights is None else weights[others]
         pairs = users * np.int64(len(item_keys)) + items
-        rows, counts = latest_rows(pairs, timestamps)
-        how = merge_rule(repeated, ratings, counts)
-        if how is None:
-            merged = None if ratings is None else ratings[rows]
-        else:
-            merged = merge_ratings(how, pairs, pairs[rows], counts, ratings)
+        timestamps = None if timestamps is None else np.asarray(timestamps, dtype=np.int64)
+        merged = merge_rows(
+            pairs, ratings, weights, timestamps, repeated=repeated, half_life=half_life, time_unit=time_unit
+        )
         return cls(
             np.asarray(user_keys, dtype=object),
             np.asarray(item_keys, dtype=object),
-            users[rows],
-            items[rows],
-            merged,
-            None if timestamps is None else np.asarray(timestamps, dtype=np.int64)[rows],
-            None if how == "count" and repeated is None else like_threshold,
+            users[merged.rows],
+            items[merged.rows],
+            merged.ratings,
+            None if timestamps is None else timestamps[merged.rows],
+            None if merged.ratings_are_counts and repeated is None else like_threshold,
             user_label,
             item_label,
             item_texts,
             own_items,
             time_unit,
-            counts,
-            how == "count",
+            merged.counts,
+            merged.ratings_are_counts,
+            weights=merged.weights,
         )
 
     @property
@@ -263,6 +286,13 @@ class Interactions:
             return np.ones(len(self), dtype=bool)
         with np.errstate(over="ignore"):
             return self.ratings >= np.float32(self.like_threshold)
+
+    @cached_property
+    def relative_weights(self) -> np.ndarray:
+        """float32 (n,), the weights divided by their mean; all 1 without weights."""
+        if self.weights is None:
+            return np.ones(len(self), dtype=np.float32)
+        return (self.weights / self.weights.mean(dtype=np.float64)).astype(np.float32)
 
     @cached_property
     def pairs(self) -> np.ndarray:
@@ -297,6 +327,7 @@ class Interactions:
             ratings=None if self.ratings is None else self.ratings[rows],
             timestamps=None if self.timestamps is None else self.timestamps[rows],
             counts=None if self.counts is None else self.counts[rows],
+            weights=None if self.weights is None else self.weights[rows],
         )
 
     def same_keys(self, user_keys: np.ndarray, item_keys: np.ndarray) -> bool:
@@ -409,7 +440,7 @@ class Interactions:
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 (hex) of keys, rows, ratings, timestamps and like_threshold."""
+        """sha256 (hex) of keys, rows, ratings, weights, timestamps and like_threshold."""
         none = np.empty(0)
         return fingerprint(
             self.user_keys,
@@ -421,15 +452,18 @@ class Interactions:
             str(self.like_threshold),
             *(() if self.timestamps is None or self.time_unit == "s" else (self.time_unit,)),
             *(() if self.own_items is None or self.user_label else (self.own_items,)),
+            *(() if self.weights is None else ("weights", self.weights)),
         )
 
     def to_dataframe(self) -> pd.DataFrame:
-        """Return one row per pair, with keys: columns user, item and, if known, rating and timestamp."""
+        """Return one row per pair, with keys: columns user, item and, if known, rating, timestamp and weight."""
         columns = {"user": self.user_keys[self.users], "item": self.item_keys[self.items]}
         if self.ratings is not None:
             columns["rating"] = self.ratings
         if self.timestamps is not None:
             columns["timestamp"] = self.timestamps
+        if self.weights is not None:
+            columns["weight"] = self.weights
         return pd.DataFrame(columns)
 
     def __repr__(self) -> str:

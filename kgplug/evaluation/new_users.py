@@ -51,6 +51,7 @@ def with_profiles(train: Interactions, profiles: Interactions) -> Interactions:
         timestamps=None,
         counts=None,
         ratings_are_counts=False,
+        weights=None,
     )
 
 

@@ -106,6 +106,7 @@ def _as_papers(
     positives: Interactions, everything: Interactions, fractions: Sequence[float], seed: int, rng: np.random.Generator
 ) -> ClickThroughParts | None:
     users, items = sample_negatives_for_evaluation(positives, [everything], rng)
+    weights = positives.weights
     rows = Interactions.from_arrays(
         positives.user_keys,
         positives.item_keys,
@@ -117,6 +118,7 @@ def _as_papers(
         item_label=positives.item_label,
         item_texts=positives.item_texts,
         own_items=positives.own_items,
+        weights=None if weights is None else np.concatenate([weights, np.full(len(users), weights.mean())]),
     )
     train, valid, test = rows.split(fractions, seed=seed, by="row")
     if not train.is_like.any() or not test.is_like.any():

@@ -155,4 +155,5 @@ def _joined(*parts: Interactions) -> Interactions:
         timestamps=None,
         counts=None,
         ratings_are_counts=False,
+        weights=None,
     )

@@ -14,14 +14,17 @@ from kgplug.errors import DataError, GraphError
 from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.catalog import OWN_RELATIONSHIPS
 from kgplug.graph.contents import Contents, label_keys, listed, read_contents
+from kgplug.graph.members import members_of
 from kgplug.graph.ownership import count_own
 from kgplug.graph.privileges import Purpose, missing_privileges
 from kgplug.graph.reading.bulk import BulkReader
+from kgplug.graph.reading.conditions import check_conditions
+from kgplug.graph.reading.derived import Derived, read_derived
 from kgplug.graph.reading.feedback import scan_feedback
 from kgplug.graph.reading.node_keys import key_problem, labels_with_problems
 from kgplug.graph.reading.reader import KeyedNodes, ReadReport, assemble, read_items, read_users, reading_bar, titled
 from kgplug.graph.reading.triples import TriplePlan, count_triples, empty_projection, plan_triples, touched_nodes
-from kgplug.graph.schema import GraphSchema
+from kgplug.graph.schema import GraphSchema, ItemSchema, UserSchema
 from kgplug.plain_text import counted
 
 if TYPE_CHECKING:
@@ -92,13 +95,14 @@ def check(connection: Connection, schema: GraphSchema) -> CheckReport:
     parts: dict[str, Callable[[], Iterator[Finding]]] = {
         "server": lambda: _server(connection),
         "privileges": lambda: _privileges(connection),
+        "conditions": lambda: _conditions(connection, schema, contents),
         "users": lambda: _users(connection, schema, contents, seen),
         "items": lambda: _items(connection, schema, contents, seen),
         "feedback": lambda: _feedback(connection, schema, contents, seen),
         "knowledge": lambda: _knowledge(connection, schema, contents, seen.bulk),
         "kgplug's own": lambda: _own(connection, contents),
     }
-    if user.label not in contents.labels and schema.feedback.type not in contents.types:
+    if user.label not in contents.labels and schema.feedback[0].type not in contents.types:
         del parts["users"]
         parts["feedback"] = lambda: _nothing_but_knowledge(schema)
     findings: list[Finding] = []
@@ -107,6 +111,8 @@ def check(connection: Connection, schema: GraphSchema) -> CheckReport:
             findings.extend(part())
         except DataError as error:
             findings.append(Finding(name, "error", str(error)))
+            if name == "conditions":  # no query with them would work
+                break
     return CheckReport(connection.uri, findings)
 
 
@@ -134,6 +140,15 @@ def _privileges(connection: Connection) -> Iterator[Finding]:
         yield Finding(name, level if missing else "ok", text)
 
 
+def _conditions(connection: Connection, schema: GraphSchema, contents: Contents) -> Iterator[Finding]:
+    """Report for how many users and items the schema's conditions are true."""
+    parts = {"user": schema.user, "item": schema.item}
+    for name, n in check_conditions(connection, schema, contents).items():
+        part = parts[name]
+        text = f"{n:,} of {contents.labels[part.label]:,} :{part.label} fulfil [{name}] where = {part.where!r}"
+        yield Finding("conditions", "ok", text)
+
+
 @dataclass
 class _Read:
     """Users and items read by earlier checks and reused by the feedback check; None if they could not be read."""
@@ -145,13 +160,13 @@ class _Read:
 
 def _users(connection: Connection, schema: GraphSchema, contents: Contents, seen: _Read) -> Iterator[Finding]:
     seen.users = read_users(connection, schema, contents, seen.bulk)
-    yield _keyed(contents, schema.user.label, schema.user.key, "users")
+    yield _keyed(contents, schema.user, len(seen.users.keys), "users")
 
 
 def _items(connection: Connection, schema: GraphSchema, contents: Contents, seen: _Read) -> Iterator[Finding]:
     item = schema.item
     seen.items = read_items(connection, schema, contents, seen.bulk)
-    yield _keyed(contents, item.label, item.key, "items")
+    yield _keyed(contents, item, len(seen.items.keys), "items")
     if not item.title:
         yield Finding("items", "ok", "no [item] title is set: lists show the key, and DKN has no text to read")
         return
@@ -163,27 +178,27 @@ def _items(connection: Connection, schema: GraphSchema, contents: Contents, seen
     )
 
 
-def _keyed(contents: Contents, label: str, key: str, what: str) -> Finding:
-    """Return the finding for a label whose keys are valid; it is a warning if no constraint keeps the keys unique.
+def _keyed(contents: Contents, part: UserSchema | ItemSchema, n: int, what: str) -> Finding:
+    """Return the finding for n nodes whose keys are valid; it is a warning if no constraint keeps the keys unique.
 
     `what` is the entry for `Finding.check`: "users" or "items".
     """
-    constrained = key in contents.unique.get(label, [])
+    constrained = part.key in contents.unique.get(part.label, [])
     note = "" if constrained else "; no constraint keeps it unique, and lookups without an index are slow"
-    return Finding(what, "ok" if constrained else "warning", f"{contents.labels[label]:,} :{label} by {key}{note}")
+    return Finding(what, "ok" if constrained else "warning", f"{n:,} :{part.label} by {part.key}{note}")
 
 
 def _nothing_but_knowledge(schema: GraphSchema) -> Iterator[Finding]:
     """Report that a graph without users and feedback allows embeddings only."""
     text = (
-        f"No :{schema.user.label} nodes and no :{schema.feedback.type} relationships: embeddings can be trained, "
+        f"No :{schema.user.label} nodes and no :{schema.feedback[0].type} relationships: embeddings can be trained, "
         "recommenders cannot."
     )
     yield Finding("feedback", "warning", text)
 
 
 def _feedback(connection: Connection, schema: GraphSchema, contents: Contents, seen: _Read) -> Iterator[Finding]:
-    part = schema.feedback
+    part = schema.feedback[0]
     total = contents.types.get(part.type, 0)
     with reading_bar("Checking feedback", total, None) as advance:
         found = scan_feedback(connection, schema, contents, seen.bulk, advance=advance)
@@ -212,7 +227,7 @@ def _rows(schema: GraphSchema, n: int, rows: Interactions, report: ReadReport) -
 
     `rows` has one row per pair. `report` says how many relationships were merged into one row, or left out.
     """
-    part, likes = schema.feedback, int(np.count_nonzero(rows.is_like))
+    part, likes = schema.feedback[0], int(np.count_nonzero(rows.is_like))
     name = part.rating or ("their count" if rows.ratings_are_counts else "")
     scale = f", {likes:,} of them {'a like' if likes == 1 else 'likes'}" + (
         "" if rows.like_threshold is None else f" ({name} >= {rows.like_threshold:g})"
@@ -232,22 +247,43 @@ def _rows(schema: GraphSchema, n: int, rows: Interactions, report: ReadReport) -
 def _knowledge(connection: Connection, schema: GraphSchema, contents: Contents, bulk: BulkReader) -> Iterator[Finding]:
     plan = plan_triples(connection, schema, contents)
     counts = count_triples(connection, plan)
-    total = sum(counts.values())
-    if total == 0:
+    derived = read_derived(connection, schema, contents, plan, bulk)
+    total = sum(counts.values()) + derived.n
+    if total == 0 and not derived.problems:
         raise empty_projection(schema, contents, plan)
     for name, n in counts.items():
         yield Finding("knowledge", "ok" if n else "warning", f"{n:,} :{name}")
+    yield from _derived(schema, contents, derived)
     for note in plan.unused:
         yield Finding("knowledge", "warning", note)
     for note in plan.left_out(schema):
         yield Finding("knowledge", "ok", note)
-    touched = touched_nodes(connection, plan)
+    touched = touched_nodes(connection, plan, bulk, derived.nodes)
     linked = sum(n for labels, n in touched.items() if schema.item.label in labels)
-    n_items = contents.labels.get(schema.item.label, 0)
+    n_items = check_conditions(connection, schema, contents).get("item", contents.labels.get(schema.item.label, 0))
     level = "ok" if linked == n_items else "warning"
     text = f"{linked:,} of {n_items:,} :{schema.item.label} {_have(linked)} triples"
     yield Finding("knowledge", level if linked else "error", f"{counted(total, 'triple')}; {text}")
     yield from _entity_keys(connection, schema, contents, plan, touched, bulk)
+
+
+def _derived(schema: GraphSchema, contents: Contents, derived: Derived) -> Iterator[Finding]:
+    """Report how many triples each pattern and property gives, and which cannot be used."""
+    for edges in derived.relations:
+        nodes = len(np.unique(np.concatenate([edges.heads, edges.tails])))
+        text = f"{len(edges.heads):,} {edges.types[0]} (pattern) between {counted(nodes, 'node')}"
+        yield Finding("knowledge", "ok", text)
+    for values in derived.properties:
+        rule, total = schema.knowledge.properties[values.name].rule, contents.labels[values.label]
+        text = (
+            f"{len(values.nodes):,} {values.name} ({rule}): {counted(len(values.keys), 'entity', plural='entities')}, "
+            f"on {values.n_nodes:,} of {total:,} :{values.label}"
+        )
+        yield Finding("knowledge", "ok", text)
+        for note in values.notes:
+            yield Finding("knowledge", "ok", note)
+    for problem in derived.problems:
+        yield Finding("knowledge", "error", str(problem))
 
 
 def _entity_keys(
@@ -279,7 +315,8 @@ def _entity_keys(
     wrong = labels_with_problems(connection, key_of, contents) if key_of else []
     for label in wrong[:_MOST_LABELS]:
         setting = f"[knowledge.keys] {label}"
-        problem = key_problem(connection, bulk, label, keys[label], contents.labels[label], setting=setting)
+        where, n = members_of(schema, label, "n"), contents.labels[label]
+        problem = key_problem(connection, bulk, label, keys[label], n, setting=setting, where=where)
         if problem is not None:
             yield Finding("knowledge", "error", str(problem))
     known = {*entities, *(one.label for one in plan.owned)}

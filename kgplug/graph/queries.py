@@ -12,6 +12,10 @@ removed if it uses a rating or timestamp that the schema does not have. The line
 name" become an expression for the readable name of the node x (`kgplug.graph.naming`). The lines from "// label of x"
 to "// end of label" become an expression for the label that identifies x.
 
+If the schema has conditions on users or items (`kgplug.graph.members`), they are added to each (x:`User`) and
+(x:`Movie`), and the line "// and x is no user or item of another tenant" becomes a condition. Otherwise this line is
+removed.
+
 If feedback is stored from items to users, the arrows of RATED are reversed.
 """
 
@@ -23,29 +27,19 @@ from pathlib import Path
 
 from kgplug.data.values.whole_numbers import whole_number
 from kgplug.errors import UsageError, unknown_name
+from kgplug.graph.members import is_outside, item_node, user_node
 from kgplug.graph.naming import KEY_NAMES, TITLE_NAMES, TITLE_PATTERN, named_keys
+from kgplug.graph.quoting import quote, quote_text
 from kgplug.graph.schema import GraphSchema
 
 LONGEST = 10_000_000  # maximum $k; queries ask for 10 * $k candidates, and Neo4j's vector index returns at most 2^31
-_TOKEN = re.compile(r"(?P<before>:|\w*user\.|\w*item\.|\w*rated\.)`(?P<name>[^`]+)`")
+_TOKEN = re.compile(
+    r"\((?P<variable>\w*):`(?P<node>User|Movie)`\)|(?P<before>:|\w*user\.|\w*item\.|\w*rated\.)`(?P<name>[^`]+)`"
+)
+_EXISTS = re.compile(r"^(?P<indent> *)// and (?P<node>\w+) is no user or item of another tenant\n", re.MULTILINE)
 _MARKED = re.compile(r"// (?P<what>name|label) of (?P<node>\w+)\n.*?// end of (?P=what)\n", re.DOTALL)
 _CONDITION = re.compile(r"^ *(AND|//) .*$\n", re.MULTILINE)
 _FEEDBACK_ARROW = re.compile(r"(?P<left><?)-(?P<between>\[\w*:`RATED`\])-(?P<right>>?)")
-
-
-def quote(identifier: str) -> str:
-    """Return a label, type or property name as a backticked Cypher identifier.
-
-    Cypher decodes \\uXXXX before it looks for backticks, so a backslash is written as \\u005C.
-
-    Raises:
-        UsageError: the name is empty or has a null character. A database has no such names.
-    """
-    if not identifier or "\0" in identifier:
-        raise UsageError(
-            f"{identifier!r} cannot be a label, type or property name: expected text without null characters."
-        )
-    return "`" + identifier.replace("\\", "\\u005C").replace("`", "``") + "`"
 
 
 def queries_dir() -> Path:
@@ -130,18 +124,23 @@ def _without_comments(text: str) -> str:
 
 def render(text: str, schema: GraphSchema) -> str:
     """Return a shipped query with the demo graph's names replaced by those of a schema."""
-    labels = {"User": schema.user.label, "Movie": schema.item.label, "RATED": schema.feedback.type}
+    labels = {"User": schema.user.label, "Movie": schema.item.label, "RATED": schema.feedback[0].type}
     properties = {
         "user.": {"id": schema.user.key},
         "item.": {"id": schema.item.key, "title": schema.item.title or schema.item.key},
-        "rated.": {"rating": schema.feedback.rating, "timestamp": schema.feedback.timestamp},
+        "rated.": {"rating": schema.feedback[0].rating, "timestamp": schema.feedback[0].timestamp},
     }
+
+    members = schema.without_conditions() if writes(text) else schema
 
     def without_missing(match: re.Match[str]) -> str:
         missing = [name for name, value in properties["rated."].items() if value is None]
         return "" if any(f"rated.`{name}`" in match[0] for name in missing) else match[0]
 
     def replace_name(match: re.Match[str]) -> str:
+        if match["node"]:
+            node, part = (user_node, members.user) if match["node"] == "User" else (item_node, members.item)
+            return node(members, match["variable"] or ("" if part.where is None else f"node_{match.start()}"))
         before, name = match["before"], match["name"]
         known = (
             labels
@@ -153,9 +152,14 @@ def render(text: str, schema: GraphSchema) -> str:
         value = known[name]
         return f"{before}{quote(value)}" if value is not None else "null"
 
-    if schema.feedback.direction == "item_to_user":
+    def and_exists(match: re.Match[str]) -> str:
+        outside = is_outside(members, match["node"])
+        return f"{match['indent']}AND NOT {outside}\n" if outside else ""
+
+    if schema.feedback[0].direction == "item_to_user":
         text = _FEEDBACK_ARROW.sub(_turned, text)
     text = _TOKEN.sub(replace_name, _CONDITION.sub(without_missing, text))
+    text = _EXISTS.sub(and_exists, text)
     return _MARKED.sub(lambda match: _described(schema, match["what"], match["node"]), text)
 
 
@@ -189,18 +193,13 @@ def _described(schema: GraphSchema, what: str, node: str) -> str:
     )
 
 
-def quote_text(text: str) -> str:
-    """Return text as a quoted Cypher string."""
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
 def feedback_arrow(schema: GraphSchema, variable: str = "") -> str:
     """Return the feedback's arrow from user to item in a Cypher pattern: -[r:TYPE]-> or <-[r:TYPE]-.
 
     `variable` is the Cypher variable of the relationship, here r; "" for none.
     """
-    between = f"-[{variable}:{quote(schema.feedback.type)}]-"
-    return f"{between}>" if schema.feedback.direction == "user_to_item" else f"<{between}"
+    between = f"-[{variable}:{quote(schema.feedback[0].type)}]-"
+    return f"{between}>" if schema.feedback[0].direction == "user_to_item" else f"<{between}"
 
 
 def _turned(match: re.Match[str]) -> str:

@@ -227,8 +227,10 @@ def _what_to_read(content: dict[str, Any]) -> str:
     schema["item"].pop("title")
     if content["kind"] == Kind.RECOMMENDER:
         del schema["knowledge"]
-        for name in ("like_threshold", "timestamp"):  # these do not change the set of rows
-            schema["feedback"].pop(name, None)
+        kinds: dict[str, Any] | list[Any] = schema["feedback"]
+        if isinstance(kinds, dict):  # several kinds become one by their thresholds and times
+            for name in ("like_threshold", "timestamp"):  # these do not change the set of rows
+                kinds.pop(name, None)
         if (split := split_of(content)).by_users:  # their metrics cannot be compared with those of other splits
             schema["split"] = [split.by, split.order]
     return dumps([content["kind"], schema], sort_keys=True)

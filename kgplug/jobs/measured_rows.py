@@ -204,7 +204,7 @@ class TestFeedback(TestRows):
                 f"{PROFILE[0]:.0%} are the profile that the model is given, and the others are tested. Do not compare "
                 "these metrics with those of another split."
             )
-        if len({run.schema.feedback.like_threshold for run in self.runs}) > 1:
+        if len({run.schema.feedback[0].like_threshold for run in self.runs}) > 1:
             self.notes.append(
                 "The runs differ in like_threshold. All are measured with that of the newest run: "
                 + ("every row is a like." if threshold is None else f"ratings of at least {threshold:g} are likes.")
@@ -212,7 +212,7 @@ class TestFeedback(TestRows):
         return self.data.row_hashes
 
     def split_again(self, run: MeasuredRun, split: Split) -> RowMemory | None:
-        rows = self.data.with_like_threshold(run.schema.feedback.like_threshold)
+        rows = self.data.with_like_threshold(run.schema.feedback[0].like_threshold)
         if run.content["data"]["interactions"] != rows.fingerprint:
             return None
         return RowMemory.of_sets(*(None if rows is None else rows.row_hashes for rows in split.interactions(rows)))
@@ -277,7 +277,7 @@ def _learnt(model: Recommender, like: Interactions) -> Interactions:
     """
     users, items = (part.astype(np.int64) for part in model.seen.nonzero())
     nothing = replace(like.take(np.empty(0, dtype=np.int64)), ratings=None, timestamps=None, like_threshold=None)
-    rows = replace(nothing, users=users, items=items, counts=None, ratings_are_counts=False)
+    rows = replace(nothing, users=users, items=items, counts=None, ratings_are_counts=False, weights=None)
     rows = rows.take(np.argsort(rows.pairs))
     liked_users, liked_items = (part.astype(np.int64) for part in model.liked.nonzero())
     is_liked = np.isin(rows.pairs, liked_users * rows.n_items + liked_items)

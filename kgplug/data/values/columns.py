@@ -20,6 +20,7 @@ _EPOCH = dt.date(1970, 1, 1).toordinal()
 _DAY = 86_400
 _LATEST = 2.0**63
 _DATES = "seconds since 1970 or a date"
+_WEIGHT = "a number above 0"
 _SHOWN = 80  # maximum characters of a value in a message
 _BOOLEANS = {"true": 1.0, "false": 0.0}
 _NUMBERS = (Real, Decimal, str)
@@ -43,6 +44,20 @@ def read_ratings(column: Any, name: str) -> tuple[np.ndarray, bool]:
         ratings = values.astype(np.float32)
     _refuse(np.isfinite(ratings), column, name, "a number")
     return ratings, booleans
+
+
+def read_weights(column: Any, name: str) -> np.ndarray:
+    """Return weights as float32 (n,). A positive weight too small for float32 becomes the smallest positive one.
+
+    Raises:
+        DataError: a value is not a number above 0, or too large for float32. The message names the column and a row.
+    """
+    column = _without_signals(pd.Series(column), name, _WEIGHT)
+    values, _ = _floats(column, booleans=False)
+    with np.errstate(over="ignore", under="ignore"):
+        weights = values.astype(np.float32)
+    _refuse((values > 0) & np.isfinite(weights), column, name, _WEIGHT)
+    return np.maximum(weights, np.finfo(np.float32).tiny)
 
 
 def as_like_threshold(value: object, *, what: str = "like_threshold") -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -50,6 +51,25 @@ def check_unit(unit: object) -> TimeUnit:
     if not isinstance(unit, str) or unit not in UNITS:
         raise UsageError(f"time_unit: expected one of {', '.join(UNITS)}, found {unit!r}.")
     return unit
+
+
+def per_day(unit: TimeUnit) -> float:
+    """Return the number of units in a day."""
+    return 86_400 * _BILLION / _TO_NANOSECONDS[unit]
+
+
+def in_one_unit(several: Sequence[Times]) -> list[Times]:
+    """Return several arrays of times (at least one) in the finest of their units.
+
+    A time that is too early or too late for 64 bits in this unit is moved to the end of the range.
+    """
+    unit: TimeUnit = next(unit for unit in reversed(UNITS) if any(times.unit == unit for times in several))
+    converted: list[Times] = []
+    for times in several:
+        factor = _TO_NANOSECONDS[times.unit] // _TO_NANOSECONDS[unit]
+        limit = (2**63 - 1) // factor
+        converted.append(Times(np.clip(times.values, -limit, limit) * np.int64(factor), unit))
+    return converted
 
 
 def times_from_unit(values: np.ndarray, unit: TimeUnit) -> Times:

@@ -10,7 +10,7 @@ from kgplug.graph import catalog, queries
 from kgplug.graph.answering.lookups import models_with_list
 from kgplug.graph.answering.nothing_found import live_list_of, no_list, no_neighbour
 from kgplug.graph.bolt.connection import Connection
-from kgplug.graph.find_key import require_key
+from kgplug.graph.find_key import require_item, require_user
 from kgplug.graph.schema import GraphSchema
 
 if TYPE_CHECKING:
@@ -30,15 +30,14 @@ def run_query(
         name: name of the query.
         parameters: parameters of the query.
     """
-    parameters = {"like_threshold": None if schema is None else schema.feedback.like_threshold, **parameters}
+    parameters = {"like_threshold": None if schema is None else schema.feedback[0].like_threshold, **parameters}
     text = queries.load(name, schema)
     parameters = queries.checked(name, text, parameters)
     found = connection.frame(text, **parameters)
     if found.empty:
-        nodes = {} if schema is None else {"user": schema.user, "item": schema.item}
-        for parameter in nodes.keys() & parameters.keys():
-            part = nodes[parameter]
-            require_key(connection, part.label, part.key, parameters[parameter])
+        for parameter, require in {"user": require_user, "item": require_item}.items():
+            if schema is not None and parameter in parameters:
+                require(connection, schema, parameters[parameter])
         if "model" in parameters:
             catalog.require_published(connection, parameters["model"])
     return found
@@ -63,7 +62,7 @@ def recommend(
     if model is not None:
         known = schema_for(known, published(connection, known, model))
     schema = required(known)
-    require_key(connection, schema.user.label, schema.user.key, user)
+    require_user(connection, schema, user)
     with_list = models_with_list(connection, schema, user)
     run = published(
         connection, schema, model,
@@ -88,7 +87,7 @@ def similar(
         known = schema_with_vectors(known, published(connection, known, model))
     schema = required(known)
     label = schema.item.label
-    require_key(connection, label, schema.item.key, item)
+    require_item(connection, schema, item)
     wanted = f"vectors of :{label} nodes"
     run = published(
         connection, schema, model, can_serve=lambda run: has_vectors(run, label), wanted=wanted, any_subject=True
@@ -136,24 +135,35 @@ def schema_of(run: dict[str, Any]) -> GraphSchema | None:
 def schema_for(known: GraphSchema | None, run: dict[str, Any]) -> GraphSchema | None:
     """Return the schema for querying a published run: the graph's or the one that the run was trained with.
 
-    `known`, the graph's schema, is returned if it has the same user label, item label and feedback type as the run's
-    schema. It is preferred because it may be newer, for example with a title property that was added after training.
-    Otherwise the run's schema is returned. If the catalogue has no schema of the run, `known` is returned, even if it
-    is None (unknown).
+    `known`, the graph's schema, is returned if it has the same users, items and feedback type as the run's schema. It
+    is preferred because it may be newer, for example with a title property that was added after training. Otherwise
+    the run's schema is returned. If the catalogue has no schema of the run, `known` is returned, even if it is None
+    (unknown).
     """
     stored = schema_of(run)
-    if stored is None or (known is not None and known.subject == stored.subject):
+    if stored is None or (known is not None and _about(known) == _about(stored)):
         return known
     return stored
+
+
+def _about(schema: GraphSchema) -> tuple[object, ...]:
+    return schema.subject, schema.conditions
 
 
 def schema_with_vectors(known: GraphSchema | None, run: dict[str, Any]) -> GraphSchema | None:
     """Return the schema for querying the vectors of a published run.
 
-    It is `known`, the graph's schema, if the run has indexed vectors of nodes with the schema's item label. Otherwise
-    it is the result of `schema_for`.
+    It is `known`, the graph's schema, if the run has indexed vectors of nodes with the schema's item label, and was not
+    trained under another condition on items. Otherwise it is the result of `schema_for`.
     """
-    return known if known is not None and has_vectors(run, known.item.label) else schema_for(known, run)
+    if known is None or not has_vectors(run, known.item.label):
+        return schema_for(known, run)
+    return known if _may_share_items(schema_of(run) or known, known) else schema_for(known, run)
+
+
+def _may_share_items(stored: GraphSchema, schema: GraphSchema) -> bool:
+    """Return whether the items of two schemas may be the same nodes: their conditions on one label do not differ."""
+    return stored.item.label != schema.item.label or stored.item.where == schema.item.where
 
 
 def has_vectors(run: dict[str, Any], label: str) -> bool:
@@ -176,13 +186,14 @@ def published(
     Args:
         connection: connection to the database.
         known: schema of the graph.
-        model: name of the model, case ignored. None: the most recently published model that has the schema's user and
-            item labels and whose run `can_serve` accepts. If only one model has these labels, it is chosen in any case.
+        model: name of the model, case ignored. None: the most recently published model that has the schema's users and
+            items and whose run `can_serve` accepts. If only one model has these, it is chosen in any case.
         can_serve: function that returns whether a run has the lists or vectors that the caller needs. None: every run
             has them.
         wanted: what the caller needs, in words, for the error message.
         advice: what to do if no model has what is wanted, for the error message.
-        any_subject: choose from all published models, whatever their user and item labels.
+        any_subject: choose from all published models, whatever their user and item labels, except those that were
+            trained under another condition on items of this label.
 
     Raises:
         UsageError: the named model is not published. Without `model`: no suitable model is published.
@@ -197,7 +208,9 @@ def published(
             raise UsageError(f'No published model is called "{model}". Published: {names}.')
         return by_lower[model.lower()]
     schema = required(known)
-    fitting = [run for run in serving if any_subject or (schema_of(run) or schema).subject[:2] == schema.subject[:2]]
+    fitting = [run for run in serving if _fits(schema_of(run) or schema, schema, any_subject=any_subject)]
+    # With any_subject, a run of the same tenant comes before one that only has the same items.
+    fitting.sort(key=lambda run: (schema_of(run) or schema).conditions != schema.conditions)
     found = next((run for run in fitting if can_serve is None or can_serve(run)), None)
     if found is None and len(fitting) == 1:
         return fitting[0]
@@ -205,3 +218,10 @@ def published(
         of = f" for {schema.pattern}" if not fitting else ""
         raise UsageError(f"No published model has {wanted}{of}. Published: {names}.{advice if fitting else ''}")
     return found
+
+
+def _fits(stored: GraphSchema, schema: GraphSchema, *, any_subject: bool) -> bool:
+    """Return whether a model with the schema `stored` may answer questions about `schema`; see `published`."""
+    if any_subject:
+        return _may_share_items(stored, schema)
+    return stored.subject[:2] == schema.subject[:2] and stored.conditions == schema.conditions

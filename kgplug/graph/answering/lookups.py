@@ -7,7 +7,8 @@ from typing import Any
 
 from kgplug.errors import DataError, UsageError
 from kgplug.graph.bolt.connection import Connection
-from kgplug.graph.find_key import require_key
+from kgplug.graph.find_key import require_item, require_key, require_user
+from kgplug.graph.members import is_item, is_outside, item_node, members_of, user_node
 from kgplug.graph.ownership import is_own, not_own
 from kgplug.graph.queries import feedback_arrow, quote
 from kgplug.graph.reading.feedback import feedback_pattern
@@ -15,20 +16,20 @@ from kgplug.graph.reading.ratings import rating_of
 from kgplug.graph.schema import GraphSchema
 
 _PATHS_BETWEEN = """
-MATCH (user:{user}) WHERE user.{user_key} = $user
-MATCH (recommended:{item}) WHERE recommended.{item_key} = $item
-MATCH path = (user){feedback}(:{item})-[first]-(shared)-[second]-(recommended)
+MATCH {user_node} WHERE user.{user_key} = $user
+MATCH {recommended} WHERE recommended.{item_key} = $item
+MATCH path = (user){feedback}{liked_item}-[first]-(shared)-[second]-(recommended)
 WHERE NOT first:{type} AND NOT second:{type} AND NOT (shared:{user} AND EXISTS {{ (shared){feedback}(:{item}) }})
-  AND NOT {own_first} AND NOT {own_second}
+  AND NOT {own_first} AND NOT {own_second} AND NOT {outside}
   {liked}
 WITH path ORDER BY COUNT {{ (shared)--() }} LIMIT $limit
 UNWIND relationships(path) AS relationship
 """
 _AROUND = """
-MATCH (centre:{label}) WHERE centre.{key} = $key
+MATCH (centre:{label}) WHERE centre.{key} = $key AND {exists}
 MATCH (centre)-[relationship]-(other)
 WHERE NOT relationship:{type} AND NOT (other:{user} AND EXISTS {{ (other){feedback}(:{item}) }})
-  AND NOT {own}
+  AND NOT {own} AND NOT {outside}
 WITH relationship LIMIT $limit
 """
 _RELATIONSHIPS = """
@@ -43,8 +44,8 @@ def models_with_list(connection: Connection, schema: GraphSchema, user: int | st
     """Return the names of the models that serve a list for a user."""
     rows = connection.rows(
         "MATCH (model:KgplugModel) WITH model.name AS name, model.edition AS edition "
-        f"MATCH (user:{quote(schema.user.label)}) WHERE user.{quote(schema.user.key)} = $user "
-        f"AND EXISTS {{ (user)-[r:RECOMMENDS {{model: name, edition: edition}}]->(:{quote(schema.item.label)}) "
+        f"MATCH {user_node(schema, 'user')} WHERE user.{quote(schema.user.key)} = $user "
+        f"AND EXISTS {{ (user)-[r:RECOMMENDS {{model: name, edition: edition}}]->{item_node(schema, 'item')} "
         "WHERE EXISTS { (:KgplugRun {id: r.run, model: name}) } } RETURN name AS model",
         user=user,
     )
@@ -55,18 +56,18 @@ def feedback_of(
     connection: Connection, schema: GraphSchema, user: int | str
 ) -> tuple[list[int | str], list[int | str]]:
     """Return two lists of item keys: the items that a user has feedback on, and the items that the user likes."""
-    rating = schema.feedback.rating
+    rating = schema.feedback[0].rating
     liked = (
         f"{rating_of(f'r.{quote(rating)}')} >= $like_threshold"
-        if rating is not None and schema.feedback.like_threshold is not None
+        if rating is not None and schema.feedback[0].like_threshold is not None
         else "true"
     )
-    others = not_own(connection, schema.feedback.type) or "true"
+    others = not_own(connection, schema.feedback[0].type) or "true"
     rows = connection.rows(
         f"MATCH {feedback_pattern(schema)} WHERE a.{quote(schema.user.key)} = $user AND {others} "
         f"RETURN b.{quote(schema.item.key)} AS key, coalesce({liked}, false) AS liked",
         user=user,
-        like_threshold=schema.feedback.like_threshold,
+        like_threshold=schema.feedback[0].like_threshold,
     )
     keys = {row["key"]: row["liked"] for row in rows if row["key"] is not None}
     return list(keys), [key for key, liked in keys.items() if liked]
@@ -74,24 +75,27 @@ def feedback_of(
 
 def own_item(connection: Connection, schema: GraphSchema, user: int | str) -> list[int | str]:
     """Return the item key of a user who is also an item (the node has both labels), as a list; [] for other users."""
-    label = f"{quote(schema.user.label)}:{quote(schema.item.label)}"
-    return _keys(connection, label, schema.user.key, user, schema.item.key)
+    return _keys(connection, schema, user, schema.item.key, also=f" AND {is_item(schema, 'n')}")
 
 
-def other_keys(connection: Connection, label: str, key: str, value: int | str, other: str) -> list[int | str]:
-    """Return the values of the property `other` on those nodes of a label whose property `key` is `value`."""
-    return _keys(connection, quote(label), key, value, other)
+def other_keys(connection: Connection, schema: GraphSchema, user: int | str, other: str) -> list[int | str]:
+    """Return the values of the property `other` of the users with a key."""
+    return _keys(connection, schema, user, other)
 
 
-def _keys(connection: Connection, labels: str, key: str, value: int | str, other: str) -> list[int | str]:
-    query = f"MATCH (n:{labels}) WHERE n.{quote(key)} = $value RETURN DISTINCT n.{quote(other)} AS key"
-    return [row["key"] for row in connection.rows(query, value=value) if row["key"] is not None]
+def _keys(connection: Connection, schema: GraphSchema, user: int | str, other: str, also: str = "") -> list[int | str]:
+    rows = connection.rows(
+        f"MATCH {user_node(schema, 'n')} WHERE n.{quote(schema.user.key)} = $user{also} "
+        f"RETURN DISTINCT n.{quote(other)} AS key",
+        user=user,
+    )
+    return [row["key"] for row in rows if row["key"] is not None]
 
 
 def titles_of(connection: Connection, schema: GraphSchema, keys: Sequence[int | str]) -> dict[int | str, str]:
     """Return key → title for those of the items that are still in the graph; an item without a title has its key."""
     rows = connection.rows(
-        f"UNWIND $keys AS key MATCH (item:{quote(schema.item.label)}) WHERE item.{quote(schema.item.key)} = key "
+        f"UNWIND $keys AS key MATCH {item_node(schema, 'item')} WHERE item.{quote(schema.item.key)} = key "
         f"RETURN key, coalesce(item.{quote(schema.item.title or schema.item.key)}, key) AS title",
         keys=list(keys),
     )
@@ -118,17 +122,19 @@ def relationships_around(
         raise UsageError(f'The schema has no key for the label "{label}". Add it to [knowledge.keys].')
     query = (
         _AROUND.format(
+            exists=members_of(schema, label, "centre") or "true",
+            outside=is_outside(schema, "other") or "false",
             label=quote(label),
             key=quote(key_property),
             user=quote(schema.user.label),
             item=quote(schema.item.label),
-            type=quote(schema.feedback.type),
+            type=quote(schema.feedback[0].type),
             feedback=feedback_arrow(schema),
             own=is_own("relationship"),
         )
         + _RELATIONSHIPS
     )
-    require_key(connection, label, key_property, key)
+    require_key(connection, label, key_property, key, where=members_of(schema, label, "n"))
     rows = connection.rows(query, key=key, limit=limit)
     if not rows:
         raise DataError(f"No :{label} with {key_property} = {key!r} has relationships to show.")
@@ -149,9 +155,13 @@ def relationships_between(
         UsageError: no user or no item has this key.
         DataError: there is no path.
     """
-    feedback = schema.feedback
+    feedback = schema.feedback[0]
     query = (
         _PATHS_BETWEEN.format(
+            user_node=user_node(schema, "user"),
+            recommended=item_node(schema, "recommended"),
+            liked_item=item_node(schema, "liked"),
+            outside=is_outside(schema, "shared") or "false",
             own_first=is_own("first"),
             own_second=is_own("second"),
             user=quote(schema.user.label),
@@ -166,8 +176,8 @@ def relationships_between(
         )
         + _RELATIONSHIPS
     )
-    require_key(connection, schema.user.label, schema.user.key, user)
-    require_key(connection, schema.item.label, schema.item.key, item)
+    require_user(connection, schema, user)
+    require_item(connection, schema, item)
     rows = connection.rows(query, user=user, item=item, limit=limit, like_threshold=feedback.like_threshold)
     if not rows:
         raise DataError(f"There is no path of three steps from user {user!r} to item {item!r}.")

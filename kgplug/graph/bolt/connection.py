@@ -12,10 +12,12 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from kgplug.cypher_variables import FROM_USER
 from kgplug.errors import GraphError
 from kgplug.graph.bolt.far_times import data_of
 from kgplug.graph.bolt.server_errors import DATABASE_NOT_FOUND, translated_errors
 from kgplug.graph.bolt.tls import driver_address
+from kgplug.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,6 +51,9 @@ _COUNTERS = (
 
 class Connection:
     """One database of a Neo4j server, created by `Connection.open`. Several threads may use it.
+
+    A query with a condition from kgplug.toml, which has the mark `kgplug.cypher_variables.FROM_USER`, runs only in
+    transactions that may not write, and with a time limit.
 
     Every method raises GraphError, with a message in plain words, if the server refuses a request or the network fails.
 
@@ -164,6 +169,7 @@ class Connection:
 
     def autocommit(self, query: str, /, **parameters: object) -> list[dict[str, Any]]:
         """Run a query that manages its own transactions (CALL … IN TRANSACTIONS, schema commands), without retries."""
+        _refuse_users_text(query)
         with translated_errors(self.uri, self.database), self.session() as session:
             return session.run(_text(query), cast("dict[str, Any]", parameters)).data()
 
@@ -201,13 +207,17 @@ class Connection:
         """
         import neo4j.exceptions
 
+        if access == "WRITE":
+            _refuse_users_text(query)
         began, pause_s = time.monotonic(), _FIRST_PAUSE_S
         with translated_errors(self.uri, self.database, tried_s=_RETRY_TIME_S):
             while True:
                 try:
                     with self.session(access=access) as session:
                         execute = session.execute_read if access == "READ" else session.execute_write
-                        return execute(lambda transaction: use(transaction.run(_text(query), parameters)))
+                        return execute(
+                            limited(query, lambda transaction: use(transaction.run(_text(query), parameters)))
+                        )
                 except neo4j.exceptions.IncompleteCommit:
                     if time.monotonic() - began > _RETRY_TIME_S:
                         raise
@@ -253,6 +263,25 @@ def _quiet_the_driver() -> None:
     logger = logging.getLogger("neo4j")
     if not any(isinstance(handler, logging.NullHandler) for handler in logger.handlers):
         logger.addHandler(logging.NullHandler())
+
+
+def time_limit_s(query: str) -> float | None:
+    """Return the maximum number of seconds of a query with a condition from kgplug.toml; None for other queries."""
+    return Settings().kgplug_query_time_limit_s if FROM_USER in query else None
+
+
+def limited(query: str, work: Callable[[neo4j.ManagedTransaction], _T]) -> Callable[[neo4j.ManagedTransaction], _T]:
+    """Return the function that runs a query in a managed transaction, with the time limit of the query."""
+    import neo4j
+
+    limit_s = time_limit_s(query)
+    return work if limit_s is None else neo4j.unit_of_work(timeout=limit_s)(work)
+
+
+def _refuse_users_text(query: str) -> None:
+    """Raise AssertionError if a query with a condition from kgplug.toml is about to run where it could write."""
+    if FROM_USER in query:
+        raise AssertionError("A query with a condition from kgplug.toml was about to run where it could write.")
 
 
 def _text(query: str) -> LiteralString:

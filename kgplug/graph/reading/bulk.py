@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import numpy as np
 
 from kgplug.errors import GraphError
-from kgplug.graph.bolt.connection import Connection
+from kgplug.graph.bolt.connection import Connection, limited, time_limit_s
 from kgplug.graph.bolt.server_errors import translated_errors
 from kgplug.graph.counts import MOST_NAMES
 from kgplug.graph.queries import quote
@@ -147,7 +147,64 @@ class BulkReader:
             advance(len(part.table))
         return _joined(parts, len(wanted.values))
 
-    def label(self, label: str, key: str, n: int, text: str | None = None) -> Nodes:
+    def pairs(
+        self, query: str, *, limit_s: float, advance: Callable[[int], object] = int, **parameters: Any
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Read pairs of nodes with a query from `pairs_query`. Its result is streamed.
+
+        Args:
+            query: the query.
+            limit_s: maximum number of seconds of the query.
+            advance: called from time to time with the number of pairs read since the last call.
+            parameters: query parameters.
+
+        Returns:
+            (heads, tails): int64 (n,) each, node ids as in `Edges`.
+        """
+        rows = self._stream(query, limit_s=limit_s, **parameters)
+        all_heads, all_tails = ([np.empty(0, dtype=np.int64)] for _ in range(2))
+        while chunk := list(_until(rows, self._chunk_rows)):
+            heads = self._ids_in(" ".join(head for head, _, _ in chunk))
+            all_heads.append(np.repeat(heads, [n for _, n, _ in chunk]))
+            all_tails.append(self._ids_in("".join(text for *_, texts in chunk for text in texts)))
+            advance(len(all_tails[-1]))
+        return np.concatenate(all_heads), np.concatenate(all_tails)
+
+    def pairs_query(self, head: str, match: str) -> str:
+        """Return a query for pairs of nodes, grouped by head, so that the server holds only one head's tails in memory.
+
+        The query has a parameter `least`: the minimum number of matches between a head and a tail.
+
+        Args:
+            head: Cypher pattern of the heads, with the variable `head`.
+            match: Cypher clauses that find `tail` for a `head`.
+        """
+        return (
+            f"MATCH {head} WITH head, COLLECT {{ {match}\nWITH tail, count(*) AS n WHERE n >= $least "
+            f"RETURN toString({self._id}(tail)) + ' ' }} AS tails WHERE size(tails) > 0 "
+            f"RETURN toString({self._id}(head)) AS head, size(tails) AS n, {_texts('tails')}"
+        )
+
+    def values(
+        self, label: str, name: str, read_as: str, n: int, *, where: str = ""
+    ) -> Iterator[tuple[np.ndarray, list[Any]]]:
+        """Read a property of all nodes of a label, in chunks. A list counts as one value per element.
+
+        Args:
+            label: label of the nodes.
+            name: name of the property.
+            read_as: Cypher expression on `value`, to read instead of the value itself.
+            n: approximate number of nodes.
+            where: Cypher condition on the node n; "" for none.
+
+        Yields:
+            (ids, values): int64 (m,), node ids as in `Edges`, with repetitions; m values, of which none is missing.
+        """
+        columns, clause = (f"{self._id}(n)", read_as), f"UNWIND n.{quote(name)} AS value"
+        for ids, values in self._of_label(label, n, columns, clause, where=where):
+            yield self._as_ids(ids), list(values)
+
+    def label(self, label: str, key: str, n: int, text: str | None = None, *, where: str = "") -> Nodes:
         """Read all nodes of a label with their key.
 
         Args:
@@ -155,22 +212,34 @@ class BulkReader:
             key: their key property.
             n: approximate number of nodes, from the count store.
             text: name of another property to read, for `Nodes.texts`; None if there is none.
+            where: Cypher condition on the node n; "" for none.
         """
-        match = f"(n:{quote(label)})"
         columns = self._node_columns("0", f"coalesce(n.{quote(key)}, [])")
         columns += () if text is None else (f"coalesce(n.{quote(text)}, '')",)
+        return self._as_nodes(list(self._of_label(label, n, columns, where=where)))
+
+    def _of_label(
+        self, label: str, n: int, columns: Sequence[str], clause: str = "", *, where: str = ""
+    ) -> Iterator[Sequence[list[Any]]]:
+        """Yield columns of values, chunk by chunk, for all nodes of a label.
+
+        Args:
+            label: label of the nodes.
+            n: approximate number of nodes.
+            columns: Cypher expressions on the node n.
+            clause: Cypher clause between the nodes and the columns, which may define further variables.
+            where: Cypher condition on the node n; "" for none.
+        """
+        match, found = f"(n:{quote(label)}) {_where(where)}", _where("id(n) = i", f"n:{quote(label)}", where)
         if n <= self._chunk_rows:
-            rows = [self._first(f"MATCH {match} RETURN {_collected(columns)}")]
+            yield self._first(f"MATCH {match} {clause} RETURN {_collected(columns)}")
         elif limit := self._id_limit("MATCH (n) RETURN max(id(n)) AS top, count(*) AS n"):
-            query = (
-                "UNWIND range($start, $stop - 1) AS i MATCH (n) WHERE id(n) = i "
-                f"AND n:{quote(label)} RETURN {_collected(columns)}"
-            )
-            rows = list(_in_parallel(lambda span: self._first(query, **span), self._spans(limit)))
+            query = f"UNWIND range($start, $stop - 1) AS i MATCH (n) {found} {clause} RETURN {_collected(columns)}"
+            yield from _in_parallel(lambda span: self._first(query, **span), self._spans(limit))
         else:
-            streamed = self._stream(f"MATCH {match} RETURN {', '.join(columns)}")
-            rows = [tuple(list(column) for column in zip(*streamed, strict=True))]
-        return self._as_nodes(rows)
+            streamed = self._stream(f"MATCH {match} {clause} RETURN {', '.join(columns)}")
+            while chunk := list(islice(streamed, self._chunk_rows)):
+                yield [list(column) for column in zip(*chunk, strict=True)]
 
     def nodes(self, ids: np.ndarray, code: str, key: str, **parameters: Any) -> Nodes:
         """Read the nodes with the given ids, except those that no longer exist.
@@ -270,8 +339,7 @@ class BulkReader:
         """
         return (
             f"WITH type(r) AS name, collect({' + '.join(self._columns(wanted))}) AS rows "
-            f"RETURN name, size(rows) AS n, [i IN range(0, size(rows) - 1, {_ROWS_A_TEXT}) | "
-            f"reduce(text = '', row IN rows[i..i + {_ROWS_A_TEXT}] | text + row)] AS texts"
+            f"RETURN name, size(rows) AS n, {_texts('rows')}"
         )
 
     def _columns(self, wanted: Wanted) -> list[str]:
@@ -322,12 +390,18 @@ class BulkReader:
             return [tuple(record.values()) for record in transaction.run(cast("Any", query), parameters)]
 
         with self._errors(), self._connection.session(access="READ") as session:
-            return session.execute_read(work)
+            return session.execute_read(limited(query, work))
 
-    def _stream(self, query: str, **parameters: Any) -> Iterator[tuple[Any, ...]]:
-        """Run a query and yield its rows as they arrive, without storing them."""
+    def _stream(self, query: str, *, limit_s: float | None = None, **parameters: Any) -> Iterator[tuple[Any, ...]]:
+        """Run a query and yield its rows as they arrive, without storing them.
+
+        The server stops the query after `limit_s` seconds; None is no limit, except for Cypher from kgplug.toml.
+        """
+        import neo4j
+
+        text = neo4j.Query(cast("Any", query), timeout=limit_s if limit_s is not None else time_limit_s(query))
         with self._errors(), self._connection.session(access="READ") as session:
-            for record in session.run(cast("Any", query), parameters):
+            for record in session.run(text, parameters):
                 yield tuple(record.values())
 
     def _as_nodes(self, rows: Sequence[Sequence[Sequence[Any]]]) -> Nodes:
@@ -335,11 +409,21 @@ class BulkReader:
         columns = list(zip(*rows, strict=True)) or [(), (), ()]
         ids, codes, keys, *others = ([value for part in column for value in part] for column in columns)
         return Nodes(
-            np.array(ids, dtype=np.int64) if self._internal else self._elements.encode(np.array(ids, dtype=object)),
+            self._as_ids(ids),
             np.array(codes, dtype=np.int64),
             np.fromiter(keys, dtype=object, count=len(keys)),
             np.fromiter(others[0], dtype=object, count=len(keys)) if others else None,
         )
+
+    def _as_ids(self, values: Sequence[Any]) -> np.ndarray:
+        """Return ids that a query returned as int64 (n,)."""
+        return np.array(values, dtype=np.int64) if self._internal else self._elements.encode(np.array(values, object))
+
+    def _ids_in(self, text: str) -> np.ndarray:
+        """Return the ids in a text, in which they are separated by spaces: int64 (n,)."""
+        if self._internal:
+            return np.fromstring(text, dtype=np.int64, sep=" ")
+        return self._elements.encode(np.array(text.split(), dtype=object))
 
     def _as_parameter(self, ids: np.ndarray) -> list[Any]:
         return ids.tolist() if self._internal else self._elements.decode(ids)
@@ -360,6 +444,22 @@ def _collected(columns: Iterable[str]) -> str:
     return ", ".join(f"collect({column})" for column in columns)
 
 
+def _until(rows: Iterator[tuple[str, int, list[str]]], least: int) -> Iterator[tuple[str, int, list[str]]]:
+    """Yield rows until the sum of their second columns is at least `least`."""
+    n = 0
+    while n < least and (row := next(rows, None)) is not None:
+        n += row[1]
+        yield row
+
+
+def _texts(rows: str) -> str:
+    """Return a Cypher expression that joins a list of texts, whose variable is `rows`, into fewer and longer ones."""
+    return (
+        f"[i IN range(0, size({rows}) - 1, {_ROWS_A_TEXT}) | "
+        f"reduce(text = '', row IN {rows}[i..i + {_ROWS_A_TEXT}] | text + row)] AS texts"
+    )
+
+
 def _where(*conditions: str) -> str:
     given = [f"({condition})" for condition in conditions if condition]
     return f"WHERE {' AND '.join(given)}" if given else ""
@@ -378,6 +478,15 @@ def _of_types(types: dict[str, int], wanted: Wanted) -> str:
     if len(others) > MOST_NAMES:
         return "type(r) IN $types"
     return f"NOT r{_alternatives(others)}" if others else ""
+
+
+def joined(parts: Sequence[Edges]) -> Edges:
+    """Return several sets of relationships as one. All have the same number of values."""
+    types = sorted({name for part in parts for name in part.types})
+    number = {name: code for code, name in enumerate(types)}
+    codes = [np.array([number[name] for name in part.types], dtype=np.int64)[part.codes] for part in parts]
+    heads, tails, values = ([getattr(part, name) for part in parts] for name in ("heads", "tails", "values"))
+    return Edges(types, *map(np.concatenate, (codes, heads, tails, values)))
 
 
 def _joined(parts: list[_Part], n_values: int) -> Edges:

@@ -10,6 +10,7 @@ from kgplug.errors import DataError
 from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.contents import Contents, label_keys, listed, sample_properties
 from kgplug.graph.counts import MOST_NAMES
+from kgplug.graph.members import condition_on
 from kgplug.graph.queries import quote
 from kgplug.graph.reading.bulk import BulkReader, Edges
 from kgplug.graph.reading.node_keys import checked_keys
@@ -37,11 +38,16 @@ class Entities:
     keys: np.ndarray
     labels: np.ndarray
 
+    def with_more(self, others: Entities) -> Entities:
+        """Return these entities and others."""
+        both = ((getattr(self, name), getattr(others, name)) for name in ("ids", "keys", "labels"))
+        return Entities(*map(np.concatenate, both))
+
 
 def name_entities(
     connection: Connection, schema: GraphSchema, contents: Contents, bulk: BulkReader, edges: Edges
 ) -> Entities:
-    """Return the entities: all items, and every node that is the head or tail of an edge.
+    """Return the entities that are nodes: all items, and every node that is the head or tail of an edge.
 
     Nodes deleted since the edges were read are left out.
 
@@ -49,8 +55,9 @@ def name_entities(
         DataError: a node's labels have no key, or a key is missing, repeated or of the wrong type.
     """
     item = schema.item
-    items = bulk.label(item.label, item.key, contents.labels.get(item.label, 0))
+    items = bulk.label(item.label, item.key, contents.labels.get(item.label, 0), where=condition_on(item, "n"))
     touched = np.unique(np.concatenate([edges.heads, edges.tails]))
+    touched = touched[touched >= 0]  # values of properties are not nodes
     touched = np.setdiff1d(touched, items.ids, assume_unique=True)
     keys = {label: key for label, key in label_keys(schema, contents.unique).items() if label in contents.labels}
     labels = list(keys)

@@ -104,8 +104,8 @@ def scan_feedback(
     """
     require_label(contents, schema.user.label, setting="[user] label")
     require_label(contents, schema.item.label, setting="[item] label")
-    require_type(contents, schema.feedback.type, setting="[feedback] type")
-    rating, timestamp = schema.feedback.rating, schema.feedback.timestamp
+    require_type(contents, schema.feedback[0].type, setting="[feedback] type")
+    rating, timestamp = schema.feedback[0].rating, schema.feedback[0].timestamp
     parts = time_parts_of(f"r.{quote(timestamp)}") if timestamp else ()
     expressions = (*([marked_rating_of(f"r.{quote(rating)}")] if rating else []), *parts)
     wanted, own = _wanted(connection, schema, contents, expressions)
@@ -123,13 +123,13 @@ def scan_feedback(
         problems += wrong
         if not wrong:
             try:
-                times = read_times(first, second, name=timestamp, unit=schema.feedback.time_unit)
-                kinds = kinds_of(first, second, unit=schema.feedback.time_unit)
+                times = read_times(first, second, name=timestamp, unit=schema.feedback[0].time_unit)
+                kinds = kinds_of(first, second, unit=schema.feedback[0].time_unit)
                 numbers = bool((second < 0).any())
             except DataError as error:
                 problems.append(error)
     users, items = edges.heads, edges.tails
-    if schema.feedback.direction == "item_to_user":
+    if schema.feedback[0].direction == "item_to_user":
         users, items = items, users
     return Feedback(
         users,
@@ -140,7 +140,7 @@ def scan_feedback(
         kinds,
         tuple(problems),
         numbers,
-        _elsewhere(connection, schema, contents.types[schema.feedback.type] - own - len(users)),
+        _elsewhere(connection, schema, contents.types[schema.feedback[0].type] - own - len(users)),
     )
 
 
@@ -155,7 +155,7 @@ def like_threshold(connection: Connection, schema: GraphSchema, ratings: np.ndar
         schema: schema of the graph.
         ratings: float32 (n,), as read; None if the schema names no rating property.
     """
-    part = schema.feedback
+    part = schema.feedback[0]
     if ratings is None:
         return part.like_threshold if part.repeated == "count" else None
     if part.like_threshold is None and part.rating and np.isin(ratings, (0, 1)).all():
@@ -165,7 +165,7 @@ def like_threshold(connection: Connection, schema: GraphSchema, ratings: np.ndar
 
 def unused_settings(schema: GraphSchema, feedback: Feedback) -> tuple[str, ...]:
     """Return sentences on settings under [feedback] that have no effect, and on relationships that are not read."""
-    part, unused = schema.feedback, [feedback.elsewhere] if feedback.elsewhere else []
+    part, unused = schema.feedback[0], [feedback.elsewhere] if feedback.elsewhere else []
     if part.like_threshold is not None and part.rating is None and part.repeated != "count":
         unused.append(
             f"[feedback] like_threshold is {part.like_threshold:g}, but no rating is set, so every relationship is a "
@@ -185,20 +185,20 @@ def unused_settings(schema: GraphSchema, feedback: Feedback) -> tuple[str, ...]:
 
 def has_booleans(connection: Connection, schema: GraphSchema) -> bool:
     """Return whether the rating property contains booleans."""
-    value = f"r.{quote(schema.feedback.rating or '')}"
+    value = f"r.{quote(schema.feedback[0].rating or '')}"
     match = f"MATCH {feedback_pattern(schema)} WHERE toFloatOrNull({value}) IS NULL"
     return bool(connection.rows(f"{match} AND toBooleanOrNull({value}) IS NOT NULL RETURN 1 AS n LIMIT 1"))
 
 
 def times_of(connection: Connection, schema: GraphSchema) -> FoundTimes | None:
     """Return the unit and range of the feedback's timestamps; None if the schema names no timestamp property."""
-    name = schema.feedback.timestamp
+    name = schema.feedback[0].timestamp
     if not name:
         return None
-    others = not_own(connection, schema.feedback.type)
+    others = not_own(connection, schema.feedback[0].type)
     own = f" WHERE {others}" if others else ""
     match, value = f"{feedback_pattern(schema)}{own}", f"r.{quote(name)}"
-    return find_times(connection, match, value, name=name, unit=schema.feedback.time_unit)
+    return find_times(connection, match, value, name=name, unit=schema.feedback[0].time_unit)
 
 
 def _wanted(
@@ -208,9 +208,9 @@ def _wanted(
 
     `values` are the Cypher expressions to read for each relationship (`Wanted.values`).
     """
-    name, total = schema.feedback.type, contents.types[schema.feedback.type]
+    name, total = schema.feedback[0].type, contents.types[schema.feedback[0].type]
     head, tail = quote(schema.user.label), quote(schema.item.label)
-    if schema.feedback.direction == "item_to_user":
+    if schema.feedback[0].direction == "item_to_user":
         head, tail = tail, head
     n = count_patterns(
         connection,
@@ -231,15 +231,15 @@ def _elsewhere(connection: Connection, schema: GraphSchema, n: int) -> str:
     """
     if n <= 0:
         return ""
-    direction = "user_to_item" if schema.feedback.direction == "item_to_user" else "item_to_user"
-    other = schema.model_copy(update={"feedback": schema.feedback.model_copy(update={"direction": direction})})
+    direction = "user_to_item" if schema.feedback[0].direction == "item_to_user" else "item_to_user"
+    other = schema.model_copy(update={"feedback": schema.feedback[0].model_copy(update={"direction": direction})})
     turned = 0
     if schema.user.label != schema.item.label:
         # A relationship between two nodes that both have both labels matches in both directions, so it has been read.
         both = f"NOT (b:{quote(schema.user.label)} AND a:{quote(schema.item.label)})"
         pattern = f"{feedback_pattern(other).replace('[r:', '[n:', 1)} WHERE {both}"
         turned = count_patterns(connection, {"turned": pattern})["turned"]
-    text = f"{n:,} :{schema.feedback.type} are left out because they do not match {feedback_pattern(schema)}"
+    text = f"{n:,} :{schema.feedback[0].type} are left out because they do not match {feedback_pattern(schema)}"
     if not turned:
         return f"{text}."
     return f"{text}; {turned:,} of them are stored in the other direction. One training reads one direction."
@@ -248,13 +248,13 @@ def _elsewhere(connection: Connection, schema: GraphSchema, n: int) -> str:
 def _no_feedback(connection: Connection, schema: GraphSchema) -> DataError:
     """Return the error for a graph without feedback; it names the labels that the feedback's type connects."""
     rows = connection.rows(
-        f"MATCH (a)-[r:{quote(schema.feedback.type)}]->(b) WITH a, r, b LIMIT 1000 "
+        f"MATCH (a)-[r:{quote(schema.feedback[0].type)}]->(b) WITH a, r, b LIMIT 1000 "
         "RETURN DISTINCT labels(a) AS heads, labels(b) AS tails"
     )
     connected = [f"(:{':'.join(row['heads'])})-->(:{':'.join(row['tails'])})" for row in rows]
     return DataError(
         f"No feedback: MATCH {feedback_pattern(schema)} RETURN count(r) gives 0 in database "
-        f'"{connection.database}". :{schema.feedback.type} connects {listed(connected, most=4)}.',
+        f'"{connection.database}". :{schema.feedback[0].type} connects {listed(connected, most=4)}.',
         advice=_advice(schema, rows),
     )
 
@@ -265,7 +265,7 @@ def _advice(schema: GraphSchema, rows: list[dict[str, Any]]) -> str:
     If the type connects users and items in the other direction, the advice is to change `direction` in the schema.
     Otherwise, it is to change the labels and the type.
     """
-    user, item, direction = schema.user.label, schema.item.label, schema.feedback.direction
+    user, item, direction = schema.user.label, schema.item.label, schema.feedback[0].direction
     ends = ("heads", "tails") if direction == "item_to_user" else ("tails", "heads")
     if any(user in row[ends[0]] and item in row[ends[1]] for row in rows):
         other = "item_to_user" if direction == "user_to_item" else "user_to_item"
@@ -298,14 +298,14 @@ def _problems(
         if name not in found:
             return [
                 DataError(
-                    f"No :{schema.feedback.type} relationship has the property {name!r}. Properties found: "
+                    f"No :{schema.feedback[0].type} relationship has the property {name!r}. Properties found: "
                     f"{listed(sorted(found)) or 'none'}.",
                     advice=f"Set or remove [feedback] {setting}.",
                 )
             ]
     value = f"r.{quote(name)}"
     usable = is_rating(value, mixed=mixed) if setting == "rating" else is_timestamp(value)
-    others = not_own(connection, schema.feedback.type)
+    others = not_own(connection, schema.feedback[0].type)
     search = f"MATCH {pattern} WHERE {f'{others} AND ' if others else ''}NOT coalesce({usable}, false) RETURN"
     rows = connection.rows(
         f"{search} r.{quote(name)} AS value, a.{quote(schema.user.key)} AS user, b.{quote(schema.item.key)} AS item "
@@ -322,7 +322,7 @@ def _problems(
     have = "has" if bad == 1 else "have"
     return [
         DataError(
-            f"{bad:,} of {len(values):,} :{schema.feedback.type} relationships {have} no usable {name!r}: expected "
+            f"{bad:,} of {len(values):,} :{schema.feedback[0].type} relationships {have} no usable {name!r}: expected "
             f"{expected}, found {examples}. Correct them, or remove [feedback] {setting}. Find them: {search} a, r, b"
         )
     ]

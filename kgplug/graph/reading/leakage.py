@@ -124,7 +124,7 @@ def find_repeating(
 
     See the constant `REPEATED` for the rule.
     """
-    user, item, feedback = schema.user.label, schema.item.label, schema.feedback.type
+    user, item, feedback = schema.user.label, schema.item.label, schema.feedback[0].type
     if not {user, item} <= contents.labels.keys() or feedback not in contents.types:
         return []
     types = [name for name in types if name != feedback and _may_join(contents, name, user, item)]
@@ -171,7 +171,7 @@ def _repeats(pairs: int, shared: int, chance: float, taken: int) -> bool:
 
 def _feedback_pairs(connection: Connection, schema: GraphSchema) -> int:
     """Return how many pairs the feedback connects. If users are items, each pair counts twice, once from each end."""
-    u, i, f = quote(schema.user.label), quote(schema.item.label), quote(schema.feedback.type)
+    u, i, f = quote(schema.user.label), quote(schema.item.label), quote(schema.feedback[0].type)
     (row,) = connection.rows(
         f"MATCH (u:{u}) RETURN sum(COUNT {{ MATCH (u)-[:{f}]-(i:{i}) WHERE u <> i RETURN DISTINCT i }}) AS n"
     )
@@ -184,7 +184,7 @@ def _next_to(owners: set[str], schema: GraphSchema, contents: Contents) -> set[s
     if contents.ends is None:
         return set(others)
     starts, ends = _types_at(contents, owners)
-    starts, ends = starts - {schema.feedback.type}, ends - {schema.feedback.type}
+    starts, ends = starts - {schema.feedback[0].type}, ends - {schema.feedback[0].type}
     joined = {
         label
         for (name, label), (n_out, n_in) in contents.ends.items()
@@ -210,7 +210,7 @@ def _count_owners(
         `owners` the number of owners, and `owner` their label.
     """
     owned_by = "|".join(quote(label) for label in sorted(owners))
-    own = {"labels": sorted(candidates), "feedback": schema.feedback.type, "owners": sorted(owners)}
+    own = {"labels": sorted(candidates), "feedback": schema.feedback[0].type, "owners": sorted(owners)}
     return connection.rows(
         f"MATCH (n{_listed(candidates)}) WHERE any(label IN labels(n) WHERE label IN $labels) "
         f"AND NOT n:{quote(schema.user.label)} AND NOT n:{quote(schema.item.label)} "
@@ -238,9 +238,9 @@ def _repeated_links(
         rows: rows of `_count_owners` for labels whose nodes belong to at most a few users each.
     """
     labels = [row["label"] for row in rows]
-    if not labels or schema.feedback.type not in contents.types:
+    if not labels or schema.feedback[0].type not in contents.types:
         return {}
-    u, i, f = quote(schema.user.label), quote(schema.item.label), quote(schema.feedback.type)
+    u, i, f = quote(schema.user.label), quote(schema.item.label), quote(schema.feedback[0].type)
     counts = connection.rows(
         f"MATCH (n{_listed(labels)}) WHERE any(label IN labels(n) WHERE label IN $labels) AND NOT n:{u} AND NOT n:{i} "
         f"WITH n, COLLECT {{ MATCH (n)-[r]-(u:{u}) WHERE type(r) <> $feedback RETURN DISTINCT u }} AS users "
@@ -254,7 +254,7 @@ def _repeated_links(
         "UNWIND [label IN labels(n) WHERE label IN $labels] AS label "
         "RETURN label, count(*) AS links, sum(shared) AS shared, sum(1.0 * taken) AS chance",
         labels=labels,
-        feedback=schema.feedback.type,
+        feedback=schema.feedback[0].type,
     )
     pairs, n_items = _feedback_pairs(connection, schema), contents.labels[schema.item.label]
     single = {
@@ -280,9 +280,9 @@ def _is_owned(row: dict[str, Any], contents: Contents) -> bool:
 
 def _owned_by_items(connection: Connection, schema: GraphSchema, contents: Contents) -> list[OwnedLabel]:
     """Return what `find_owned` returns, for a graph in which users are also the items."""
-    person, feedback = quote(schema.user.label), quote(schema.feedback.type)
+    person, feedback = quote(schema.user.label), quote(schema.feedback[0].type)
     candidates = _next_to({schema.user.label}, schema, contents)
-    if not candidates or schema.feedback.type not in contents.types:
+    if not candidates or schema.feedback[0].type not in contents.types:
         return []
     rows = connection.rows(
         f"MATCH (n{_listed(candidates)})-[r]-(p:{person}) WHERE NOT n:{person} AND type(r) <> $feedback "
@@ -292,7 +292,7 @@ def _owned_by_items(connection: Connection, schema: GraphSchema, contents: Conte
         "RETURN label, name, leaves, count(*) AS n, sum(CASE size(people) WHEN 1 THEN 1 ELSE 0 END) AS single, "
         "count(DISTINCT people[0]) AS owners",
         labels=sorted(candidates),
-        feedback=schema.feedback.type,
+        feedback=schema.feedback[0].type,
     )
     belongs = [
         row

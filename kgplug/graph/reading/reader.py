@@ -20,7 +20,10 @@ from kgplug.data.values.keys import factorize
 from kgplug.errors import DataError
 from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.contents import Contents, read_contents, require_label
-from kgplug.graph.reading.bulk import BulkReader, Nodes
+from kgplug.graph.members import condition_on
+from kgplug.graph.reading.bulk import BulkReader, Nodes, joined
+from kgplug.graph.reading.conditions import check_conditions
+from kgplug.graph.reading.derived import read_derived
 from kgplug.graph.reading.entities import Entities, name_entities
 from kgplug.graph.reading.feedback import Feedback, like_threshold, read_feedback, unused_settings
 from kgplug.graph.reading.node_ids import NodeRows
@@ -45,7 +48,8 @@ class ReadReport:
         vanished: number of relationships left out because their head or tail was added or deleted during the read.
         itself: number of feedback relationships left out because they lead from a node to itself.
         unused: sentences on settings of the schema that have no effect, and on data that cannot be used.
-        left_out: a sentence for each label and type that is left out because it repeats the feedback.
+        left_out: a sentence for each label, type and pattern that is left out because it repeats the feedback, and for
+            values of properties that are left out.
         written: type → number of relationships that are left out because kgplug wrote them. Relationships of kgplug's
             own nodes (`KgplugModel`, `KgplugRun`, `KgplugRelation`) count in `own`, but not here.
     """
@@ -103,8 +107,10 @@ def read_interactions(connection: Connection, schema: GraphSchema, *, progress: 
 def read_knowledge(connection: Connection, schema: GraphSchema, *, progress: bool | None = None) -> KnowledgeGraph:
     """Read all triples of the chosen types, except the feedback and what repeats it (`kgplug.graph.reading.leakage`).
 
-    The entities are all items and all heads and tails of the triples, including users. For a node with several labels,
-    `kgplug.graph.contents.label_keys` says which label and key identify it.
+    Also read the triples of [knowledge.patterns] and [knowledge.properties] (`kgplug.graph.reading.derived`).
+
+    The entities are all items, all heads and tails of the triples, including users, and the values of properties. For a
+    node with several labels, `kgplug.graph.contents.label_keys` says which label and key identify it.
 
     Args:
         connection: connection to the database.
@@ -113,7 +119,7 @@ def read_knowledge(connection: Connection, schema: GraphSchema, *, progress: boo
 
     Raises:
         DataError: an unknown label, type or property, a missing or repeated key or one of the wrong type, a node whose
-            labels have no key, or no triples.
+            labels have no key, a pattern or property that cannot be used, or no triples.
     """
     knowledge, report = pull_knowledge(connection, schema, progress=progress)
     report.logged("triples")
@@ -131,7 +137,8 @@ def pull_interactions(
             advice="Set both to the same property, so that no user is recommended to themselves.",
         )
     contents, bulk = read_contents(connection), bulk or BulkReader(connection)
-    with reading_bar("Reading feedback", contents.types.get(schema.feedback.type, 0), progress) as advance:
+    check_conditions(connection, schema, contents)
+    with reading_bar("Reading feedback", contents.types.get(schema.feedback[0].type, 0), progress) as advance:
         feedback = read_feedback(connection, schema, contents, bulk, advance=advance)
     users, items = read_users(connection, schema, contents, bulk), read_items(connection, schema, contents, bulk)
     return assemble(connection, schema, feedback, users, titled(connection, schema, items))
@@ -162,7 +169,7 @@ def read_users(connection: Connection, schema: GraphSchema, contents: Contents, 
     """
     user = schema.user
     require_label(contents, user.label, setting="[user] label")
-    nodes = bulk.label(user.label, user.key, contents.labels[user.label])
+    nodes = bulk.label(user.label, user.key, contents.labels[user.label], where=condition_on(user, "n"))
     return KeyedNodes(nodes, *_as_rows(connection, nodes, user.label, user.key, "[user] key"))
 
 
@@ -174,7 +181,8 @@ def read_items(connection: Connection, schema: GraphSchema, contents: Contents, 
     """
     item = schema.item
     require_label(contents, item.label, setting="[item] label")
-    nodes = bulk.label(item.label, item.key, contents.labels[item.label], item.title or None)
+    where = condition_on(item, "n")
+    nodes = bulk.label(item.label, item.key, contents.labels[item.label], item.title or None, where=where)
     return KeyedNodes(nodes, *_as_rows(connection, nodes, item.label, item.key, "[item] key"))
 
 
@@ -209,7 +217,7 @@ def assemble(
         ratings=None if feedback.ratings is None else feedback.ratings[known],
         timestamps=None if feedback.times is None else feedback.times.values[known],
         time_unit="s" if feedback.times is None else feedback.times.unit,
-        repeated=schema.feedback.repeated,
+        repeated=schema.feedback[0].repeated,
         like_threshold=like_threshold(connection, schema, feedback.ratings),
         user_label=user.label,
         item_label=item.label,
@@ -218,7 +226,7 @@ def assemble(
     )
     n_known, itself = int(known.sum()), int((own_items[users[known]] == items[known]).sum())
     repeated = n_known - itself - len(interactions)
-    written = {schema.feedback.type: feedback.own}
+    written = {schema.feedback[0].type: feedback.own}
     report = ReadReport(
         len(interactions),
         feedback.own,
@@ -236,12 +244,18 @@ def pull_knowledge(
 ) -> tuple[KnowledgeGraph, ReadReport]:
     """Read as `read_knowledge` does, and also return the report. `bulk` is the reader, by default a new one."""
     contents, bulk = read_contents(connection), bulk or BulkReader(connection)
+    kept = check_conditions(connection, schema, contents)
     plan = plan_triples(connection, schema, contents)
     with reading_bar("Reading triples", plan.wanted.n, progress) as advance:
         edges = bulk.edges(plan.wanted, advance)
+    derived = read_derived(connection, schema, contents, plan, bulk, progress=progress)
+    if derived.problems:
+        raise derived.problems[0]
+    more, values = derived.as_entities()
+    edges = joined([edges, *more])
     if not len(edges.heads):
         raise empty_projection(schema, contents, plan)
-    entities = name_entities(connection, schema, contents, bulk, edges)
+    entities = name_entities(connection, schema, contents, bulk, edges).with_more(values)
     rows = NodeRows(entities.ids)
     triples = np.stack([rows.of(edges.heads), edges.codes, rows.of(edges.tails)], axis=1)  # (n, 3)
     there = np.flatnonzero((triples[:, 0] >= 0) & (triples[:, 2] >= 0))
@@ -249,7 +263,7 @@ def pull_knowledge(
         entities.keys, entities.labels, np.array(edges.types, dtype=object), triples[there]
     )
     unused = [*plan.unused, *_without_triples(schema, contents, plan, edges.types, entities)]
-    n_items = contents.labels.get(schema.item.label, 0)
+    n_items = kept.get("item", contents.labels.get(schema.item.label, 0))
     if n_items and not (entities.labels[np.unique(triples[there][:, [0, 2]])] == schema.item.label).any():
         unused.append(
             f"None of the {n_items:,} :{schema.item.label} nodes has a triple, so recommenders cannot use the triples."
@@ -260,7 +274,7 @@ def pull_knowledge(
         len(there) - knowledge.n_triples,
         len(triples) - len(there),
         unused=tuple(unused),
-        left_out=tuple(plan.left_out(schema)),
+        left_out=(*plan.left_out(schema), *(note for each in derived.properties for note in each.notes)),
         written=plan.written,
     )
 

@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from kgplug.errors import DataError
 from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.catalog import OWN_LABELS, OWN_RELATIONSHIPS
 from kgplug.graph.contents import Contents, listed, require_type
 from kgplug.graph.counts import MOST_NAMES, count_patterns
+from kgplug.graph.knowledge_schema import splits_of
+from kgplug.graph.members import is_outside
 from kgplug.graph.ownership import count_own, not_own
 from kgplug.graph.queries import quote
-from kgplug.graph.reading.bulk import Wanted
+from kgplug.graph.reading.bulk import BulkReader, Wanted
 from kgplug.graph.reading.leakage import OwnedLabel, RepeatingType, find_owned, find_repeating
+from kgplug.graph.reading.relations import RepeatingPattern, find_repeating_patterns
+from kgplug.graph.reading.relations import setting_of as pattern_setting
 from kgplug.graph.schema import GraphSchema
 from kgplug.plain_text import counted
 
@@ -48,9 +54,12 @@ class TriplePlan:
         own: number of relationships of the chosen types that are left out because kgplug wrote them.
         owned: labels whose nodes repeat the feedback. These nodes and their relationships are left out.
         repeating: types that are left out because they repeat the feedback.
-        unused: a sentence for each label or type that the schema names without effect.
+        unused: a sentence for each name in the schema that has no effect, and for each pattern that is read although it
+            repeats the feedback.
         written: type → number of relationships that are left out because kgplug wrote them. Relationships of kgplug's
             own nodes (`KgplugModel`, `KgplugRun`, `KgplugRelation`) count in `own`, but not here.
+        patterns, properties: names of the patterns and properties to read.
+        repeating_patterns: patterns that are left out because they repeat the feedback.
     """
 
     wanted: Wanted
@@ -60,6 +69,9 @@ class TriplePlan:
     repeating: list[RepeatingType] = field(default_factory=list[RepeatingType])
     unused: list[str] = field(default_factory=list[str])
     written: dict[str, int] = field(default_factory=dict[str, int])
+    patterns: list[str] = field(default_factory=list[str])
+    properties: list[str] = field(default_factory=list[str])
+    repeating_patterns: list[RepeatingPattern] = field(default_factory=list[RepeatingPattern])
 
     def left_out(self, schema: GraphSchema) -> Iterator[str]:
         """Yield a sentence for each label and type that is left out because it repeats the feedback."""
@@ -67,7 +79,7 @@ class TriplePlan:
             if one.links:
                 yield (
                     f"{one.n:,} :{one.label} lead from :{schema.user.label} to :{schema.item.label}; "
-                    f"{one.repeated:,} of these {one.links:,} paths match the feedback (:{schema.feedback.type}). "
+                    f"{one.repeated:,} of these {one.links:,} paths match the feedback (:{schema.feedback[0].type}). "
                     f"Left out, because this repeats the feedback. To use :{one.label} anyway, add it to [knowledge] "
                     "include."
                 )
@@ -82,8 +94,13 @@ class TriplePlan:
             pairs = counted(repeating.pairs, "pair")
             yield (
                 f":{repeating.type} joins {pairs} of :{schema.user.label} and :{schema.item.label}, "
-                f"{repeating.shared:,} of them also joined by :{schema.feedback.type}. Left out, because this "
+                f"{repeating.shared:,} of them also joined by :{schema.feedback[0].type}. Left out, because this "
                 f"repeats the feedback. To use :{repeating.type} anyway, add it to [knowledge] include."
+            )
+        for one in self.repeating_patterns:
+            yield (
+                f"{pattern_setting(one.name)} leads through {one.through}. Left out, because this repeats the "
+                f"feedback. To use {one.name} anyway, add it to [knowledge] include."
             )
 
 
@@ -94,8 +111,14 @@ def plan_triples(connection: Connection, schema: GraphSchema, contents: Contents
     (`kgplug.graph.reading.leakage`), and what kgplug wrote. Users are entities, unless the schema says users = false.
 
     Raises:
-        DataError: the schema names a type that the database does not have.
+        DataError: the schema names a type that the database does not have, or excludes the items.
     """
+    knowledge = schema.knowledge
+    if schema.item.label in knowledge.exclude:
+        raise DataError(
+            f"[knowledge] exclude has {schema.item.label}, the label of the items.",
+            advice="Remove it, or exclude the relationship types that should not be read.",
+        )
     chosen = sorted(set(schema.knowledge.relationships))
     for name in chosen:
         require_type(contents, name, setting="[knowledge] relationships")
@@ -103,8 +126,17 @@ def plan_triples(connection: Connection, schema: GraphSchema, contents: Contents
     include = schema.knowledge.include
     written = {name: count_own(connection, name) for name in OWN_RELATIONSHIPS if name in names}
     theirs = [name for name in names if written.get(name, 0) < contents.types[name]]
-    owned, repeating = find_owned(connection, schema, contents), find_repeating(connection, schema, contents, theirs)
-    telling = {*(one.label for one in owned), *(one.type for one in repeating)}
+    everybody = schema.without_conditions()  # tenants that share labels share what these labels mean
+    owned = find_owned(connection, everybody, contents)
+    repeating = find_repeating(connection, everybody, contents, theirs)
+    again = find_repeating_patterns(
+        connection,
+        schema,
+        contents,
+        [one.label for one in owned if one.label not in include],
+        [one.type for one in repeating if one.type not in include],
+    )
+    telling = {*(one.label for one in owned), *(one.type for one in repeating), *(one.name for one in again)}
     owned = [one for one in owned if one.label not in include and any(any(contents.at(t, one.label)) for t in names)]
     repeating = [one for one in repeating if one.type not in include]
     rules = [
@@ -118,8 +150,11 @@ def plan_triples(connection: Connection, schema: GraphSchema, contents: Contents
             contents, names, [one.label for one in owned if one.links], "touches nodes that repeat the feedback"
         ),
         *_user_rules(schema, contents, names),
+        *_tenant_rules(schema, contents, names),
+        *_end_rules(contents, names, sorted({*knowledge.exclude} & contents.labels.keys()), "touches excluded nodes"),
     ]
-    left = dict.fromkeys(names, "")  # type → why all its relationships are left out; "" if some may be kept
+    # type → why all its relationships are left out; "" if some may be kept
+    left = {name: "is excluded" if name in knowledge.exclude else "" for name in names}
     for rule in rules:
         left |= {name: rule.why for name in rule.emptied if not left[name]}
     wanted = {name: contents.types[name] for name in names if not left[name]}
@@ -127,9 +162,30 @@ def plan_triples(connection: Connection, schema: GraphSchema, contents: Contents
     where = " AND ".join(rule.condition("a", "b") for rule in rules)
     unused = [f"[knowledge] relationships has {name}, but all of it {left[name]}." for name in chosen if left[name]]
     unused += _unused_names(schema, contents, telling)
+    properties = {name: _why_not_read(schema, contents, name) for name in knowledge.properties}
+    unused += [why for why in properties.values() if why]
+    unused += [
+        f"{pattern_setting(one.name)} leads through {one.through}, and [knowledge] include reads it: the evaluation "
+        "will look too good, because the pattern contains the test set's feedback."
+        for one in again
+        if one.name in include
+    ]
+    again = [one for one in again if one.name not in include]
+    apart = {one.name for one in again}
     others = {name: n for name, n in contents.types.items() if name not in wanted}
     own = sum(written.values()) + _count_catalogue(connection, contents, names)
-    return TriplePlan(Wanted(wanted, others, where), rules, own, owned, repeating, unused, written)
+    return TriplePlan(
+        Wanted(wanted, others, where),
+        rules,
+        own,
+        owned,
+        repeating,
+        unused,
+        written,
+        [name for name in knowledge.patterns if name not in apart],
+        [name for name, why in properties.items() if not why],
+        again,
+    )
 
 
 def count_triples(connection: Connection, plan: TriplePlan) -> dict[str, int]:
@@ -150,23 +206,38 @@ def count_triples(connection: Connection, plan: TriplePlan) -> dict[str, int]:
     return counts
 
 
-def touched_nodes(connection: Connection, plan: TriplePlan) -> dict[tuple[str, ...], int]:
+def touched_nodes(
+    connection: Connection, plan: TriplePlan, bulk: BulkReader, others: np.ndarray
+) -> dict[tuple[str, ...], int]:
     """Count the nodes in triples by their labels.
 
     Return combination of labels → number of nodes with exactly these labels. A combination is a sorted tuple.
+
+    Args:
+        connection: connection to the database.
+        plan: the relationships to read as triples.
+        bulk: reader for the database.
+        others: int64 (n,), ids of nodes in further triples, as in `Edges`.
     """
     names = sorted(plan.wanted.types)
-    kinds = f":{_any(names)}" if len(names) <= MOST_NAMES else ""
+    kinds = f":{_any(names)}" if 0 < len(names) <= MOST_NAMES else ""
     ends = [" AND ".join(["type(r) IN $names", *(rule.condition(*pair) for rule in plan.rules)]) for pair in _PAIRS]
-    rows = connection.rows(
-        f"MATCH (n) WHERE EXISTS {{ MATCH (n)-[r{kinds}]->(o) WHERE {ends[0]} }} "
-        f"OR EXISTS {{ MATCH (n)<-[r{kinds}]-(o) WHERE {ends[1]} }} RETURN labels(n) AS labels, count(*) AS n",
-        names=names,
+    arrows = ("-", "->"), ("<-", "-")
+    touched = " OR ".join(
+        f"EXISTS {{ MATCH (n){left}[r{kinds}]{right}(o) WHERE {end} }}"
+        for (left, right), end in zip(arrows, ends, strict=True)
     )
+    rows: list[tuple[list[str], int]] = []
+    if names:
+        found = connection.rows(f"MATCH (n) WHERE {touched} RETURN labels(n) AS labels, count(*) AS n", names=names)
+        rows += [(row["labels"], row["n"]) for row in found]
+    if len(others):
+        nodes = bulk.nodes(others, f"CASE WHEN {touched} THEN 1 ELSE 0 END", "labels(n)", names=names)
+        rows += [(labels, 1) for labels in nodes.keys[nodes.codes == 0]]
     counts: dict[tuple[str, ...], int] = {}
-    for row in rows:
-        labels = tuple(sorted(row["labels"]))
-        counts[labels] = counts.get(labels, 0) + row["n"]
+    for its_labels, n in rows:
+        labels = tuple(sorted(its_labels))
+        counts[labels] = counts.get(labels, 0) + n
     return counts
 
 
@@ -182,7 +253,7 @@ def empty_projection(schema: GraphSchema, contents: Contents, plan: TriplePlan) 
         )
     elif not advice and not left_out:
         advice = (
-            f"The only relationships are feedback (:{schema.feedback.type}). Add relationships between "
+            f"The only relationships are feedback (:{schema.feedback[0].type}). Add relationships between "
             f":{schema.item.label} and other nodes, such as genres, or train a model without a knowledge graph."
         )
     return DataError(f"No triples {where} of the chosen types ({chosen}). {left_out}".strip(), advice=advice)
@@ -227,6 +298,18 @@ def _user_rules(schema: GraphSchema, contents: Contents, names: list[str]) -> It
         yield from _end_rules(contents, names, [schema.user.label], "touches users (users = false)")
 
 
+def _tenant_rules(schema: GraphSchema, contents: Contents, names: list[str]) -> Iterator[Rule]:
+    """Yield one rule that leaves out the users and items for which the schema's conditions are not true.
+
+    `names` are the relationship types to read.
+    """
+    if is_outside(schema, "n"):
+        labels = (schema.user.label, schema.item.label)
+        touched = [name for name in names if any(any(contents.at(name, label)) for label in labels)]
+        why = "touches users or items that the conditions leave out"
+        yield Rule(touched, [], lambda a, b: f"NOT {is_outside(schema, a)} AND NOT {is_outside(schema, b)}", why)
+
+
 def _pair_rules(
     connection: Connection, schema: GraphSchema, contents: Contents, names: list[str], repeating: list[str]
 ) -> Iterator[Rule]:
@@ -238,7 +321,7 @@ def _pair_rules(
     if user not in contents.labels:
         return
     u, i = quote(user), quote(item)
-    reasons = {schema.feedback.type: "is the feedback, which is never knowledge"}
+    reasons = {schema.feedback[0].type: "is the feedback, which is never knowledge"}
     reasons |= dict.fromkeys(repeating, "repeats the feedback")
     for name, why in reasons.items():
         if name not in names:
@@ -289,17 +372,33 @@ def _unused_names(schema: GraphSchema, contents: Contents, telling: set[str]) ->
         telling: the labels and types that repeat the feedback. The setting `include` makes kgplug read such a label or
             type all the same; on any other name it has no effect.
     """
-    known, item = contents.labels.keys() | contents.types.keys(), schema.item.label
+    known = contents.labels.keys() | contents.types.keys() | schema.knowledge.patterns.keys()
+    item = schema.item.label
     unused = [] if item in known else [f"[item] label is {item}, but no node has this label: no entity is an item."]
     for one in schema.knowledge.include:
         if one not in telling:
             why = "is read anyway" if one in known else "is neither a label nor a type"
             unused.append(f"[knowledge] include has {one}, which {why}.")
+    unused += [
+        f"[knowledge] exclude has {one}, which is neither a label nor a type."
+        for one in schema.knowledge.exclude
+        if one not in contents.labels and one not in contents.types
+    ]
     return unused + [
         f"[knowledge.keys] has {label}, but no node has this label."
         for label in schema.knowledge.keys
         if label not in contents.labels
     ]
+
+
+def _why_not_read(schema: GraphSchema, contents: Contents, name: str) -> str:
+    """Return a sentence that says why a property is not read; "" if it is read."""
+    label = next((label for label, _ in splits_of(name) if label in contents.labels), "")
+    if label in schema.knowledge.exclude:
+        return f"[knowledge.properties] {name} has no effect, because [knowledge] exclude has {label}."
+    if label == schema.user.label != schema.item.label and not schema.knowledge.users:
+        return f"[knowledge.properties] {name} has no effect, because of users = false."
+    return ""
 
 
 def _any(names: Iterable[str]) -> str:

@@ -1,0 +1,209 @@
+"""Read relations that patterns define: [knowledge.patterns] in kgplug.toml.
+
+A relation has one triple (head, NAME, tail) for each pair of different nodes between which the pattern matches at least
+`least_count` times. A pattern that looks the same from both ends, such as "products bought together", gives a triple in
+each direction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from kgplug.cypher_text import names_in, without_comments
+from kgplug.errors import DataError, GraphError
+from kgplug.graph.bolt.connection import Connection
+from kgplug.graph.catalog import OWN_RELATIONSHIPS
+from kgplug.graph.contents import Contents
+from kgplug.graph.knowledge_schema import RelationPattern
+from kgplug.graph.members import is_outside
+from kgplug.graph.ownership import not_own, own_runs
+from kgplug.graph.queries import quote
+from kgplug.graph.reading import patterns
+from kgplug.graph.reading.bulk import BulkReader, Edges
+from kgplug.graph.reading.patterns import PathText
+from kgplug.graph.schema import GraphSchema
+
+_LOOKING_S = 60.0  # maximum number of seconds to look for feedback in one step of a pattern
+
+
+@dataclass(frozen=True)
+class RepeatingPattern:
+    """A pattern that leads through feedback, or through data that repeats the feedback.
+
+    Attributes:
+        name: name of the relation.
+        through: what it leads through, such as "ORDERS".
+    """
+
+    name: str
+    through: str
+
+
+def setting_of(name: str) -> str:
+    """Return the entry of a relation in kgplug.toml, for messages."""
+    return f"[knowledge.patterns] {name}"
+
+
+def find_repeating_patterns(
+    connection: Connection, schema: GraphSchema, contents: Contents, labels: Iterable[str], types: Iterable[str]
+) -> list[RepeatingPattern]:
+    """Return the patterns that lead through feedback, or through labels or types that repeat it.
+
+    A step whose relationship has no type, or whose nodes have no label, leads through them if it matches one of them.
+
+    Args:
+        connection: connection to the database.
+        schema: schema of the graph.
+        contents: contents of the database.
+        labels, types: labels and types that repeat the feedback.
+    """
+    labels = ({*labels} | schema.feedback_labels) & contents.labels.keys()
+    types = ({*types} | schema.feedback_types) & contents.types.keys()
+    found = []
+    for name, relation in schema.knowledge.patterns.items():
+        names = names_in(relation.pattern)
+        through = sorted((names.labels & labels) | (names.types & types))
+        if not through and (labels or types):
+            through = _met(connection, relation.pattern, labels, types)
+        if through:
+            found.append(RepeatingPattern(name, ", ".join(through)))
+    return found
+
+
+def read_relation(
+    connection: Connection,
+    schema: GraphSchema,
+    contents: Contents,
+    name: str,
+    bulk: BulkReader,
+    *,
+    types: Collection[str],
+    advance: Callable[[int], object] = int,
+) -> Edges:
+    """Read the triples of one pattern.
+
+    Args:
+        connection: connection to the database.
+        schema: schema of the graph.
+        contents: contents of the database.
+        name: name of the relation.
+        bulk: reader for the database.
+        types: relationship types that are read as triples.
+        advance: called from time to time with the number of triples read since the last call.
+
+    Raises:
+        DataError: a relationship type that is read has the same name, the server refuses the pattern, it does not
+            finish in time, or it matches nothing.
+    """
+    relation, setting = schema.knowledge.patterns[name], setting_of(name)
+    if name in types:
+        raise DataError(
+            f"{setting} has the same name as a relationship type that is read.",
+            advice=f"Rename the pattern, or add {name} to [knowledge] exclude to read only the pattern.",
+        )
+    text = without_comments(relation.pattern)
+    paths = patterns.paths_of(text)
+    head = patterns.node_of(paths, "head")
+    match = _match(connection, schema, contents, relation, text, paths)
+    query = bulk.pairs_query(head, match)
+    patterns.check_cypher(connection, setting, query)
+    limit_s = patterns.time_limit_s()
+    try:
+        heads, tails = bulk.pairs(query, limit_s=limit_s, advance=advance, least=relation.least_count)
+        if not len(heads):
+            if relation.least_count > 1 and (most := _most_matches(connection, head, match, limit_s)):
+                raise DataError(
+                    f"{setting}: no two nodes have least_count = {relation.least_count} matches between them; the "
+                    f"maximum is {most:,}."
+                )
+            raise patterns.nothing_matched(connection, setting, text, relation.where, contents)
+    except GraphError as error:
+        raise patterns.refused(setting, error, limit_s=limit_s) or error from error
+    return Edges([name], np.zeros(len(heads), dtype=np.int64), heads, tails, np.empty((len(heads), 0)))
+
+
+def _match(
+    connection: Connection,
+    schema: GraphSchema,
+    contents: Contents,
+    relation: RelationPattern,
+    text: str,
+    paths: list[PathText],
+) -> str:
+    """Return the MATCH clause of a pattern, without matches that touch what is never read.
+
+    Args:
+        connection: connection to the database.
+        schema: schema of the graph.
+        contents: contents of the database.
+        relation: the pattern.
+        text, paths: the pattern's text without comments, and its paths.
+    """
+    knowledge = schema.knowledge
+    never = {*knowledge.exclude} & contents.labels.keys() | contents.own.keys()
+    if not knowledge.users and schema.user.label != schema.item.label:
+        never |= {schema.user.label} & contents.labels.keys()
+    conditions = ["head <> tail"]
+    conditions += [f"NOT {outside}" for end in ("head", "tail") if (outside := is_outside(schema, end))]
+    if never:
+        names = "|".join(quote(label) for label in sorted(never))
+        conditions += [f"NOT head:{names}", f"NOT tail:{names}"]
+    if own_runs(connection) and _may_touch_own(text, paths):
+        others = not_own(connection, OWN_RELATIONSHIPS[0], "kgplug_r")
+        named = [path if path.name else PathText(f"kgplug_p{n}", path.elements) for n, path in enumerate(paths)]
+        conditions += [f"all(kgplug_r IN relationships({path.name}) WHERE {others})" for path in named]
+        text = ", ".join(map(str, named)) or text
+    if relation.where is not None:
+        conditions.append(f"(\n{without_comments(relation.where)}\n)")
+    return f"MATCH {text}\nWHERE {' AND '.join(conditions)}"
+
+
+def _may_touch_own(text: str, paths: list[PathText]) -> bool:
+    """Return whether a pattern may match relationships that kgplug wrote."""
+    is_any = any(not patterns.is_typed(step) for path in paths for step in path.elements[1::2])
+    return is_any or bool(names_in(text).types & {*OWN_RELATIONSHIPS})
+
+
+def _met(connection: Connection, pattern: str, labels: set[str], types: set[str]) -> list[str]:
+    """Return a label or type among the given ones that a pattern's steps match without naming it; [] if there is none.
+
+    Only steps that leave a type or label open are looked at.
+    """
+    for head, between, tail in patterns.steps_of(patterns.paths_of(without_comments(pattern))):
+        if patterns.is_typed(between) and patterns.is_labelled(head) and patterns.is_labelled(tail):
+            continue
+        query = (
+            f"MATCH kgplug_path = {head}{between}{tail}\n"
+            "WITH [r IN relationships(kgplug_path) WHERE type(r) IN $types | type(r)] + reduce(found = [], "
+            "n IN nodes(kgplug_path) | found + [l IN labels(n) WHERE l IN $labels]) AS met WHERE size(met) > 0 "
+            "RETURN met LIMIT 1"
+        )
+        try:
+            rows = patterns.rows_within(
+                connection, query, limit_s=_LOOKING_S, labels=sorted(labels), types=sorted(types)
+            )
+        except GraphError as error:
+            if patterns.took_too_long(error):
+                return [f"{head}{between}{tail}"]
+            continue  # a wrong pattern, which is reported when it is read
+        if rows:
+            return rows[0]["met"][:1]
+    return []
+
+
+def _most_matches(connection: Connection, head: str, match: str, limit_s: float) -> int:
+    """Return the maximum number of matches of a pattern between two nodes; 0 if there is none.
+
+    Args:
+        connection: connection to the database.
+        head, match: as in `BulkReader.pairs_query`.
+        limit_s: maximum number of seconds.
+    """
+    tails = f"COLLECT {{ {match}\nWITH tail, count(*) AS n RETURN n ORDER BY n DESC LIMIT 1 }}"
+    rows = patterns.rows_within(
+        connection, f"MATCH {head} WITH {tails} AS found UNWIND found AS n RETURN max(n) AS most", limit_s=limit_s
+    )
+    return rows[0]["most"] or 0
