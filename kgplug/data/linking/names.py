@@ -68,8 +68,8 @@ def nearest_names(left: Sequence[str], right: Sequence[str], k: int) -> tuple[np
         {"left": np.concatenate(lefts), "right": np.concatenate(rights), "value": np.concatenate(values)}
     )
     best = frame.groupby(["left", "right"], as_index=False)["value"].max()
-    best = best.sort_values(["left", "value"], ascending=[True, False], kind="stable").groupby("left").head(k)
-    best = best.sort_values(["left", "right"])
+    order = np.lexsort((best["right"], -best["value"], best["left"]))
+    best = best.iloc[order].groupby("left").head(k).sort_values(["left", "right"])
     return best["left"].to_numpy(), best["right"].to_numpy(), best["value"].to_numpy(dtype=np.float64)
 
 

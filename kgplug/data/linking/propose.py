@@ -1,8 +1,9 @@
 """Propose which nodes of two sources are the same: probabilities from names, years, neighbours and vectors.
 
-Source: I. P. Fellegi and A. B. Sunter, "A Theory for Record Linkage", JASA 64(328), 1969; its probabilities are estimated
-without labels by expectation maximisation (W. E. Winkler, "Using the EM Algorithm for Weight Computation", 1988). The
-levels, the prior counts, and the rules for doubtful pairs are ours.
+Source: I. P. Fellegi and A. B. Sunter, "A Theory for Record Linkage", JASA 64(328), 1969. Its probabilities are
+estimated without labels, by expectation maximisation (W. E. Winkler, "Using the EM Algorithm for Weight Computation in
+the Fellegi-Sunter Model of Record Linkage", 1988). The levels, the prior counts, and the rules for doubtful pairs are
+ours.
 """
 
 from __future__ import annotations
