@@ -6,9 +6,14 @@
 # with a clone of the PyPA's advisory-database.
 VENV := .venv
 BIN := $(VENV)/bin
-# The first of these that really is Python 3.11 or 3.12 (a shim that only prints an error does not count).
-CANDIDATES := $(PYTHON) python3.12 python3.11 python3 python
-PROBE := import sys, venv, ensurepip; raise SystemExit(sys.version_info[:2] not in ((3, 11), (3, 12)))
+# PYTHON, or else the first of these that really is Python 3.11 to 3.14 (a shim that only prints an error does not count).
+# 3.12 and 3.11 come first because DGL, with which KGCN trains faster, has no wheel for newer ones.
+CANDIDATES := $(or $(PYTHON),python3.12 python3.11 python3.14 python3.13 python3 python)
+PROBE := import sys, venv, ensurepip; raise SystemExit(not (3, 11) <= sys.version_info[:2] < (3, 15))
+# Index of torch, if it is not pip's usual one: without an NVIDIA GPU, PyTorch's index of wheels without CUDA libraries,
+# unless pip is configured to use another index than PyPI. `make demo TORCH_INDEX=` installs the usual torch.
+TORCH_INDEX ?= $(shell [ "$$(uname -s)" = Linux ] && ! [ -e /proc/driver/nvidia/version ] && ! command -v nvidia-smi >/dev/null \
+  && ! $(BIN)/python -m pip config list | grep -q index-url && echo https://download.pytorch.org/whl/cpu)
 
 .PHONY: demo test check quick coverage audit docs install clean
 demo: $(VENV)/.demo
@@ -36,7 +41,7 @@ quick: $(VENV)/.dev
 
 # --strict: a package that could not be looked up is a failure, not a clean one.
 audit: $(VENV)/.dev
-	@$(BIN)/python -m pip list --disable-pip-version-check --format=freeze --exclude-editable >$(VENV)/packages.txt
+	@$(BIN)/python -m pip list --disable-pip-version-check --format=freeze --exclude-editable | sed 's/+.*//' >$(VENV)/packages.txt
 	@$(if $(ADVISORIES),$(BIN)/python tests/offline_audit.py '$(ADVISORIES)' $(VENV)/packages.txt,\
 	  $(BIN)/pip-audit --strict --no-deps --disable-pip --progress-spinner off --requirement $(VENV)/packages.txt)
 
@@ -45,20 +50,36 @@ docs: $(VENV)/.docs
 
 install: $(VENV)/.dev
 
+# An environment with another Python than PYTHON is made again.
+ifneq ($(PYTHON),)
+ifneq ($(shell $(PYTHON) --version 2>&1),$(shell $(BIN)/python --version 2>&1))
+.PHONY: $(VENV)/.python
+endif
+endif
+
 $(VENV)/.python:
 	@for python in $(CANDIDATES); do \
 	  if command -v $$python >/dev/null 2>&1 && $$python -c '$(PROBE)' >/dev/null 2>&1; then \
 	    echo "Making $(VENV) with $$($$python --version 2>&1)"; $$python -m venv --clear $(VENV) && touch $@ && exit 0; \
 	  fi; \
 	done; \
-	echo "kgplug needs Python 3.11 or 3.12 with its venv module, and found $$(python3 --version 2>/dev/null || echo no Python that runs). Install one, or name it: make demo PYTHON=/path/to/python3.12" >&2; exit 1
+	echo "kgplug needs Python 3.11, 3.12, 3.13 or 3.14 with its venv module, and found $$($(or $(PYTHON),python3) --version 2>/dev/null || echo no Python that runs). Install one, or name it: make demo PYTHON=/path/to/python3.12" >&2; exit 1
+
+# PyTorch's index is passed over if it does not answer within seconds or has no torch for this Python; another one must have it.
+$(VENV)/.torch: $(VENV)/.python
+	@index="$(TORCH_INDEX)"; pip="$(BIN)/python -m pip --disable-pip-version-check"; \
+	if [ -n "$$index" ]; then \
+	  if timeout 10 $$pip --timeout 3 --retries 0 index versions torch --index-url "$$index" >/dev/null 2>&1; then \
+	    echo "Installing torch from $$index"; $$pip install --no-deps --index-url "$$index" torch 2>$(VENV)/pip-errors.log; \
+	  else false; fi || $(if $(filter file,$(origin TORCH_INDEX)),true,{ echo "$$index did not answer, or has no torch for this Python. Check TORCH_INDEX, or leave it out." >&2; exit 1; }); \
+	fi; touch $@
 
 # Python brings an old pip, with known vulnerabilities: it is renewed. Each stamp is written only after pip has succeeded, so an interrupted installation is taken up again.
-$(VENV)/.demo: $(VENV)/.python pyproject.toml
+$(VENV)/.demo: $(VENV)/.python pyproject.toml | $(VENV)/.torch
 	@$(call install,.)
-$(VENV)/.dev: $(VENV)/.python pyproject.toml
+$(VENV)/.dev: $(VENV)/.python pyproject.toml | $(VENV)/.torch
 	@$(call install,.[dev]) && touch $(VENV)/.demo
-$(VENV)/.docs: $(VENV)/.python pyproject.toml
+$(VENV)/.docs: $(VENV)/.python pyproject.toml | $(VENV)/.torch
 	@$(call install,.[docs]) && touch $(VENV)/.demo
 
 define install
