@@ -4,6 +4,7 @@
 # make docs: build the documentation site into docs/_build/html; warnings are errors.
 # make audit: look up the installed packages in the list of known vulnerabilities; without a network, make audit ADVISORIES=folder
 # with a clone of the PyPA's advisory-database.
+# make wheels: check that all packages have wheels for every supported Python and platform.
 VENV := .venv
 BIN := $(VENV)/bin
 # PYTHON, or else the first of these that really is Python 3.11 to 3.14 (a shim that only prints an error does not count).
@@ -15,7 +16,7 @@ PROBE := import sys, venv, ensurepip; raise SystemExit(not (3, 11) <= sys.versio
 TORCH_INDEX ?= $(shell [ "$$(uname -s)" = Linux ] && ! [ -e /proc/driver/nvidia/version ] && ! command -v nvidia-smi >/dev/null \
   && ! $(BIN)/python -m pip config list | grep -q index-url && echo https://download.pytorch.org/whl/cpu)
 
-.PHONY: demo test check quick coverage audit docs install clean
+.PHONY: demo test check quick coverage audit wheels docs install clean
 demo: $(VENV)/.demo
 	@$(BIN)/kgplug demo
 
@@ -45,6 +46,9 @@ audit: $(VENV)/.dev
 	@$(if $(ADVISORIES),$(BIN)/python tests/offline_audit.py '$(ADVISORIES)' $(VENV)/packages.txt,\
 	  $(BIN)/pip-audit --strict --no-deps --disable-pip --progress-spinner off --requirement $(VENV)/packages.txt)
 
+wheels: $(VENV)/.dev
+	@$(BIN)/python tests/wheels.py
+
 docs: $(VENV)/.docs
 	@$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html && echo "Open docs/_build/html/index.html"
 
@@ -52,7 +56,7 @@ install: $(VENV)/.dev
 
 # An environment with another Python than PYTHON is made again.
 ifneq ($(PYTHON),)
-ifneq ($(shell $(PYTHON) --version 2>&1),$(shell $(BIN)/python --version 2>&1))
+ifneq ($(shell $(PYTHON) --version 2>&1 || true),$(shell $(BIN)/python --version 2>&1 || true))
 .PHONY: $(VENV)/.python
 endif
 endif

@@ -109,13 +109,11 @@ def test_every_neighbour_has_the_same_chance():
 
 @NEEDS_DGL
 def test_dgl_on_another_device_is_refused_in_one_sentence():
-    with pytest.raises(
-        UsageError, match=r'backend="dgl" needs DGL and the CPU; found device="meta"\. Use backend="auto"'
-    ):
+    with pytest.raises(UsageError, match='backend="dgl" needs DGL and the CPU; found device="meta"'):
         empty_graph("dgl", device="meta")
 
 
 def test_dgl_that_is_not_installed_is_refused_in_one_sentence(monkeypatch):
     monkeypatch.setitem(sys.modules, "dgl", None)
-    with pytest.raises(UsageError, match=r'backend="dgl" needs DGL and the CPU; found no DGL'):
+    with pytest.raises(UsageError, match='backend="dgl" needs DGL and the CPU; found no DGL'):
         empty_graph("dgl")
