@@ -9,6 +9,7 @@ import argparse
 import os
 import re
 import subprocess
+import sys
 import sysconfig
 import tomllib
 from pathlib import Path
@@ -33,7 +34,20 @@ def wheels(project: Path, python: str, platform: str) -> list[str]:
     """
     target = ["--python-version", python, "--python-platform", PLATFORMS[platform], "--only-binary", ":all:"]
     result = subprocess.run(
-        [UV, "pip", "compile", *target, "--extra", "dev", "--quiet", "--no-header", "--no-annotate", project],
+        [
+            UV,
+            "pip",
+            "compile",
+            "--python",
+            sys.executable,
+            *target,
+            "--extra",
+            "dev",
+            "--quiet",
+            "--no-header",
+            "--no-annotate",
+            project,
+        ],
         env=os.environ | {"MACOSX_DEPLOYMENT_TARGET": OLDEST_MACOS},
         capture_output=True,
         text=True,
