@@ -4,13 +4,31 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+from kgplug.errors import TrainingError
+
+NAME = "libgomp.so.1"
 
 
 def load_libgomp() -> None:
-    """Load libgomp, so that implicit can be imported. If the system has none, as in small containers, load torch's."""
-    if sys.platform == "linux":
+    """Load libgomp, so that implicit can be imported. If the system has none, as in small containers, load torch's.
+
+    Raises:
+        TrainingError: Neither has one.
+    """
+    if sys.platform != "linux":
+        return
+    torch = find_spec("torch")
+    brought = [Path(folder) / "lib" / NAME for folder in (torch and torch.submodule_search_locations) or ()]
+    for path in (NAME, *brought):
         try:
-            ctypes.CDLL("libgomp.so.1")
+            ctypes.CDLL(str(path))
         except OSError:
-            import_module("torch")
+            continue
+        return
+    raise TrainingError(
+        f"This model needs the system library {NAME}, which is not installed. "
+        "Install it: apt install libgomp1, or dnf install libgomp."
+    )

@@ -10,34 +10,40 @@ from pathlib import Path
 import pytest
 
 import kgplug
-
-pytestmark = pytest.mark.training
-
-WITHOUT_LIBGOMP = """
-import sys
-from scipy import sparse
-from kgplug.recommenders.models.item_knn import similar_rows
+from kgplug.errors import TrainingError
 from kgplug.recommenders.parts import libgomp
 
-class NoLibgomp:
-    def CDLL(self, name):
-        raise OSError(f"{name}: cannot open shared object file: No such file or directory")
-
-    def find_spec(self, name, path=None, target=None):
-        if name == "implicit.cpu._als" and "torch" not in sys.modules:
-            raise ImportError("libgomp.so.1: cannot open shared object file: No such file or directory")
-
-libgomp.ctypes = system = NoLibgomp()
-sys.meta_path.insert(0, system)
-print(similar_rows(sparse.csr_matrix([[1, 1, 0], [1, 1, 1]]), "cosine", 1, progress=False).nnz)
-"""
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only implicit's wheels for Linux need libgomp")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only implicit's wheels for Linux need libgomp")
-def test_without_libgomp_torch_is_loaded_first() -> None:
-    command = [sys.executable, "-c", WITHOUT_LIBGOMP]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert result.stdout == "2\n", result.stderr
+class System:
+    """Stands in for ctypes, on a system without libgomp."""
+
+    def __init__(self, *, torch_brings_one: bool) -> None:
+        self.torch_brings_one, self.loaded = torch_brings_one, []
+
+    def CDLL(self, name: str) -> None:
+        if name == "libgomp.so.1" or not self.torch_brings_one:
+            raise OSError(f"{name}: cannot open shared object file: No such file or directory")
+        self.loaded.append(Path(name))
+
+
+def test_without_libgomp_the_one_that_torch_brings_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(libgomp, "ctypes", system := System(torch_brings_one=True))
+    libgomp.load_libgomp()
+    (path,) = system.loaded
+    assert path.parts[-3:] == ("torch", "lib", "libgomp.so.1")
+    code = "import ctypes, sys; print(ctypes.CDLL(sys.argv[1]).omp_get_max_threads() > 0)"
+    result = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=False)
+    assert result.stdout == "True\n", result.stderr
+
+
+def test_if_torch_brings_none_one_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(libgomp, "ctypes", System(torch_brings_one=False))
+    with pytest.raises(
+        TrainingError, match=r"needs the system library libgomp.so.1, .* Install it: apt install libgomp1"
+    ):
+        libgomp.load_libgomp()
 
 
 def test_each_import_of_implicit_follows_the_search_for_libgomp() -> None:
