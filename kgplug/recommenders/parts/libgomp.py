@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from importlib.util import find_spec
-from pathlib import Path
+from contextlib import suppress
+from importlib.metadata import distribution
 
 from kgplug.errors import TrainingError
 
@@ -20,13 +20,11 @@ def load_libgomp() -> None:
     """
     if sys.platform != "linux":
         return
-    torch = find_spec("torch")
-    brought = [Path(folder) / "lib" / NAME for folder in (torch and torch.submodule_search_locations) or ()]
-    for path in (NAME, *brought):
-        try:
-            ctypes.CDLL(str(path))
-        except OSError:
-            continue
+    with suppress(OSError):
+        ctypes.CDLL(NAME)
+        return
+    with suppress(OSError):
+        ctypes.CDLL(str(distribution("torch").locate_file(f"torch/lib/{NAME}")))
         return
     raise TrainingError(
         f"This model needs the system library {NAME}, which is not installed. "
