@@ -8,7 +8,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 # PYTHON, or else the first of these that really is Python 3.11 to 3.14 (a shim that only prints an error does not count).
-# 3.12 and 3.11 come first because DGL, with which KGCN trains faster, has no wheel for newer ones.
+# 3.12 and 3.11 come first: every optional package, such as DGL, has wheels for them.
 CANDIDATES := $(or $(PYTHON),python3.12 python3.11 python3.14 python3.13 python3 python)
 PROBE := import sys, venv, ensurepip; raise SystemExit(not (3, 11) <= sys.version_info[:2] < (3, 15))
 # Index of torch, if it is not pip's usual one: without an NVIDIA GPU, PyTorch's index of wheels without CUDA libraries,
@@ -69,14 +69,17 @@ $(VENV)/.python:
 	done; \
 	echo "kgplug needs Python 3.11, 3.12, 3.13 or 3.14 with its venv module, and found $$($(or $(PYTHON),python3) --version 2>/dev/null || echo no Python that runs). Install one, or name it: make demo PYTHON=/path/to/python3.12" >&2; exit 1
 
-# PyTorch's index is passed over if it does not answer within seconds or has no torch for this Python; another one must have it.
+# If PyTorch's index does not answer within seconds, or has no torch for this Python, torch comes with the other packages.
+# An index that TORCH_INDEX names must have it.
 $(VENV)/.torch: $(VENV)/.python
 	@index="$(TORCH_INDEX)"; pip="$(BIN)/python -m pip --disable-pip-version-check"; \
-	if [ -n "$$index" ]; then \
-	  if timeout 10 $$pip --timeout 3 --retries 0 index versions torch --index-url "$$index" >/dev/null 2>&1; then \
-	    echo "Installing torch from $$index"; $$pip install --no-deps --index-url "$$index" torch 2>$(VENV)/pip-errors.log; \
-	  else false; fi || $(if $(filter file,$(origin TORCH_INDEX)),true,{ echo "$$index did not answer, or has no torch for this Python. Check TORCH_INDEX, or leave it out." >&2; exit 1; }); \
-	fi; touch $@
+	limit=$$(command -v timeout >/dev/null && echo timeout 10); \
+	[ -z "$$index" ] \
+	  || { $$limit $$pip --timeout 3 --retries 0 index versions torch --index-url "$$index" >/dev/null 2>&1 \
+	    && echo "Installing torch from $$index" \
+	    && $$pip install --no-deps --index-url "$$index" torch 2>$(VENV)/pip-errors.log; } \
+	  || $(if $(filter file,$(origin TORCH_INDEX)),true,{ echo "$$index did not answer, or has no torch for this Python. Check TORCH_INDEX, or leave it out." >&2; exit 1; }); \
+	touch $@
 
 # Python brings an old pip, with known vulnerabilities: it is renewed. Each stamp is written only after pip has succeeded, so an interrupted installation is taken up again.
 $(VENV)/.demo: $(VENV)/.python pyproject.toml | $(VENV)/.torch
@@ -87,7 +90,7 @@ $(VENV)/.docs: $(VENV)/.python pyproject.toml | $(VENV)/.torch
 	@$(call install,.[docs]) && touch $(VENV)/.demo
 
 define install
-echo "Installing kgplug and its packages into $(VENV): 7 GB on disk, most of it torch; some minutes the first time"; \
+echo "Installing kgplug and its packages into $(VENV): up to 7 GB on disk, most of it torch; some minutes the first time"; \
 $(BIN)/python -m pip install --disable-pip-version-check --retries 2 'pip>=25.3' --editable '$(1)' 2>$(VENV)/pip-errors.log \
   || { echo "The packages could not be installed. Is there a network, and 7 GB of free disk? Then run the same command again. (pip's own words: $(VENV)/pip-errors.log)" >&2; exit 1; }; \
 touch $@

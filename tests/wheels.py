@@ -33,21 +33,9 @@ def wheels(project: Path, python: str, platform: str) -> list[str]:
         SystemExit: A package has no wheel there.
     """
     target = ["--python-version", python, "--python-platform", PLATFORMS[platform], "--only-binary", ":all:"]
+    options = ["--python", sys.executable, "--extra", "dev", "--quiet", "--no-header", "--no-annotate"]
     result = subprocess.run(
-        [
-            UV,
-            "pip",
-            "compile",
-            "--python",
-            sys.executable,
-            *target,
-            "--extra",
-            "dev",
-            "--quiet",
-            "--no-header",
-            "--no-annotate",
-            project,
-        ],
+        [UV, "pip", "compile", *target, *options, project],
         env=os.environ | {"MACOSX_DEPLOYMENT_TARGET": OLDEST_MACOS},
         capture_output=True,
         text=True,
