@@ -17,6 +17,7 @@ from kgplug.errors import TrainingError
 from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.recommenders.click_through.factors import FactorRecommender, Factors
 from kgplug.recommenders.parts.choosing.chosen_by_lists import ChosenByLists, ListsConfig
+from kgplug.recommenders.parts.libgomp import load_libgomp
 from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import Grid, Range, Space
 
@@ -71,6 +72,7 @@ class ALS(ChosenByLists, FactorRecommender):
         return super()._default(name, data)
 
     def _learn(self, data: TrainingData, *, cheaply: bool = False) -> None:
+        load_libgomp()
         from implicit.cpu.als import AlternatingLeastSquares
         from implicit.recommender_base import ModelFitError
 

@@ -10,6 +10,7 @@ from scipy import sparse
 
 from kgplug.data.ranking.threads import processors, row_blocks
 from kgplug.recommenders.catalogue import RECOMMENDERS
+from kgplug.recommenders.parts.libgomp import load_libgomp
 from kgplug.recommenders.parts.similarity import SimilarityRecommender, nearest
 from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import ModelConfig, Range, Space
@@ -67,6 +68,7 @@ def similar_rows(
     Returns:
         CSR float32 (n, n), with sorted indices and no duplicates.
     """
+    load_libgomp()
     from implicit.nearest_neighbours import ItemItemRecommender
 
     weighted = weighted_rows(rows, similarity)
@@ -116,6 +118,7 @@ def rows_near(
 
 def weighted_rows(rows: sparse.csr_matrix, similarity: str) -> sparse.csr_matrix:
     """Weight rows so that their dot products are the similarities of `similar_rows`: CSR (n, m) → CSR (n, m)."""
+    load_libgomp()
     from implicit.nearest_neighbours import bm25_weight, normalize, tfidf_weight
 
     wide = rows.astype(np.float64)
