@@ -9,7 +9,7 @@ from kgplug.errors import DataError, UsageError
 from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.find_key import require_key
 from kgplug.graph.ownership import is_own, not_own
-from kgplug.graph.queries import feedback_arrow, quote
+from kgplug.graph.queries import feedback_arrow, name_expression, quote
 from kgplug.graph.reading.feedback import feedback_pattern
 from kgplug.graph.reading.ratings import rating_of
 from kgplug.graph.schema import GraphSchema
@@ -21,7 +21,11 @@ MATCH path = (user){feedback}(:{item})-[first]-(shared)-[second]-(recommended)
 WHERE NOT first:{type} AND NOT second:{type} AND NOT (shared:{user} AND EXISTS {{ (shared){feedback}(:{item}) }})
   AND NOT {own_first} AND NOT {own_second}
   {liked}
-WITH path ORDER BY COUNT {{ (shared)--() }} LIMIT $limit
+WITH shared, collect(path) AS paths, COUNT {{ (shared)--() }} AS degree
+WITH paths, log(1 + size(paths)) / (5 + degree) AS weight, {name} AS name
+ORDER BY name IS NULL, weight DESC // as in explain.cypher
+UNWIND paths AS path
+WITH path LIMIT $limit
 UNWIND relationships(path) AS relationship
 """
 _AROUND = """
@@ -29,7 +33,9 @@ MATCH (centre:{label}) WHERE centre.{key} = $key
 MATCH (centre)-[relationship]-(other)
 WHERE NOT relationship:{type} AND NOT (other:{user} AND EXISTS {{ (other){feedback}(:{item}) }})
   AND NOT {own}
-WITH relationship LIMIT $limit
+WITH relationship, other LIMIT 20 * $limit
+WITH relationship, {name} AS name
+ORDER BY name IS NULL LIMIT $limit
 """
 _RELATIONSHIPS = """
 WITH DISTINCT relationship, startNode(relationship) AS head, endNode(relationship) AS tail
@@ -101,7 +107,7 @@ def titles_of(connection: Connection, schema: GraphSchema, keys: Sequence[int | 
 def relationships_around(
     connection: Connection, schema: GraphSchema, label: str, key: int | str, *, limit: int
 ) -> list[dict[str, Any]]:
-    """Return up to `limit` relationships of a node.
+    """Return up to `limit` relationships of a node, those to nodes with a readable name first.
 
     Left out are feedback, relationships to a user who has feedback, and kgplug's own edges.
 
@@ -125,6 +131,7 @@ def relationships_around(
             type=quote(schema.feedback.type),
             feedback=feedback_arrow(schema),
             own=is_own("relationship"),
+            name=name_expression(schema, "other", readable=True),
         )
         + _RELATIONSHIPS
     )
@@ -140,7 +147,7 @@ def relationships_between(
 ) -> list[dict[str, Any]]:
     """Return all relationships on paths from a user to a liked item, then to a shared node, then to the given item.
 
-    If there are more than `limit` paths, those whose shared nodes have the fewest relationships are used.
+    If there are more than `limit` paths, those whose shared nodes come first in explain.cypher are used.
 
     Returns:
         Dicts as in `relationships_around`.
@@ -154,6 +161,7 @@ def relationships_between(
         _PATHS_BETWEEN.format(
             own_first=is_own("first"),
             own_second=is_own("second"),
+            name=name_expression(schema, "shared", readable=True),
             user=quote(schema.user.label),
             user_key=quote(schema.user.key),
             item=quote(schema.item.label),

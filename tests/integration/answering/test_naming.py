@@ -117,7 +117,7 @@ def test_boolean_and_text_ratings_give_reasons(shop: Graph) -> None:
 def test_captions_of_a_picture_are_titles_or_keys(shop: Graph) -> None:
     shop.use(guess_schema(shop.connection)[0])
     names = [
-        view._caption(shop, row["labels"], row["p"])
+        view._caption(shop, row["labels"], row["p"], ())
         for row in shop.connection.rows(
             "MATCH (n) WHERE n:Supplier OR n:Town RETURN labels(n) AS labels, properties(n) AS p"
         )
