@@ -47,6 +47,8 @@ def test_an_actor_is_not_matched_if_two_ids_fit_or_two_names_fit() -> None:
 def test_an_actor_with_one_film_is_not_matched_but_the_only_director_of_a_film_is() -> None:
     acted, directed = [("a", 1), ("b", 1)], [("d", 1), ("e", 2), ("f", 2)]
     assert demo_names.people(data(acted, directed), films(f1=("Ann", "Dan"), f2=("", "Eve"))) == {"d": "Dan"}
+    one_of_two = films(f1=("Ann|Bob", ""), f2=("Bob", ""))
+    assert demo_names.people(data([("a", 1), ("b", 2)], []), one_of_two) == {}
 
 
 def test_a_name_that_fits_another_id_in_another_role_is_left_out() -> None:
