@@ -166,7 +166,7 @@ def _print_metrics(kind: str, table: pd.DataFrame, n_entities: int) -> None:
     print_frame(table[shown(table.columns, Shown.SUMMARY)], as_json=False)
     metrics = {str(name): row for name, row in table.to_dict("index").items()}
     explained = _lists_explained(metrics) if kind == Kind.RECOMMENDER else _links_explained(metrics, n_entities)
-    out.print(f"{explained}\n", highlight=False)
+    out.print(f"{explained}\n", soft_wrap=not out.is_terminal)
 
 
 def _lists_explained(metrics: Mapping[str, Mapping[Any, float]]) -> str:
