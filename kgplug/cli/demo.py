@@ -188,7 +188,8 @@ def _links_explained(metrics: Mapping[str, Mapping[Any, float]], n_entities: int
         f"Link prediction: {values['test rows']:,.0f} facts were hidden from {model}, such as who acted in a film. "
         f"For each end of a hidden fact, {model} ranks all {n_entities:,} entities. "
         f"MRR is the mean of 1 / rank of the right one: {values['MRR']:.4f}. A perfect order gives 1, "
-        f"guessing {chance:.4f}. In {values['hits@10']:.0%} of the cases, the right one is among the first ten (hits@10)."
+        f"guessing {chance:.4f}. "
+        f"In {values['hits@10']:.0%} of the cases, the right one is among the first ten (hits@10)."
     )
 
 
