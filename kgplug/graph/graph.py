@@ -312,10 +312,11 @@ class Graph:
             k: maximum number of paths.
 
         Returns:
-            One row per path, highest weight first, with the columns `liked` (title of the liked item), `via` (type of
-            its relationship to the shared node), `shared_label` and `shared` (label and name of the shared node), `to`
-            (type of the shared node's relationship to the item), `weight` (1 / number of the shared node's
-            relationships).
+            One row per path, best first, with the columns `liked` (title of the liked item), `via` (type of its
+            relationship to the shared node), `shared_label` and `shared` (label and name of the shared node; without a
+            readable name a description, such as "an actor they share"), `to` (type of the shared node's relationship to
+            the item), `weight`. Nodes with a name come first, then those with a high weight. It is log2(1 + number of
+            liked items connected to the shared node) / (5 + number of its relationships).
 
         Raises:
             UsageError: the user or item is unknown.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kgplug.errors import UsageError
@@ -12,6 +12,7 @@ from kgplug.graph.answering.nothing_found import live_list_of, no_list, no_neigh
 from kgplug.graph.answering.shared_values import shared_values
 from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.find_key import require_item, require_user
+from kgplug.graph.naming import description_of, with_article
 from kgplug.graph.schema import GraphSchema
 from kgplug.graph.user_cypher import user_frame
 
@@ -109,29 +110,51 @@ def similar(
     )
 
 
+def explain(
+    connection: Connection, schema: GraphSchema | None, user: int | str, item: int | str, *, k: int = 5
+) -> pd.DataFrame:
+    """Return paths from items that a user likes, through a shared node, to an item; see `Graph.explain`."""
+    paths = _paths(connection, schema, user, item, k=k)
+    unnamed = paths["shared"].isna()
+    described = [_described(schema, path) for path in paths[unnamed].to_dict("records")]
+    paths["shared"] = paths["shared"].astype(object)
+    paths.loc[unnamed, "shared"] = described
+    return paths.drop(columns="shared_labels")
+
+
 def reasons_for(connection: Connection, schema: GraphSchema, user: int | str, items: Iterable[int | str]) -> list[str]:
     """Return one text per item: the best path to it from an item that the user likes; "" if there is none."""
-    return [_reason(explain(connection, schema, user, item, k=1)) for item in items]
+    found = [_paths(connection, schema, user, item, k=1) for item in items]
+    return [_reason(schema, paths.to_dict("records")) for paths in found]
 
 
-def explain(connection: Connection, schema: GraphSchema, user: int | str, item: int | str, *, k: int) -> pd.DataFrame:
-    """Return up to k reasons: paths through shared nodes, then values of properties; see `Graph.explain`."""
+def _paths(
+    connection: Connection, schema: GraphSchema | None, user: int | str, item: int | str, *, k: int
+) -> pd.DataFrame:
+    """Return up to k reasons: the rows of the query explain, then values of properties (without `shared_labels`)."""
     paths = run_query(connection, schema, "explain", {"user": user, "item": item, "k": k})
-    if len(paths) >= k or not schema.knowledge.properties:
+    if schema is None or len(paths) >= k or not schema.knowledge.properties:
         return paths
     import pandas as pd
 
     values = shared_values(connection, schema, user, item, k=k - len(paths))
-    return values if paths.empty else pd.concat([paths, values], ignore_index=True)
+    return values.assign(shared_labels=None) if paths.empty else pd.concat([paths, values], ignore_index=True)
 
 
-def _reason(paths: pd.DataFrame) -> str:
-    if paths.empty:
+def _reason(schema: GraphSchema, paths: Sequence[Mapping[Any, Any]]) -> str:
+    if not paths:
         return ""
-    path = paths.iloc[0]
+    path = paths[0]
     how = path["via"] if path["via"] == path["to"] else f"{path['via']}, {path['to']}"
-    shared = f" {path['shared']}" if path["shared"] == path["shared"] and path["shared"] is not None else ""
-    return f"{path['liked']} — {how} — {path['shared_label']}{shared}"
+    has_name = path["shared"] is not None and path["shared"] == path["shared"]
+    shared = f"{path['shared_label']} {path['shared']}" if has_name else _described(schema, path)
+    return f"{path['liked']} — {how} — {shared}"
+
+
+def _described(schema: GraphSchema | None, path: Mapping[Any, Any]) -> str:
+    """Return words for the shared node of a row of the query explain, such as "an actor they share"."""
+    what = description_of(schema or GraphSchema(), path["shared_labels"], (path["via"], path["to"]))
+    return f"{with_article(what)} they share"
 
 
 def required(schema: GraphSchema | None) -> GraphSchema:

@@ -24,7 +24,7 @@ from kgplug.graph.feedback_match import (
 from kgplug.graph.find_key import require_item, require_key, require_user
 from kgplug.graph.members import is_item, is_outside, item_node, members_of, user_node
 from kgplug.graph.ownership import is_own, not_own
-from kgplug.graph.queries import quote
+from kgplug.graph.queries import name_expression, quote
 from kgplug.graph.reading.ratings import rating_of
 from kgplug.graph.reading.times import timestamp_of
 from kgplug.graph.schema import FeedbackSchema, GraphSchema
@@ -37,15 +37,21 @@ MATCH {recommended} WHERE recommended.{item_key} = $item
 MATCH (liked_item)-[first]-(shared)-[second]-(recommended)
 WHERE NOT {feedback_first} AND NOT {feedback_second} AND NOT (shared:{user} AND {has_feedback})
   AND NOT {own_first} AND NOT {own_second} AND NOT {outside}
-WITH steps, first, second ORDER BY COUNT {{ (shared)--() }} LIMIT $limit
-UNWIND steps + [first, second] AS relationship
+WITH shared, collect(steps + [first, second]) AS paths, COUNT {{ (shared)--() }} AS degree
+WITH paths, log(1 + size(paths)) / (5 + degree) AS weight, {name} AS name
+ORDER BY name IS NULL, weight DESC // as in explain.cypher
+UNWIND paths AS path
+WITH path LIMIT $limit
+UNWIND path AS relationship
 """
 _AROUND = """
 MATCH (centre:{label}) WHERE centre.{key} = $key AND {exists}
 MATCH (centre)-[relationship]-(other)
 WHERE NOT {feedback} AND NOT (other:{user} AND {has_feedback})
   AND NOT {own} AND NOT {outside}
-WITH relationship LIMIT $limit
+WITH relationship, other LIMIT 20 * $limit
+WITH relationship, {name} AS name
+ORDER BY name IS NULL LIMIT $limit
 """
 _RELATIONSHIPS = """
 WITH DISTINCT relationship, startNode(relationship) AS head, endNode(relationship) AS tail
@@ -147,7 +153,7 @@ def titles_of(connection: Connection, schema: GraphSchema, keys: Sequence[int | 
 def relationships_around(
     connection: Connection, schema: GraphSchema, label: str, key: int | str, *, limit: int
 ) -> list[dict[str, Any]]:
-    """Return up to `limit` relationships of a node.
+    """Return up to `limit` relationships of a node, those to nodes with a readable name first.
 
     Left out are feedback, relationships to a user who has feedback, and kgplug's own edges.
 
@@ -172,6 +178,7 @@ def relationships_around(
             feedback=is_feedback(schema, "relationship"),
             has_feedback=has_feedback(schema, "other"),
             own=is_own("relationship"),
+            name=name_expression(schema, "other", readable=True),
         )
         + _RELATIONSHIPS
     )
@@ -187,7 +194,7 @@ def relationships_between(
 ) -> list[dict[str, Any]]:
     """Return all relationships on paths from a user to a liked item, then to a shared node, then to the given item.
 
-    If there are more than `limit` paths, those whose shared nodes have the fewest relationships are used.
+    If there are more than `limit` paths, those whose shared nodes come first in explain.cypher are used.
 
     Returns:
         Dicts as in `relationships_around`.
@@ -203,6 +210,7 @@ def relationships_between(
             outside=is_outside(schema, "shared") or "false",
             own_first=is_own("first"),
             own_second=is_own("second"),
+            name=name_expression(schema, "shared", readable=True),
             user=quote(schema.user.label),
             user_key=quote(schema.user.key),
             item=quote(schema.item.label),
