@@ -21,6 +21,7 @@ from kgplug.graph.queries import quote
 from kgplug.graph.server.home import Endpoint
 from kgplug.graph.server.local import LocalNeo4j
 from kgplug.settings import Settings
+from tests.conftest import VERSION
 
 
 def open_with(endpoint: Endpoint, **changes) -> Connection:
@@ -49,7 +50,7 @@ def test_each_test_starts_with_an_empty_database(connection) -> None:
 
 
 def test_a_connection_knows_its_server_and_database(connection, neo4j_server) -> None:
-    assert (connection.server_version, connection.edition) == ("5.26.30", "community")
+    assert (connection.server_version, connection.edition) == (VERSION.release, "community")
     assert (connection.database, connection.uri) == ("neo4j", neo4j_server.uri)
 
 
