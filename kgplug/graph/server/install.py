@@ -66,8 +66,8 @@ def pinned_jars(version: Neo4jVersion) -> list[Jar]:
     for line in pins.read_text(encoding="utf-8").splitlines():
         if not line.startswith("#"):
             sha256, size, coordinates = line.split()
-            group, artifact, version, *classifier = coordinates.split(":")
-            jars.append(Jar(group, artifact, version, "".join(classifier), sha256, int(size)))
+            group, artifact, release, *classifier = coordinates.split(":")
+            jars.append(Jar(group, artifact, release, "".join(classifier), sha256, int(size)))
     return jars
 
 
