@@ -299,7 +299,7 @@ def empty(connection: Connection, *, keys: Collection[str] = ()) -> None:
     others = "SHOW INDEXES YIELD name, type, owningConstraint WHERE type <> 'LOOKUP' AND owningConstraint IS NULL"
     for row in connection.rows(others):
         connection.autocommit(f"DROP INDEX {quote(row['name'])}")
-    connection.autocommit("MATCH (n) CALL { WITH n DETACH DELETE n } IN TRANSACTIONS OF 5000 ROWS")
+    connection.autocommit("MATCH (n) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 5000 ROWS")
     for label in missing:
         connection.autocommit(f"CREATE CONSTRAINT FOR (n:{quote(label)}) REQUIRE n.id IS UNIQUE")
     for file in (connection.import_dir or Path("absent")).glob("*"):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from kgplug.errors import UsageError
+from kgplug.errors import GraphError, UsageError
 from kgplug.graph import catalog, queries
 from kgplug.graph.answering.lookups import models_with_list
+from kgplug.graph.answering.nearest import is_lost_index, with_search
 from kgplug.graph.answering.nothing_found import live_list_of, no_list, no_neighbour
 from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.find_key import require_key
@@ -33,7 +34,12 @@ def run_query(
     parameters = {"like_threshold": None if schema is None else schema.feedback.like_threshold, **parameters}
     text = queries.load(name, schema)
     parameters = queries.checked(name, text, parameters)
-    found = connection.frame(text, **parameters)
+    try:
+        found = connection.frame(with_search(connection, text, parameters.get("model")), **parameters)
+    except GraphError as error:
+        if not is_lost_index(error):
+            raise
+        found = connection.frame(text, **parameters)
     if found.empty:
         nodes = {} if schema is None else {"user": schema.user, "item": schema.item}
         for parameter in nodes.keys() & parameters.keys():

@@ -28,7 +28,9 @@ _T = TypeVar("_T")
 _SCHEMES = ("bolt", "bolt+s", "bolt+ssc", "neo4j", "neo4j+s", "neo4j+ssc")
 _DEFAULT_PORT = 7687
 _SYSTEM = "system"
-_OLDEST_VERSION = (5, 13)  # the first version with vector indexes
+_CYPHER = "Cypher"  # the component that newer servers report next to the server itself
+_OLDEST_VERSION = (5, 26)  # the oldest version on which kgplug is tested
+_OLDEST_SEARCH = (2026, 2)  # in 2026.01, the clause SEARCH was a preview
 _CONNECTION_TIMEOUT_S = 5
 _RETRY_TIME_S = 15
 _FIRST_PAUSE_S = 0.5
@@ -60,6 +62,8 @@ class Connection:
         import_dir: folder that file:/// means in LOAD CSV; None if this process cannot write to it.
         server_version: version of the server, such as "5.26.30".
         edition: "community" or "enterprise".
+        has_cypher_25: whether the server understands queries that begin with CYPHER 25.
+        has_search: whether it has the clause SEARCH for vector indexes, a part of Cypher 25.
     """
 
     def __init__(self, driver: neo4j.Driver, *, uri: str, database: str | None, import_dir: Path | None) -> None:
@@ -68,6 +72,7 @@ class Connection:
         self.import_dir = import_dir
         self.database: str = database or ""
         self.store, self.server_version, self.edition = "", "", ""
+        self.has_cypher_25 = self.has_search = False
 
     def __repr__(self) -> str:
         server = f", Neo4j {self.server_version} {self.edition}" if self.server_version else ""
@@ -222,19 +227,21 @@ class Connection:
                 f"{self._other_databases()}"
             )
         try:
-            server = self.rows("CALL dbms.components() YIELD versions, edition RETURN versions[0] AS version, edition")
+            components = self.rows("CALL dbms.components() YIELD name, versions, edition")
         except GraphError as error:
             if getattr(error.__cause__, "code", None) == DATABASE_NOT_FOUND:
                 raise self._unknown_database() from error
             raise
-        self.server_version, self.edition = server[0]["version"], server[0]["edition"]
+        server = next(component for component in components if component["name"] != _CYPHER)
+        self.server_version, self.edition = server["versions"][0], server["edition"]
         numbers = tuple(int(number) for number in re.findall(r"\d+", self.server_version)[:2])
         if numbers < _OLDEST_VERSION:
             oldest = ".".join(map(str, _OLDEST_VERSION))
             raise GraphError(
-                f"The server at {self.uri} is Neo4j {self.server_version}, which has no vector indexes. "
-                f"kgplug needs {oldest} or newer."
+                f"The server at {self.uri} is Neo4j {self.server_version}. kgplug needs {oldest} or newer."
             )
+        self.has_cypher_25 = any(one["name"] == _CYPHER and "25" in one["versions"] for one in components)
+        self.has_search = self.has_cypher_25 and numbers >= _OLDEST_SEARCH
         database = self.rows("CALL db.info() YIELD name, id")[0]
         self.database, self.store = database["name"], str(database["id"])
 
