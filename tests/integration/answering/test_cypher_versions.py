@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,10 +35,27 @@ LANGUAGES = ["5"] if VERSION.name == "5.26" else ["5", "25"]
 def language(connection: Connection, request: pytest.FixtureRequest) -> Iterator[str]:
     """The version of Cypher in which the server reads queries that do not name one."""
     if len(LANGUAGES) > 1:
-        connection.system_rows(f"ALTER DATABASE neo4j SET DEFAULT LANGUAGE CYPHER {request.param} WAIT")
+        read_as(connection, request.param)
     yield request.param
     if len(LANGUAGES) > 1:
-        connection.system_rows("ALTER DATABASE neo4j SET DEFAULT LANGUAGE CYPHER 5 WAIT")
+        read_as(connection, "5")
+
+
+def read_as(connection: Connection, language: str) -> None:
+    """Set the default language of the database, and wait until a query that needs Cypher 25 runs or is refused."""
+    connection.system_rows(f"ALTER DATABASE neo4j SET DEFAULT LANGUAGE CYPHER {language}")
+    deadline = time.monotonic() + 60
+    while runs(connection, "RETURN vector([1, 2], 2, FLOAT32) IS NOT NULL AS x") != (language == "25"):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def runs(connection: Connection, query: str) -> bool:
+    try:
+        connection.rows(query)
+    except GraphError:
+        return False
+    return True
 
 
 @pytest.fixture
