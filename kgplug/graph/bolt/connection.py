@@ -18,7 +18,7 @@ from kgplug.graph.bolt.server_errors import DATABASE_NOT_FOUND, translated_error
 from kgplug.graph.bolt.tls import driver_address
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     import neo4j
@@ -54,6 +54,9 @@ class Connection:
 
     Every method raises GraphError, with a message in plain words, if the server refuses a request or the network fails.
 
+    In a cluster, each transaction waits until its server has the effects of all earlier transactions of this
+    connection. So what was published is seen at once, from whichever server.
+
     Attributes:
         uri: URI of the server.
         database: name of the database.
@@ -66,8 +69,17 @@ class Connection:
         has_search: whether it has the clause SEARCH for vector indexes, a part of Cypher 25.
     """
 
-    def __init__(self, driver: neo4j.Driver, *, uri: str, database: str | None, import_dir: Path | None) -> None:
+    def __init__(
+        self,
+        driver: neo4j.Driver,
+        *,
+        uri: str,
+        database: str | None,
+        import_dir: Path | None,
+        bookmarks: neo4j.BookmarkManager | None = None,
+    ) -> None:
         self._driver = driver
+        self._bookmarks = bookmarks
         self.uri = uri
         self.import_dir = import_dir
         self.database: str = database or ""
@@ -88,6 +100,7 @@ class Connection:
         database: str | None = None,
         import_dir: Path | None = None,
         ca_file: Path | None = None,
+        bookmarks: Iterable[str] = (),
     ) -> Connection:
         """Connect and log in.
 
@@ -100,6 +113,8 @@ class Connection:
             import_dir: folder that file:/// means in LOAD CSV, if this process can write to it.
             ca_file: PEM file with the certificate authorities to trust for bolt+s:// and neo4j+s://, instead of those
                 of the system.
+            bookmarks: the property `bookmarks` of other connections to this database. Each transaction waits until its
+                server has the effects of their transactions.
 
         Raises:
             GraphError: the URI or certificate file is unusable, no server answers, the login is refused, the database
@@ -122,7 +137,8 @@ class Connection:
                 user_agent="kgplug",
                 **encryption,
             )
-        connection = cls(driver, uri=uri, database=database, import_dir=import_dir)
+        manager = neo4j.GraphDatabase.bookmark_manager(initial_bookmarks=neo4j.Bookmarks.from_raw_values(bookmarks))
+        connection = cls(driver, uri=uri, database=database, import_dir=import_dir, bookmarks=manager)
         try:
             with translated_errors(uri, database):
                 driver.verify_connectivity()  # tries once; a transaction would retry for 15 s
@@ -131,6 +147,11 @@ class Connection:
             connection.close()
             raise
         return connection
+
+    @property
+    def bookmarks(self) -> list[str]:
+        """Texts that stand for the last transactions of this connection; see the argument `bookmarks` of `open`."""
+        return [] if self._bookmarks is None else sorted(self._bookmarks.get_bookmarks())
 
     def rows(self, query: str, /, **parameters: object) -> list[dict[str, Any]]:
         """Run a query that only reads, and return its rows. Repeat it after a deadlock or a lost connection."""
@@ -179,7 +200,9 @@ class Connection:
 
     def session(self, *, access: Literal["READ", "WRITE"] = "WRITE") -> neo4j.Session:
         """Return a driver session on this database. The caller must close it and use it inside `translated_errors`."""
-        return self._driver.session(database=self.database or None, default_access_mode=access)
+        return self._driver.session(
+            database=self.database or None, default_access_mode=access, bookmark_manager=self._bookmarks
+        )
 
     def close(self) -> None:
         """Close all connections to the server."""
