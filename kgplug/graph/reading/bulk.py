@@ -134,6 +134,11 @@ class BulkReader:
         self._starts = None if internal_ids is False else _starts_of_ids(connection)
         self._elements = ElementIds()
 
+    @property
+    def has_numbers(self) -> bool:
+        """Whether nodes are identified by the numbers in their element ids."""
+        return self._starts is not None
+
     def edges(self, wanted: Wanted, advance: Callable[[int], object] = int) -> Edges:
         """Read relationships.
 

@@ -18,6 +18,7 @@ from kgplug.errors import GraphError
 from kgplug.graph import queries
 from kgplug.graph.answering import answers, nearest
 from kgplug.graph.bolt.connection import Connection
+from kgplug.graph.check import check
 from kgplug.graph.graph import Graph
 from kgplug.graph.publishing.publisher import publish
 from kgplug.graph.reading.bulk import BulkReader, Wanted
@@ -141,6 +142,25 @@ def test_a_round_of_commands_runs(
     for model in ("MF", "EASE", "TransE"):
         run(command_line, f"unpublish {model}")
     assert "nothing is published" in json.dumps(run(command_line, "check --json"))
+
+
+@FILM_KEYS
+def test_check_reports_what_the_server_provides(connection: Connection) -> None:
+    build(connection, FILMS)
+    found = {one.check: one.finding for one in check(connection, DEMO_SCHEMA).findings}
+    newest = VERSION.name != "5.26"
+    assert found["cypher"] == ("Cypher 5 and 25" if newest else "Cypher 5, no Cypher 25")
+    assert ("clause SEARCH" if newest else "queryNodes") in found["vector index"]
+    assert ("aligned-1.1 cannot hold the type VECTOR" if newest else "no type VECTOR") in found["vector type"]
+    assert found["element ids"] == "contain numbers, so large graphs are read in steps; id() is not used"
+
+
+@FILM_KEYS
+def test_a_store_whose_format_cannot_hold_vectors_refuses_them(connection: Connection, language: str) -> None:
+    """If this test fails, the store can hold the type VECTOR, and `check` and the documentation are wrong."""
+    if language == "25":
+        with pytest.raises(GraphError, match="not supported in aligned store format"):
+            connection.write("CREATE (:Movie {vector: vector([1, 2], 2, FLOAT32)})")
 
 
 def test_a_strangers_graph_is_guessed_and_checked(
