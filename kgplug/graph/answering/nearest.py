@@ -17,8 +17,9 @@ from kgplug.graph.queries import quote, quote_text
 
 _NEAREST = re.compile(r"// nearest\n.*?// end of nearest\n", re.DOTALL)
 _INDEXES = """
-SHOW VECTOR INDEXES YIELD name, state
-WHERE state = 'ONLINE' AND EXISTS { (run:KgplugRun {model: $model}) WHERE name IN run.indexes }
+MATCH (run:KgplugRun {model: $model}) WHERE run.status <> 'dropping'
+UNWIND run.indexes AS name
+WITH DISTINCT name WHERE name <> ''
 RETURN name ORDER BY name
 """
 
@@ -48,5 +49,5 @@ def with_search(connection: Connection, text: str, model: Any) -> str:
 
 
 def is_lost_index(error: GraphError) -> bool:
-    """Return whether a query failed because an index was dropped after the query's text was written."""
+    """Return whether a query failed because an index that its text names does not exist, or no longer."""
     return getattr(error.__cause__, "code", None) == "Neo.ClientError.Schema.IndexNotFound"
