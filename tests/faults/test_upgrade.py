@@ -36,16 +36,18 @@ def home(neo4j_jars: Path, quick_java: None) -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def contents(endpoint: Endpoint) -> tuple[str, int]:
-    """Return the release of the server, and the number of nodes."""
+def contents(endpoint: Endpoint) -> tuple[str, int, str]:
+    """Return the release of the server, the number of nodes, and the id by which runs recognise the database."""
     with opened(endpoint) as connection:
-        return connection.server_version, connection.rows("MATCH (n:Kept) RETURN count(n) AS n")[0]["n"]
+        n = connection.rows("MATCH (n:Kept) RETURN count(n) AS n")[0]["n"]
+        return connection.server_version, n, connection.store
 
 
 def test_an_upgrade_killed_halfway_leaves_the_old_store_serving_and_can_be_repeated_and_undone(home: Path) -> None:
     server = LocalNeo4j(home / "neo4j", version=FIRST.name)
     with opened(server.start(die_with_parent=True)) as connection:
         connection.write("UNWIND range(1, 1000) AS i CREATE (:Kept {i: i})")
+        store = connection.store
     trial = LocalNeo4j(home / "neo4j" / "upgrade")
     command = [sys.executable, "-c", warm_python.COMMAND, "db", "upgrade"]
     process = subprocess.Popen(command, env=environment(home, None), cwd=home)
@@ -56,12 +58,12 @@ def test_an_upgrade_killed_halfway_leaves_the_old_store_serving_and_can_be_repea
     time.sleep(2)  # the newer version works on its copy
     process.kill()
     process.wait()
-    assert contents(server.start(die_with_parent=True)) == (FIRST.release, 1000)
+    assert contents(server.start(die_with_parent=True)) == (FIRST.release, 1000, store)
 
     server = LocalNeo4j(home / "neo4j")
     assert upgrade(server).version == NEWEST
-    assert contents(server.endpoint()) == (NEWEST.release, 1000)
+    assert contents(server.endpoint()) == (NEWEST.release, 1000, store)
     with opened(server.endpoint()) as connection:
         connection.write("CREATE (:Kept)")
     undo_upgrade(server)
-    assert contents(server.endpoint()) == (FIRST.release, 1000)
+    assert contents(server.endpoint()) == (FIRST.release, 1000, store)

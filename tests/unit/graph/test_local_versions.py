@@ -11,7 +11,9 @@ from collections import namedtuple
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from kgplug.cli import app
 from kgplug.errors import LocalServerError, UsageError
 from kgplug.graph.server import install, upgrade
 from kgplug.graph.server.home import LocalHome
@@ -146,6 +148,28 @@ def test_a_running_server_runs_again_after_an_upgrade_and_after_its_undoing(home
     assert upgrade.undo_upgrade(server).version == FIRST
     assert server.status().state == "running"
     assert opened_by(home / "data") == [FIRST.main_class] * 3
+
+
+def test_the_commands_choose_show_upgrade_and_undo_a_version(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KGPLUG_HOME", str(home.parent))
+
+    def run(words: str) -> str:
+        result = CliRunner().invoke(app, words.split())
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return " ".join(result.stdout.split())
+
+    with pytest.raises(UsageError, match=r"does not install Neo4j '4\.4'"):
+        run("db start --version 4.4")
+    with_store(home)
+    assert run("db start --version 5.26").startswith("Neo4j 5.26 is running at bolt://")
+    assert f"The local Neo4j is Neo4j 2026.09 now. Its store is in {home}/data-2026.09." in run("db upgrade")
+    assert run("db upgrade") == "The local Neo4j is Neo4j 2026.09 already."
+    assert json.loads(run("db status --json"))["version"] == NEWEST.release
+    with pytest.raises(UsageError, match="Leave out --version"):
+        run("db upgrade --undo --version 5.26")
+    assert f"Neo4j 5.26 serves the store from before the upgrade again, in {home}/data." in run("db upgrade --undo")
+    assert json.loads(run("db status --json"))["version"] == FIRST.release
 
 
 def test_an_undone_upgrade_can_be_repeated_from_the_old_store(home: Path) -> None:
