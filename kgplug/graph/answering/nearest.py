@@ -1,9 +1,9 @@
 """Look up similar nodes with the clause SEARCH of Cypher 25, on servers that have it.
 
 SEARCH does the same as the procedure db.index.vector.queryNodes, which Cypher 25 deprecates. But the name of the index
-be part of the query's text. The shipped query `similar` reads this name from the catalogue, so that it never mixes two
-runs. With SEARCH, it has one branch per index of the model, and follows the branch whose index the catalogue names. An
-index can filter by properties only, but kgplug filters by label, so both versions ask for more nodes than needed.
+must be part of the query's text. The shipped query `similar` reads this name from the catalogue, so that it never mixes
+two runs. With SEARCH, it has one branch per index of the model, and follows the branch whose index the catalogue names.
+An index can filter by properties only, but kgplug filters by label, so both versions ask for more nodes than needed.
 """
 
 from __future__ import annotations
