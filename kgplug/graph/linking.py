@@ -81,7 +81,8 @@ def read_source(connection: Connection, one: Labelled) -> Source:
         f"MATCH (n:{quote(one.label)}) WHERE n.{quote(one.key)} IS NOT NULL "
         f"RETURN n.{quote(one.key)} AS key, toString(n.{quote(one.name)}) AS name, {year} AS year, "
         f"COLLECT {{ MATCH (n)-[r]-(m) WHERE NOT {is_own('r')} "
-        f"WITH DISTINCT toStringOrNull(coalesce({titles})) AS text WHERE text IS NOT NULL RETURN text LIMIT {_NEIGHBOURS} }} AS neighbours"
+        f"WITH DISTINCT toStringOrNull(coalesce({titles})) AS text "
+        f"WHERE text IS NOT NULL RETURN text LIMIT {_NEIGHBOURS} }} AS neighbours"
     )
     years = np.array([np.nan if row["year"] is None else row["year"] for row in rows], dtype=np.float64)
     neighbours = [row["neighbours"] for row in rows]

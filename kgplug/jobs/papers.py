@@ -48,9 +48,11 @@ def data_of_files(source: str, downloads_dir: Path, *, schema: GraphSchema | Non
             )
         if schema is None:
             schema = GraphSchema.load(folder / DEFAULT_FILE) if (folder / DEFAULT_FILE).exists() else GraphSchema()
-    feedback = schema.feedback
-    if feedback.direction != "user_to_item":
-        raise UsageError("Feedback in a folder must lead from users to items; its schema says item_to_user.")
+    if not schema.has_plain_feedback or schema.feedback[0].direction != "user_to_item":
+        raise UsageError(
+            f"In a folder, feedback must be one relationship type from users to items; the schema has {schema.pattern}."
+        )
+    (feedback,) = schema.feedback
     interactions, knowledge = read_arrays(
         folder,
         user=schema.user.label,

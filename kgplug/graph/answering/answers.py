@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from kgplug.errors import UsageError
+from kgplug.errors import GraphError, UsageError
 from kgplug.graph import catalog, queries
 from kgplug.graph.answering.lookups import models_with_list
+from kgplug.graph.answering.nearest import is_lost_index, with_search
 from kgplug.graph.answering.nothing_found import live_list_of, no_list, no_neighbour
 from kgplug.graph.answering.shared_values import shared_values
 from kgplug.graph.bolt.connection import Connection
@@ -37,9 +39,15 @@ def run_query(
     text = queries.load(name, schema)
     parameters = queries.checked(name, text, parameters)
     if schema is None or schema.has_plain_feedback:
-        found = connection.frame(text, **parameters)
+        frame = connection.frame
     else:
-        found = user_frame(connection, schema.tables_with_cypher, text, **parameters)
+        frame = partial(user_frame, connection, schema.tables_with_cypher)
+    try:
+        found = frame(with_search(connection, text, parameters.get("model")), **parameters)
+    except GraphError as error:
+        if not is_lost_index(error):
+            raise
+        found = frame(text, **parameters)
     if found.empty:
         for parameter, require in {"user": require_user, "item": require_item}.items():
             if schema is not None and parameter in parameters:
