@@ -64,13 +64,13 @@ def nearest_names(left: Sequence[str], right: Sequence[str], k: int) -> tuple[np
         lefts.append(of_a[place[kept]])
         rights.append(of_b[product.col[kept]])
         values.append(found[kept])
-    frame = pd.DataFrame(
-        {"left": np.concatenate(lefts), "right": np.concatenate(rights), "value": np.concatenate(values)}
-    )
-    best = frame.groupby(["left", "right"], as_index=False)["value"].max()
-    order = np.lexsort((best["right"], -best["value"], best["left"]))
-    best = best.iloc[order].groupby("left").head(k).sort_values(["left", "right"])
-    return best["left"].to_numpy(), best["right"].to_numpy(), best["value"].to_numpy(dtype=np.float64)
+    columns = {"left": np.concatenate(lefts), "right": np.concatenate(rights), "value": np.concatenate(values)}
+    best = pd.DataFrame(columns).groupby(["left", "right"], as_index=False)["value"].max()
+    a, b, value = (best[name].to_numpy() for name in ("left", "right", "value"))
+    order = np.lexsort((b, -value, a))
+    first = np.searchsorted(a[order], a[order])  # position of the first pair of each name on the left
+    kept = np.sort(order[np.arange(len(order)) - first < k])  # pairs are sorted by left, then right
+    return a[kept], b[kept], value[kept]
 
 
 def _plain(text: str) -> str:
