@@ -57,7 +57,8 @@ def sentence_on(error: ErrorDetails, schema: type[BaseModel], content: Mapping[s
         if part is not None and names[1:]:
             table, names = f"{table} {names[0]}", names[1:]
     if error["type"] == SENTENCE:
-        return f"{' '.join([table, *names])}: {error['msg']}"
+        named = [name for name in names if not error["msg"].startswith(f"{name} ")]  # the sentence may name the setting
+        return f"{' '.join([table, *named])}: {error['msg']}"
     if error["type"] == "extra_forbidden":
         if not names:
             return f"There is no section [{section}].{_near(section, schema.model_fields, 'sections')}"
