@@ -70,7 +70,7 @@ def test_only_the_ratios_of_weights_matter(name: str, caplog: pytest.LogCaptureF
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_likes_of_little_weight_are_told_from_those_of_much(name: str) -> None:
+def test_with_weights_a_model_separates_taste_from_noise(name: str) -> None:
     interactions, knowledge, film_director, fan_of = fans_with_noise()
     with_weights, without = (
         unseen_share(
