@@ -186,6 +186,36 @@ def log_as_json() -> None:
     logging.captureWarnings(True)
 
 
+def has_keyboard() -> bool:
+    """Return whether a user can be asked: standard input and standard output are a terminal."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+@contextmanager
+def printed_queries(asked: bool) -> Generator[None]:
+    """Context manager that prints, if asked for, each query that is sent to the server, on standard error."""
+    from kgplug.graph.bolt.connection import QUERIES
+
+    class Printer(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            err.print(f"{record.getMessage().strip()};", style="dim")
+
+    log, printer = logging.getLogger(QUERIES), Printer()
+    if not asked:
+        yield
+        return
+    level, passed_on = log.level, log.propagate
+    log.addHandler(printer)
+    log.setLevel(logging.DEBUG)
+    log.propagate = False
+    try:
+        yield
+    finally:
+        log.removeHandler(printer)
+        log.setLevel(level)
+        log.propagate = passed_on
+
+
 def has_wide_terminal() -> bool:
     """Return whether standard output and standard error are terminals that are wide enough for boxes."""
     return sys.stdout.isatty() and sys.stderr.isatty() and out.width >= _BOX_COLUMNS

@@ -15,24 +15,35 @@ from kgplug.cli.completion import data_sets, query_names
 from kgplug.cli.console import (
     Json,
     SchemaFile,
+    has_keyboard,
     load_schema,
     note,
     open_graph,
     out,
     print_frame,
     print_json,
+    printed_queries,
 )
 from kgplug.cli.keys import parameters as query_parameters
 from kgplug.cli.serving import use_schema
 from kgplug.data.sources.catalogue import DATA_SETS
 from kgplug.errors import UsageError, unknown_name
 from kgplug.graph.schema import DEFAULT_FILE
+from kgplug.graph.server.versions import VERSIONS
 from kgplug.progress import stage
 from kgplug.settings import Settings
 
+Version = Annotated[
+    str | None,
+    typer.Option(
+        metavar="VERSION",
+        help=f"Version of Neo4j: {' or '.join(each.name for each in VERSIONS)}.",
+        autocompletion=lambda: [each.name for each in VERSIONS],
+    ),
+]
 REJECTED_FILE = Path("rejected-rows.csv")
 
-db = typer.Typer(no_args_is_help=True, help="The local Neo4j that kgplug manages: start, stop, status, path.")
+db = typer.Typer(no_args_is_help=True, help="The local Neo4j that kgplug manages: start, stop, status, path, upgrade.")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -44,15 +55,18 @@ def add_to(app: typer.Typer) -> None:
 
 
 @db.command()
-def start() -> None:
+def start(version: Version = None) -> None:
     """Start the local Neo4j. The first start downloads it.
 
-    Example: `kgplug db start`
+    A new database gets the newest version. An existing one keeps its version until `kgplug db upgrade`.
+
+    Examples: `kgplug db start`, `kgplug db start --version 5.26`
     """
     from kgplug.graph.server.local import LocalNeo4j
 
-    endpoint = LocalNeo4j(Settings().neo4j_dir).start()
-    out.print(f"Neo4j is running at {endpoint.uri}, user {endpoint.username}.")
+    local = LocalNeo4j(Settings().neo4j_dir, version=version)
+    endpoint = local.start()
+    out.print(f"{local.version} is running at {endpoint.uri}, user {endpoint.username}.")
     out.print(f"Its password is in {_password_file()}; `kgplug db path` lists all files.")
 
 
@@ -70,7 +84,7 @@ def stop() -> None:
 
 @db.command()
 def status(as_json: Json = False) -> None:
-    """Report whether the local Neo4j is running, where, and on which Java. Exit code 1 if it is not running.
+    """Report whether the local Neo4j is running, its version, address and Java. Exit code 1 if it is not running.
 
     Example: `kgplug db status --json`
     """
@@ -85,6 +99,38 @@ def status(as_json: Json = False) -> None:
             out.print(f"{name:<12} {'' if value is None else value}")
     if facts["state"] != "running":
         raise typer.Exit(1)
+
+
+@db.command()
+def upgrade(
+    version: Version = None,
+    undo: Annotated[bool, typer.Option("--undo", help="Go back to the store from before the last upgrade.")] = False,
+) -> None:
+    """Move the local Neo4j to a newer version. Its old store is kept, so that you can go back.
+
+    Neo4j changes a store when a newer version opens it. So the store is copied, and the newer version gets the copy.
+    If anything fails, the old version serves the old store as before.
+
+    Examples: `kgplug db upgrade`, `kgplug db upgrade --undo`
+    """
+    from kgplug.graph.server.local import LocalNeo4j
+    from kgplug.graph.server.upgrade import undo_upgrade, upgrade
+
+    if undo and version is not None:
+        raise UsageError("--undo goes back to the version from before the upgrade. Leave out --version.")
+    local = LocalNeo4j(Settings().neo4j_dir)
+    before = local.store
+    if undo:
+        store = undo_upgrade(local)
+        out.print(f"{store.version} serves the store from before the upgrade again, in {store.folder}.")
+        out.print(f"What was written since then is in {before.folder}, which the next upgrade replaces.")
+        return
+    store = upgrade(local, version)
+    if store == before:
+        out.print(f"The local Neo4j is {store.version} already.")
+        return
+    out.print(f"The local Neo4j is {store.version} now. Its store is in {store.folder}.")
+    out.print(f"To go back: `kgplug db upgrade --undo`. If you never want to, delete the old store: {before.folder}")
 
 
 @db.command()
@@ -166,22 +212,44 @@ def _csv_folder(source: str, separator: str) -> tuple[Path, str]:
 def init(
     file: Annotated[Path, typer.Option("--schema", help="File to write.")] = DEFAULT_FILE,
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
+    feedback: Annotated[
+        int | None, typer.Option(metavar="N", help="Use the feedback with this number in the list.", min=1)
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask. Use the first feedback.")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Also print the queries, on standard error.")] = False,
 ) -> None:
     """Guess a schema from the labels, types, constraints and counts of the database, and write it to kgplug.toml.
 
-    Each guess has a comment with its reason. Example: `kgplug init`
+    Each guess has a comment with its reason. If several things may be feedback, they are listed, the most likely first.
+    On a terminal, the command asks which one to use. The file has the others as comments.
+
+    Examples: `kgplug init`, `kgplug init --feedback 2 --force`, `kgplug init --explain`
     """
     from kgplug.data.artefact import write_text_whole
-    from kgplug.graph.guessing.schema import guess_schema
+    from kgplug.graph.guessing.schema import Guess
 
     if file.exists() and not force:
         raise UsageError(f"{file} exists. Give --force to replace it, or --schema FILE to write another.")
-    with open_graph() as graph:
-        _, text = guess_schema(graph.connection)
+    with open_graph() as graph, printed_queries(explain):
+        guess = Guess.of(graph.connection)
+        if len(guess.options) > 1:
+            print_frame(guess.to_dataframe(), as_json=False, title="Possible feedback, the most likely first")
+        if feedback is None:
+            feedback = _ask(len(guess.options)) if len(guess.options) > 1 and has_keyboard() and not yes else 1
+        _, text = guess.write(feedback)
     write_text_whole(file, text)
     out.print(text)
     named = "" if file == DEFAULT_FILE else f" --schema {shlex.quote(str(file))}"
     out.print(f"Written to {file}. Next: `kgplug check{named}`.", style="bold")
+
+
+def _ask(n: int) -> int:
+    """Ask for the number of a feedback, from 1 to n, until the answer is one. An empty answer means 1."""
+    while True:
+        answer = out.input(f"Use which feedback, 1 to {n}? [1] ").strip() or "1"
+        if answer.isdecimal() and 1 <= int(answer) <= n:
+            return int(answer)
+        out.print(f"Expected a number from 1 to {n}, found {answer!r}.")
 
 
 def check(schema_file: SchemaFile = None, as_json: Json = False) -> None:

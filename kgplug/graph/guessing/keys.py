@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from kgplug.graph.bolt.connection import Connection
-from kgplug.graph.contents import Contents, sample_properties
+from kgplug.graph.contents import Contents
 from kgplug.graph.counts import MOST_NAMES
 from kgplug.graph.guessing.words import words_of
 from kgplug.graph.naming import KEY_NAMES, title_rank
@@ -14,7 +15,7 @@ from kgplug.graph.queries import quote
 _MOST_CHECKED = 500_000  # all nodes of a label are checked for uniqueness only if it has at most this many
 _MOST_TOGETHER = 2_000_000  # maximum total number of nodes in all labels that are checked completely
 _MOST_TRIED = 4  # maximum number of properties of a label that are checked for uniqueness
-_SAMPLE = 1000
+SAMPLED_NODES = 1000
 _EXACT = 2.0**53  # whole numbers up to here are exact as floats
 
 
@@ -91,7 +92,7 @@ def _sample_labels(connection: Connection, labels: dict[str, int]) -> dict[str, 
         return {}
     if len(labels) <= MOST_NAMES:
         parts = [
-            f"MATCH (n:{quote(label)}) WITH n LIMIT {_SAMPLE} RETURN {number} AS i, n"
+            f"MATCH (n:{quote(label)}) WITH n LIMIT {SAMPLED_NODES} RETURN {number} AS i, n"
             for number, label in enumerate(labels)
         ]
         nodes = f"CALL () {{ {' UNION ALL '.join(parts)} }} WITH $labels[i] AS label, n"
@@ -104,7 +105,7 @@ def _sample_labels(connection: Connection, labels: dict[str, int]) -> dict[str, 
         f"value = floor(value) AND abs(value) < {_EXACT!r} THEN 1 END) AS numbers, "
         "count(CASE WHEN value IS :: STRING NOT NULL THEN 1 END) AS texts ORDER BY name",
         labels=list(labels),
-        shares={label: min(1.0, _SAMPLE / n) for label, n in labels.items()},
+        shares={label: min(1.0, SAMPLED_NODES / n) for label, n in labels.items()},
     )
     samples = {label: _Sample() for label in labels}
     for row in rows:
@@ -157,17 +158,14 @@ def _unique_on_all(connection: Connection, names: dict[str, str]) -> list[str]:
     return [row["label"] for row in rows if row["present"] == row["different"] == row["n"]]
 
 
-def guess_title(connection: Connection, label: str, key: str | None, n: int) -> Guessed:
+def guess_title(values: dict[str, list[Any]], sampled: int, key: str | None) -> Guessed:
     """Return the text property that is most likely the title of a label's nodes. More than half of them must have it.
 
     Args:
-        connection: connection to the database.
-        label: label of the nodes.
+        values: property → values of sampled nodes.
+        sampled: number of sampled nodes.
         key: their key property, which is the title only if no other property fits.
-        n: number of the nodes.
     """
-    values = sample_properties(connection, f"(n:{quote(label)})", rows=_SAMPLE)
-    sampled = min(n, _SAMPLE)
     filled = {
         name: sum(bool(value.strip()) for value in found)
         for name, found in values.items()

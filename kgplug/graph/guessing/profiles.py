@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kgplug.graph.bolt.connection import Connection
@@ -14,9 +15,30 @@ from kgplug.graph.ownership import not_own
 from kgplug.graph.queries import quote
 
 _SAMPLE = 1000
+_SAMPLED_NODES = 300
 _MOST_SAMPLED = 30  # number of most frequent types that are sampled, with one query each
 _MOST_CALLED_SO = 10  # maximum number of further types that are sampled because their names suggest feedback
+_LEAST_OF_PART = 0.1  # minimum share of the sampled relationships that a pair of labels must connect, to be a part
 _SHARE = 0.95  # minimum share of the sampled start nodes, or end nodes, that must have the label returned for them
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Relationships of a type, or nodes of a label, whose properties may be ratings, times or counts.
+
+    Attributes:
+        name: the type or label.
+        pattern: Cypher pattern in which they have the variable `r`, such as "(:`User`)-[r:`RATED`]->(:`Movie`)".
+        things: "relationship" or "node".
+        n_sampled: number of sampled relationships or nodes.
+        properties: property → sampled values.
+    """
+
+    name: str
+    pattern: str
+    things: str
+    n_sampled: int
+    properties: dict[str, list[Any]]
 
 
 @dataclass(frozen=True)
@@ -32,6 +54,7 @@ class TypeProfile:
         shared_tails: share of the sampled relationships whose end node has other incoming relationships of the type.
         n_sampled: number of sampled relationships.
         properties: property → sampled values.
+        parts: the type between each frequent pair of labels, if `heads` or `tails` is None; otherwise [].
     """
 
     name: str
@@ -44,6 +67,14 @@ class TypeProfile:
     shared_tails: float = 0.0
     n_sampled: int = 0
     properties: dict[str, list[Any]] = field(default_factory=dict[str, list[Any]])
+    parts: list[TypeProfile] = field(default_factory=list["TypeProfile"])
+
+    @property
+    def holder(self) -> Holder:
+        """The relationships as what holds properties."""
+        heads, tails = (f":{quote(label)}" if label else "" for label in (self.heads, self.tails))
+        pattern = f"({heads})-[r:{quote(self.name)}]->({tails})"
+        return Holder(self.name, pattern, "relationship", self.n_sampled, self.properties)
 
     def __str__(self) -> str:
         return f"(:{self.heads or '…'})-[:{self.name}]->(:{self.tails or '…'})"
@@ -63,6 +94,28 @@ def profile_types(connection: Connection, contents: Contents) -> list[TypeProfil
     found = [profile for profile in profiles if profile is not None]
     others = [name for name in names if name not in {*sampled}]
     return found + (_by_labels(connection, contents, others) if others else [])
+
+
+def sample_nodes(connection: Connection, labels: Collection[str]) -> dict[str, Holder]:
+    """Return label → its nodes as what holds properties, from a sample of each label, with one query."""
+    if not labels:
+        return {}
+    parts = " UNION ALL ".join(
+        f"MATCH (n:{quote(label)}) WITH n LIMIT {_SAMPLED_NODES} RETURN {number} AS i, n"
+        for number, label in enumerate(labels)
+    )
+    rows = connection.rows(
+        f"CALL () {{ {parts} }} RETURN i, [name IN keys(n) WHERE NOT name STARTS WITH 'kgplug_' | [name, n[name]]] "
+        "AS properties"
+    )
+    found = {label: Holder(label, f"(r:{quote(label)})", "node", 0, {}) for label in labels}
+    names = list(labels)
+    for row in readable(rows):
+        holder = found[names[row["i"]]]
+        found[holder.name] = replace(holder, n_sampled=holder.n_sampled + 1)
+        for name, value in row["properties"]:
+            holder.properties.setdefault(name, []).append(value)
+    return found
 
 
 def _by_labels(connection: Connection, contents: Contents, names: list[str]) -> list[TypeProfile]:
@@ -111,6 +164,27 @@ def _profile(connection: Connection, contents: Contents, name: str, n: int) -> T
     rows = [row for row in rows if known & set(row["heads"]) and known & set(row["tails"])]
     if not rows:
         return None
+    whole = _of_rows(contents, name, n, rows)
+    if whole.heads and whole.tails:
+        return whole
+    return replace(whole, parts=_parts(contents, name, n, rows))
+
+
+def _parts(contents: Contents, name: str, n: int, rows: list[dict[str, Any]]) -> list[TypeProfile]:
+    """Return a profile for each frequent pair of labels that a type connects. Numbers are estimated from the sample."""
+    groups: dict[tuple[str | None, str | None], list[dict[str, Any]]] = {}
+    for row in rows:
+        ends = _common_label(contents, [row["heads"]]), _common_label(contents, [row["tails"]])
+        groups.setdefault(ends, []).append(row)
+    return [
+        _of_rows(contents, name, round(n * len(part) / len(rows)), part)
+        for part in groups.values()
+        if len(part) >= _LEAST_OF_PART * len(rows)
+    ]
+
+
+def _of_rows(contents: Contents, name: str, n: int, rows: list[dict[str, Any]]) -> TypeProfile:
+    """Return the profile of a type with `n` relationships, from sampled ones."""
     properties: dict[str, list[Any]] = {}
     for row in rows:
         for key, value in readable(row["properties"]).items():

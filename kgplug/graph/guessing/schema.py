@@ -7,34 +7,37 @@ million nodes are checked completely for a unique key.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from kgplug.data.sources.catalogue import DEMO
-from kgplug.errors import DataError
+from kgplug.errors import DataError, UsageError
 from kgplug.graph.bolt.connection import Connection
-from kgplug.graph.contents import Contents, read_contents
+from kgplug.graph.contents import Contents, read_contents, sample_properties
 from kgplug.graph.guessing.feedback import Candidate, find_feedback, near_misses
-from kgplug.graph.guessing.keys import Guessed, guess_keys, guess_title
+from kgplug.graph.guessing.keys import SAMPLED_NODES, Guessed, guess_keys, guess_title
 from kgplug.graph.guessing.knowledge import guess_knowledge
+from kgplug.graph.guessing.options import Kind, Option, list_options
 from kgplug.graph.guessing.profiles import TypeProfile, profile_types
-from kgplug.graph.guessing.toml import comment, entry
-from kgplug.graph.guessing.values import guess_rating, guess_timestamp
-from kgplug.graph.schema import FeedbackSchema, GraphSchema, ItemSchema, KnowledgeSchema, UserSchema
+from kgplug.graph.guessing.tables import Table, make_table, names_of
+from kgplug.graph.guessing.toml import comment, entry, line
+from kgplug.graph.guessing.values import MOST_JUDGED
+from kgplug.graph.queries import quote
+from kgplug.graph.schema import GraphSchema, ItemSchema, UserSchema
 from kgplug.plain_text import counted
 
-_MOST_OTHERS = 6  # maximum number of feedback candidates; the first is used, the others are listed in comments
+if TYPE_CHECKING:
+    import pandas as pd
+
+_MOST_JUDGED_OF_OTHERS = 100_000  # maximum number of relationships whose values are checked, per type in a comment
 
 
-@dataclass(frozen=True)
-class _Part:
-    """A section of kgplug.toml: its part of the schema, and its lines of text."""
-
-    schema: UserSchema | ItemSchema | FeedbackSchema | KnowledgeSchema
-    lines: list[str]
-
-
-def guess_schema(connection: Connection) -> tuple[GraphSchema, str]:
+def guess_schema(connection: Connection, feedback: int = 1) -> tuple[GraphSchema, str]:
     """Guess the schema of a graph.
+
+    Args:
+        connection: connection to the database.
+        feedback: number of the feedback to use, among `Guess.options`.
 
     Returns:
         The schema, and the same schema as TOML text, with the reason for every guess as a comment. If no feedback was
@@ -42,117 +45,247 @@ def guess_schema(connection: Connection) -> tuple[GraphSchema, str]:
 
     Raises:
         DataError: the database has no relationships between labelled nodes.
+        UsageError: there is no feedback with this number.
     """
-    contents = read_contents(connection)
-    profiles = profile_types(connection, contents)
-    if not profiles:
-        raise DataError(
-            f'Nothing to guess from: database "{contents.database}" has {sum(contents.types.values())} relationships '
-            f"between labelled nodes. Import a graph first, e.g. `kgplug import {DEMO.name}`."
+    return Guess.of(connection).write(feedback)
+
+
+@dataclass
+class Guess:
+    """A guess before the feedback is chosen.
+
+    Attributes:
+        connection: connection to the database.
+        contents: contents of the database.
+        profiles: profiles of its types.
+        keys: label → its guessed key.
+        candidates: what may be feedback, the best first.
+        options: the choices of feedback, the best first; [] if none was found.
+    """
+
+    connection: Connection
+    contents: Contents
+    profiles: list[TypeProfile]
+    keys: dict[str, Guessed]
+    candidates: list[Candidate]
+    options: list[Option]
+    _samples: dict[str, dict[str, list[Any]]] = field(default_factory=dict[str, dict[str, list[Any]]])
+
+    @classmethod
+    def of(cls, connection: Connection) -> Guess:
+        """Look at a database.
+
+        Raises:
+            DataError: it has no relationships between labelled nodes.
+        """
+        contents = read_contents(connection)
+        profiles = profile_types(connection, contents)
+        if not profiles:
+            raise DataError(
+                f'Nothing to guess from: database "{contents.database}" has {sum(contents.types.values())} '
+                f"relationships between labelled nodes. Import a graph first, e.g. `kgplug import {DEMO.name}`."
+            )
+        candidates = find_feedback(connection, profiles, contents.labels)
+        keys = guess_keys(connection, contents)
+        return cls(connection, contents, profiles, keys, candidates, list_options(candidates))
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return one row per option: its number, user label, item label, ways, number of matches and reasons."""
+        import pandas as pd
+
+        rows = [
+            {
+                "number": number,
+                "users": option.ends[0],
+                "items": option.ends[1],
+                "feedback": option.title,
+                "matches": option.n,
+                "why": option.why,
+            }
+            for number, option in enumerate(self.options, 1)
+        ]
+        return pd.DataFrame(rows).set_index("number")
+
+    def write(self, feedback: int = 1) -> tuple[GraphSchema, str]:
+        """Return the schema with one of the options as the feedback, and its TOML text.
+
+        Args:
+            feedback: number of the option, from 1. Without options, only 1 is accepted.
+
+        Raises:
+            UsageError: there is no such option.
+        """
+        if not 1 <= feedback <= max(1, len(self.options)):
+            found = f"from 1 to {len(self.options)}" if self.options else "none, because this graph has no feedback"
+            raise UsageError(f"--feedback {feedback}: expected the number of a feedback that init lists: {found}.")
+        chosen = self.options[feedback - 1] if self.options else None
+        user, user_lines = self._user(chosen)
+        item, item_lines = self._item(chosen)
+        content: dict[str, Any] = {"user": user, "item": item}
+        if chosen is None:
+            lines = ["[user]", *user_lines, "", "[item]", *item_lines, "", *self._no_feedback()]
+            known = GraphSchema(user=UserSchema(label=item.label, key=item.key), item=item)
+        else:
+            names, several = names_of(chosen.kinds), len(chosen.kinds) > 1
+            tables = [
+                make_table(
+                    self.connection, kind, name=name, several=several, reasons=kind == chosen.kinds[0], rows=MOST_JUDGED
+                )
+                for kind, name in zip(chosen.kinds, names, strict=True)
+            ]
+            content["feedback"] = tuple(table.schema for table in tables)
+            lines = ["[user]", *user_lines, "", "[item]", *item_lines]
+            for table in tables:
+                lines += ["", *table.lines]
+            known = GraphSchema(**content)
+        others = self._others(chosen)
+        knowledge, knowledge_lines = guess_knowledge(
+            self.connection,
+            self.contents,
+            known,
+            self.profiles,
+            self.keys,
+            exclude=[] if chosen is None else self._not_chosen(chosen),
+            properties=self._sampled(item.label),
+            all_keys=bool(others),
         )
-    candidates = find_feedback(connection, profiles)
-    feedback = candidates[0] if candidates else None
-    item = _hub(profiles) if feedback is None else feedback.item
-    keys = guess_keys(connection, contents)
-    parts = {
-        "user": _user_part(contents, feedback, keys),
-        "item": _item_part(connection, contents, feedback, item, keys),
-        "feedback": _feedback_part(connection, candidates, profiles),
-    }
-    known = GraphSchema.model_validate({name: part.schema for name, part in parts.items()})
-    if feedback is None:  # the default labels of users and items may not be in the database
-        known = known.model_copy(update={"user": UserSchema(label=item, key=known.item.key)})
-    parts["knowledge"] = _Part(*guess_knowledge(connection, contents, known, profiles, keys))
-    n = sum(contents.types.values())
-    lines = comment(
-        f'Written by `kgplug init` from database "{contents.database}": {counted(n, "relationship")} of '
-        f"{counted(len(contents.types), 'type')}, {counted(len(contents.labels), 'label')}. Correct what is wrong, "
-        "then run `kgplug check`."
-    )
-    for name, part in parts.items():
-        lines += ["", f"[{name}]", *part.lines] if name != "knowledge" else ["", *part.lines]
-    schema = GraphSchema.model_validate({name: part.schema for name, part in parts.items()})
-    return schema, "\n".join(lines) + "\n"
-
-
-def _user_part(contents: Contents, feedback: Candidate | None, keys: dict[str, Guessed]) -> _Part:
-    if feedback is None:
-        return _Part(
-            UserSchema(), comment("No users found; see [feedback]. Set label and key when the graph has users.")
+        n, labels = sum(self.contents.types.values()), len(self.contents.labels)
+        head = comment(
+            f'Written by `kgplug init` from database "{self.contents.database}": {counted(n, "relationship")} of '
+            f"{counted(len(self.contents.types), 'type')}, {counted(labels, 'label')}. Correct what is wrong, "
+            "then run `kgplug check`."
         )
-    label = feedback.user
-    key, key_line = _key_of(label, keys)
-    starts = "starts" if feedback.direction == "user_to_item" else "ends"
-    lines = entry("label", label, f"{counted(contents.labels[label], 'node')}; :{feedback.profile.name} {starts} there")
-    return _Part(UserSchema(label=label, key=key), lines + key_line)
+        text = "\n".join([*head, "", *lines, "", *knowledge_lines, *others]) + "\n"
+        return GraphSchema(**content, knowledge=knowledge), text
 
+    def _user(self, chosen: Option | None) -> tuple[UserSchema, list[str]]:
+        if chosen is None:
+            why = "No users found; see below. Set label and key when the graph has users."
+            return UserSchema(), comment(why)
+        label, one = chosen.ends[0], chosen.kinds[0].candidate
+        key, key_line = self._key(label)
+        starts = "starts" if one.direction == "user_to_item" else "ends"
+        where = f"{counted(self.contents.labels[label], 'node')}; :{one.path.types[0]} {starts} there"
+        return UserSchema(label=label, key=key), entry("label", label, where) + key_line
 
-def _item_part(
-    connection: Connection, contents: Contents, feedback: Candidate | None, label: str, keys: dict[str, Guessed]
-) -> _Part:
-    where = "the label with the most relationships"
-    if feedback is not None:
-        where = f":{feedback.profile.name} {'ends' if feedback.direction == 'user_to_item' else 'starts'} there"
-        where += "; users and items are the same" if feedback.among_one_label else ""
-    key, key_line = _key_of(label, keys)
-    title = guess_title(connection, label, key, contents.labels[label])
-    lines = entry("label", label, f"{counted(contents.labels[label], 'node')}; {where}") + key_line
-    lines += entry("title", title.value, title.why)
-    return _Part(ItemSchema(label=label, key=key, title=title.value), lines)
+    def _item(self, chosen: Option | None) -> tuple[ItemSchema, list[str]]:
+        label = _hub(self.profiles) if chosen is None else chosen.ends[1]
+        where = "the label with the most relationships"
+        if chosen is not None:
+            one = chosen.kinds[0].candidate
+            ends = "ends" if one.path.hops[-1].outward else "starts"
+            where = f":{one.path.types[-1]} {ends} there"
+            where += "; users and items are the same" if one.among_one_label else ""
+        key, key_line = self._key(label)
+        title = self._title(label, key)
+        lines = entry("label", label, f"{counted(self.contents.labels[label], 'node')}; {where}") + key_line
+        lines += entry("title", title.value, title.why)
+        return ItemSchema(label=label, key=key, title=title.value), lines
 
+    def _key(self, label: str) -> tuple[str, list[str]]:
+        """Return the key of a label, and its TOML lines. If none was found, return "id" with a request to change it."""
+        guessed = self.keys.get(label, Guessed(None, "not looked for"))
+        if guessed.value is not None:
+            return guessed.value, entry("key", guessed.value, guessed.why)
+        why = f"CHANGE THIS: {guessed.why}. Add a unique property to the nodes and name it here"
+        return "id", entry("key", "id", why)
 
-def _key_of(label: str, keys: dict[str, Guessed]) -> tuple[str, list[str]]:
-    """Return the key of a label, and its TOML lines. If none was found, return "id" with a request to change it."""
-    guessed = keys.get(label, Guessed(None, "not looked for"))
-    if guessed.value is not None:
-        return guessed.value, entry("key", guessed.value, guessed.why)
-    return "id", entry("key", "id", f"CHANGE THIS: {guessed.why}. Add a unique property to the nodes and name it here")
+    def _title(self, label: str, key: str) -> Guessed:
+        values = self._sampled(label)
+        return guess_title(values, min(self.contents.labels[label], SAMPLED_NODES), key)
 
+    def _sampled(self, label: str) -> dict[str, list[Any]]:
+        if label not in self._samples:
+            pattern = f"(n:{quote(label)})"
+            self._samples[label] = sample_properties(self.connection, pattern, rows=SAMPLED_NODES)
+        return self._samples[label]
 
-def _feedback_part(connection: Connection, candidates: list[Candidate], profiles: list[TypeProfile]) -> _Part:
-    if not candidates:
-        return _Part(FeedbackSchema(), _no_feedback(profiles))
-    best, profile = candidates[0], candidates[0].profile
-    rating = guess_rating(connection, profile)
-    timestamp, timestamp_why = guess_timestamp(connection, profile)
-    found = f"{counted(profile.n, 'relationship')}, {profile}; {'; '.join(best.reasons)}"
-    lines = entry("type", profile.name, found)
-    if best.direction == "item_to_user":
-        lines += entry(
-            "direction", best.direction, f"{profile}: the :{best.user} is at its end and acts on the :{best.item}"
+    def _no_feedback(self) -> list[str]:
+        seen = ", ".join(str(one) for one in self.profiles[:8])
+        lines = comment(
+            f"No feedback found: no type looks like users acting on items (types: {seen}). Embeddings do not need it. "
+            "Recommenders need [[feedback]] with type and, if the graph has them, rating, like_threshold and timestamp."
         )
-    if rating.name is None:
-        lines += entry("rating", None, rating.why)
-    else:
-        lines += entry("rating", rating.name, rating.why)
-        lines += entry("like_threshold", rating.like_threshold, "the lowest rating that counts as a like")
-    lines += entry("timestamp", timestamp, timestamp_why)
-    for other in candidates[1:_MOST_OTHERS]:
-        turned = ', direction = "item_to_user"' if other.direction == "item_to_user" else ""
-        lines += comment(
-            f"Perhaps also feedback: {other.profile}, {counted(other.profile.n, 'relationship')}. "
-            f'To use it instead: [user] label = "{other.user}", [item] label = "{other.item}", '
-            f'type = "{other.profile.name}"{turned}.'
+        for sentence in near_misses(self.profiles):
+            lines += comment(f"Note: {sentence}")
+        return lines
+
+    def _not_chosen(self, chosen: Option) -> list[str]:
+        """Return the types of direct feedback between the same users and items that are not chosen."""
+        taken = {name for kind in chosen.kinds for name in kind.candidate.path.types}
+        return sorted(
+            {
+                one.path.types[0]
+                for one in self.candidates
+                if one.direct and one.path.ends == chosen.ends and one.path.types[0] not in taken
+            }
         )
-    part = FeedbackSchema(
-        type=profile.name,
-        direction=best.direction,
-        rating=rating.name,
-        timestamp=timestamp,
-        like_threshold=rating.like_threshold,
-    )
-    return _Part(part, lines)
 
+    def _others(self, chosen: Option | None) -> list[str]:
+        """Return lines with the options that are not chosen, as comments that can be used."""
+        if chosen is None:
+            return []
+        taken = [kind.candidate for kind in chosen.kinds]
+        lines: list[str] = []
+        done: set[tuple[str, str]] = set()
+        for number, option in enumerate(self.options, 1):
+            one = option.kinds[0].candidate
+            if option.ends == chosen.ends:
+                if len(option.kinds) == 1 and one not in taken:
+                    lines += self._another_kind(number, chosen, option)
+            elif option.ends not in done or (len(option.kinds) == 1 and not self._in_set(one)):
+                done.add(option.ends)
+                lines += self._instead(number, option)
+        if not lines:
+            return []
+        head = "Other feedback in this graph. `kgplug init --feedback N --force` writes a file that uses number N."
+        return ["", *comment(head), *lines]
 
-def _no_feedback(profiles: list[TypeProfile]) -> list[str]:
-    seen = ", ".join(str(one) for one in profiles[:8])
-    lines = comment(
-        f"No feedback found: no type looks like users acting on items (types: {seen}). Embeddings do not need it. "
-        "Recommenders need type and, if the graph has them, rating, like_threshold and timestamp."
-    )
-    for sentence in near_misses(profiles):
-        lines += comment(f"Note: {sentence}")
-    return lines
+    def _in_set(self, one: Candidate) -> bool:
+        """Return whether a candidate is one of several kinds of an option."""
+        return any(one in [kind.candidate for kind in other.kinds] for other in self.options if len(other.kinds) > 1)
+
+    def _another_kind(self, number: int, chosen: Option, option: Option) -> list[str]:
+        """Return comments with a further kind of feedback between the same users and items."""
+        one = option.kinds[0].candidate
+        together = [*chosen.kinds, Kind(one, self._relative_strength(chosen, one))]
+        table = self._table(together[-1], names_of(together)[-1], several=True)
+        how = 'To add it as another kind of feedback, remove "# " from the lines below.'
+        return [
+            "#",
+            *comment(f"{number}. {one.path}, {option.why}. {how}"),
+            *(f"# {text}" for text in table.bare_lines),
+        ]
+
+    def _relative_strength(self, chosen: Option, one: Candidate) -> float:
+        """Return the strength of a candidate if that of the chosen kind is 1; without a guess, 1."""
+        for option in self.options:
+            strengths = {str(kind.candidate.path): kind.strength for kind in option.kinds}
+            mine, other = str(chosen.kinds[0].candidate.path), str(one.path)
+            if len(chosen.kinds) == 1 and {mine, other} <= strengths.keys():
+                return round(strengths[other] / strengths[mine], 2)
+        return 1.0
+
+    def _instead(self, number: int, option: Option) -> list[str]:
+        """Return comments with feedback between other users and items."""
+        label, item = option.ends
+        key = self._key(item)[0]
+        title = self._title(item, key).value
+        block = ["[user]", line("label", label), line("key", self._key(label)[0])]
+        block += ["[item]", line("label", item), line("key", key), *([line("title", title)] if title else [])]
+        names = names_of(option.kinds)
+        for kind, name in zip(option.kinds, names, strict=True):
+            block += self._table(kind, name, several=len(option.kinds) > 1).bare_lines
+        how = (
+            'To use it, remove "# " from the lines below, and put "# " before the lines of [user], [item] and '
+            "[[feedback]] above."
+        )
+        found = option.kinds[0].candidate.path if len(option.kinds) == 1 else f"(:{label}) and (:{item})"
+        return ["#", *comment(f"{number}. {found}, {option.why}. {how}"), *(f"# {text}" for text in block)]
+
+    def _table(self, kind: Kind, name: str | None, *, several: bool) -> Table:
+        rows = _MOST_JUDGED_OF_OTHERS
+        return make_table(self.connection, kind, name=name, several=several, rows=rows)
 
 
 def _hub(profiles: list[TypeProfile]) -> str:

@@ -29,12 +29,15 @@ def comment(text: str) -> list[str]:
     return [f"# {line}" for line in lines]
 
 
-def entry(key: str, value: str | float | list[str] | None, why: str) -> list[str]:
-    """Return the lines of one entry: `why` as a comment, then "key = value", or "# key =" if there is no value."""
-    if value is None:
-        return [*comment(why), f"# {toml_key(key)} ="]
+def line(key: str, value: str | float | list[str]) -> str:
+    """Return the line "key = value"."""
     if isinstance(value, list):
         text = "[" + ", ".join(toml_string(one) for one in value) + "]"
     else:
-        text = toml_string(value) if isinstance(value, str) else repr(float(value))
-    return [*comment(why), f"{toml_key(key)} = {text}"]
+        text = toml_string(value) if isinstance(value, str) else repr(value)
+    return f"{toml_key(key)} = {text}"
+
+
+def entry(key: str, value: str | float | list[str] | None, why: str) -> list[str]:
+    """Return the lines of one entry: `why` as a comment, then "key = value", or "# key =" if there is no value."""
+    return [*comment(why), f"# {toml_key(key)} =" if value is None else line(key, value)]
