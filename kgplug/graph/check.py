@@ -223,11 +223,11 @@ def _feedback(connection: Connection, schema: GraphSchema, contents: Contents, s
         yield from (Finding("feedback", "warning", note) for note in one.report.unused)
         if (times := one.feedback.times) is not None:
             of = f" ({one.feedback.kind.known_as})" if len(kinds) > 1 else ""
-            text = f"{one.feedback.kind.timestamp!r}{of} holds {one.feedback.kinds}, from {times.range()}"
+            text = f"{one.feedback.kind.timestamp!r}{of} holds {one.feedback.time_kinds}, from {times.range()}"
             yield Finding("feedback", "ok", text)
     likes = int(np.count_nonzero(rows.is_like))
     if len(kinds) > 1:
-        text = f"together: {counted(len(rows), 'user-item pair')}, {_likes(rows)}{_weights(rows)}"
+        text = f"together: {counted(len(rows), 'user-item pair')}, {_likes(rows, dislikes=True)}{_weights(rows)}"
         yield Finding("feedback", "ok" if likes else "error", text)
     for label, known, used in (
         (schema.user.label, rows.n_users, rows.users),
@@ -251,7 +251,7 @@ def _rows_of_kind(schema: GraphSchema, merged: MergedKind) -> Iterator[Finding]:
     if not kind.is_plain or len(schema.feedback) > 1:
         users, items = (f"{len(np.unique(each)):,}" for each in (rows.users, rows.items))
         of = f" of {users} :{schema.user.label} on {items} :{schema.item.label}"
-    text = f"{_counted(schema, kind, n)}{pairs}{of}, {_likes(rows)}{scale}{_weights(rows)}"
+    text = f"{_counted(schema, kind, n)}{pairs}{of}, {_likes(rows, dislikes=bool(of))}{scale}{_weights(rows)}"
     yield Finding("feedback", "ok" if likes or len(schema.feedback) > 1 else "error", text)
     if report.itself:
         are = "is" if report.itself == 1 else "are"
@@ -281,12 +281,12 @@ def _merging(kind: FeedbackSchema, rows: Interactions) -> str:
     return f"; the rating is {kept}"
 
 
-def _likes(rows: Interactions) -> str:
-    """Return how many rows are likes and, if ratings say which are, how many are dislikes."""
+def _likes(rows: Interactions, *, dislikes: bool) -> str:
+    """Return how many rows are likes and, with `dislikes`, how many are dislikes, if there are any."""
     likes = int(np.count_nonzero(rows.is_like))
     text = f"{likes:,} of them {'a like' if likes == 1 else 'likes'}"
-    dislikes = len(rows) - likes
-    return f"{text} and {dislikes:,} {'a dislike' if dislikes == 1 else 'dislikes'}" if dislikes else text
+    others = len(rows) - likes
+    return f"{text} and {others:,} {'a dislike' if others == 1 else 'dislikes'}" if dislikes and others else text
 
 
 def _weights(rows: Interactions) -> str:

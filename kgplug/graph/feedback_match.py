@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from kgplug.cypher_text import ENDS, renamed, variables, without_comments
@@ -10,6 +11,8 @@ from kgplug.graph.feedback_schema import FeedbackSchema
 from kgplug.graph.quoting import feedback_arrow, quote, rating_of
 from kgplug.graph.schema import GraphSchema
 from kgplug.graph.user_cypher import user_rows
+
+_PROPERTY = re.compile(r"[^\W\d]\w*\.[^\W\d]\w*")  # its type is not known before the query runs
 
 
 def match_of(schema: GraphSchema, kind: FeedbackSchema, *, also: str = "") -> str:
@@ -22,17 +25,24 @@ def match_of(schema: GraphSchema, kind: FeedbackSchema, *, also: str = "") -> st
         kind: one of its kinds of feedback.
         also: a further condition; "" for none.
     """
-    conditions = [f"user:{quote(schema.user.label)}", f"item:{quote(schema.item.label)}"]
+    labels = [
+        f"{name}:{quote(label)}" for name, label in zip(ENDS, (schema.user.label, schema.item.label), strict=True)
+    ]
+    conditions = [] if kind.pattern is None else labels
     conditions += [f"({without_comments(text)})" for text in (kind.where, also) if text]
-    return f"MATCH {path_of(kind)} WHERE {' AND '.join(conditions)}"
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    return f"MATCH {path_of(schema, kind)}{where}"
 
 
-def path_of(kind: FeedbackSchema) -> str:
-    """Return a kind's pattern between the variables user and item, without their labels.
+def path_of(schema: GraphSchema, kind: FeedbackSchema) -> str:
+    """Return a kind's pattern between the variables user and item.
 
-    Of a type, the relationship has the variable rated.
+    Of a type, user and item have their labels, and the relationship has the variable rated.
     """
-    return f"(user){feedback_arrow(kind, 'rated')}(item)" if kind.pattern is None else without_comments(kind.pattern)
+    if kind.pattern is not None:
+        return without_comments(kind.pattern)
+    user, item = quote(schema.user.label), quote(schema.item.label)
+    return f"(user:{user}){feedback_arrow(kind, 'rated')}(item:{item})"
 
 
 def expression_of(kind: FeedbackSchema, setting: str) -> str | None:
@@ -43,7 +53,11 @@ def expression_of(kind: FeedbackSchema, setting: str) -> str | None:
     value = getattr(kind, setting)
     if not value:
         return None
-    return f"({without_comments(value)})" if kind.is_cypher(setting) else f"rated.{quote(value)}"
+    if not kind.is_cypher(setting):
+        return f"rated.{quote(value)}"
+    cypher = without_comments(value)
+    # Neo4j refuses a query that applies functions for texts to what must be a number, so the type is hidden in a map.
+    return cypher if _PROPERTY.fullmatch(cypher) else f"{{value: {cypher}}}.value"
 
 
 def as_part(kind: FeedbackSchema, text: str, *, user: str = "user", item: str = "item") -> str:
@@ -54,12 +68,9 @@ def as_part(kind: FeedbackSchema, text: str, *, user: str = "user", item: str = 
         text: from `match_of`, `path_of` or `expression_of`.
         user, item: names of the variables user and item there.
     """
-    names = {name: f"kgplug_{name}" if name.isidentifier() else quote(f"kgplug_{name}") for name in _inner(kind)}
+    inner = frozenset({"rated"}) if kind.pattern is None else variables(without_comments(kind.pattern)) - set(ENDS)
+    names = {name: f"kgplug_{name}" if name.isidentifier() else quote(f"kgplug_{name}") for name in inner}
     return renamed(text, {**names, "user": user, "item": item})
-
-
-def _inner(kind: FeedbackSchema) -> frozenset[str]:
-    return variables(path_of(kind)) - set(ENDS)
 
 
 def is_like(kind: FeedbackSchema) -> str:

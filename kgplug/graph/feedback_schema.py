@@ -16,7 +16,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from kgplug.cypher_text import ENDS, PatternNames, names_in, uses, write_clause
+from kgplug.cypher_text import ENDS, PatternNames, names_in, uses, without_comments, write_clause
 
 SENTENCE = "sentence"  # type of the errors whose messages are whole sentences
 TYPE_VARIABLES = ("user", "rated", "item")
@@ -43,7 +43,7 @@ class FeedbackSchema(SchemaPart):
     """
 
     name: str | None = Field(
-        default=None, min_length=1, description='name in messages; without it, the type, or "feedback" for a pattern'
+        default=None, description='name in messages; without it, the type, or "feedback" for a pattern'
     )
     type: str = Field(default="RATED", description='relationship type; "" if there is a pattern')
     direction: Literal["user_to_item", "item_to_user"] = Field(
@@ -51,12 +51,10 @@ class FeedbackSchema(SchemaPart):
     )
     pattern: str | None = Field(
         default=None,
-        min_length=1,
         description="Cypher pattern with the nodes user and item, instead of type and direction",
     )
     where: str | None = Field(
         default=None,
-        min_length=1,
         description="Cypher condition over the pattern's variables (of a type: user, rated, item)",
     )
     rating: str | None = Field(default=None, description="numeric property; without it, every relationship is a like")
@@ -114,6 +112,9 @@ class FeedbackSchema(SchemaPart):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
+        for setting in ("name", "pattern", "where"):
+            if getattr(self, setting) is not None and not without_comments(getattr(self, setting)):
+                raise whole_sentence(f"{setting} is empty. Remove it, or give it a text.")
         if self.pattern is None and not self.type:
             raise whole_sentence("expected a type or a pattern, found neither.")
         if self.pattern is not None:

@@ -215,9 +215,10 @@ def relationships_between(
 
 def _liked_paths(schema: GraphSchema, kind: FeedbackSchema) -> str:
     """Return the Cypher expression for a list of pairs: an item that `user` likes, and the relationships to it."""
-    paths = parts(path_of(kind))
+    path = path_of(schema, kind)
+    paths = parts(path)
     names = [f"kgplug_path{number}" for number in range(len(paths))]
     match = match_of(schema, kind, also=is_like(kind))
-    named = ", ".join(f"{name} = {path}" for name, path in zip(names, paths, strict=True))
-    match = as_part(kind, match.replace(path_of(kind), named, 1))
+    named = ", ".join(f"{name} = {part}" for name, part in zip(names, paths, strict=True))
+    match = as_part(kind, match.replace(path, named, 1))
     return f"COLLECT {{ {match} RETURN [item, {' + '.join(f'relationships({name})' for name in names)}] }}"

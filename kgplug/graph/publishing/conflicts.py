@@ -69,6 +69,8 @@ def _pattern(subject: tuple[str | None, str | None, str | None]) -> str:
     user, item, kind = subject
     if user is None:
         return f":{item} nodes"
+    if kind and (kind.startswith("(") or ", " in kind or " WHERE " in kind):  # Cypher, or several kinds of feedback
+        return f"(:{user}) and (:{item}) with the feedback {kind}"
     return f"(:{user})-[:{kind}]-(:{item})" if kind else f"(:{user}) and (:{item})"
 
 

@@ -36,7 +36,7 @@ class Feedback:
         weights: float32 (n,), NaN where unusable; None if the schema names no weight.
         times: timestamps; None if the schema names no timestamp or a value is unusable.
         own: number of relationships of the kind's type that are left out because kgplug wrote them.
-        kinds: how many timestamps are dates or numbers, and in which unit, such as "1,000 numbers of seconds".
+        time_kinds: how many timestamps are dates or numbers, and in which unit, such as "1,000 numbers of seconds".
         numbers: whether some timestamps are numbers.
         booleans: whether some ratings are booleans.
         elsewhere: a sentence on relationships of the kind's type that do not lead from users to items; "" if there are
@@ -51,7 +51,7 @@ class Feedback:
     weights: np.ndarray | None = None
     times: Times | None = None
     own: int = 0
-    kinds: str = ""
+    time_kinds: str = ""
     numbers: bool = False
     booleans: bool = False
     elsewhere: str = ""
@@ -184,8 +184,7 @@ def _scan_matches(
 ) -> Feedback:
     own = count_own(connection, kind.type) if kind.type else 0
     match = match_of(schema, kind, also=not_own(connection, kind.type, "rated") if own else "")
-    # As the entry of a map, a value has no type that Neo4j knows beforehand, so it does not refuse arithmetic with it.
-    given = {f"kgplug_{name}": f"{{value: {value}}}.value" for name in _READ if (value := expression_of(kind, name))}
+    given = {f"kgplug_{name}": expression for name in _READ if (expression := expression_of(kind, name))}
     values = [expression for name in given for expression in _READ[name.removeprefix("kgplug_")](name)]
     table = read_matches(
         connection, bulk, match, given=given, values=values, users=users, table=schema.table_of(kind), advance=advance
@@ -225,7 +224,7 @@ def _decoded(
     """
     columns, problems = iter(table.T), list[DataError]()
     ratings = weights = times = None
-    kinds, numbers, booleans = "", False, False
+    time_kinds, numbers, booleans = "", False, False
 
     def check(setting: str, values: np.ndarray, *, mixed: bool = False) -> bool:
         problem = unusable_values(connection, schema, kind, Values(setting, values, mixed))
@@ -245,7 +244,7 @@ def _decoded(
         if check("timestamp", first):
             try:
                 times = read_times(first, second, name=kind.timestamp, unit=kind.time_unit)
-                kinds, numbers = kinds_of(first, second, unit=kind.time_unit), bool((second < 0).any())
+                time_kinds, numbers = kinds_of(first, second, unit=kind.time_unit), bool((second < 0).any())
             except DataError as error:
                 problems.append(error)
     return Feedback(
@@ -255,7 +254,7 @@ def _decoded(
         weights,
         times,
         own,
-        kinds,
+        time_kinds,
         numbers,
         booleans,
         elsewhere,

@@ -75,15 +75,16 @@ def read_matches(
 
 def no_matches(connection: Connection, schema: GraphSchema, kind: FeedbackSchema, contents: Contents) -> DataError:
     """Return the error for a kind that matches nothing; it says how often each part of its pattern occurs."""
-    names, labels = names_in(path_of(kind)), {"user": schema.user.label, "item": schema.item.label}
+    path, labels = path_of(schema, kind), {"user": schema.user.label, "item": schema.item.label}
+    names = names_in(path)
     counts = [f"{contents.labels.get(name, 0):,} :{name}" for name in sorted({*labels.values(), *names.labels})]
     counts += [f"{contents.types.get(name, 0):,} :{name}" for name in sorted(names.types)]
-    parts = [(part, _labelled(part, labels)) for part in prefixes(path_of(kind))[1:]]
+    parts = [(part, _labelled(part, labels)) for part in prefixes(path)[1:]]
     if kind.where:
         parts.append((f"all of it with {kind.where}", match_of(schema, kind).removeprefix("MATCH ")))
     matches = [f"{part} {_count(connection, schema.table_of(kind), pattern)}" for part, pattern in parts]
     return DataError(
-        f"No feedback: MATCH {path_of(kind)}{' WHERE ' + kind.where if kind.where else ''} finds nothing between "
+        f"No feedback: MATCH {path}{' WHERE ' + kind.where if kind.where else ''} finds nothing between "
         f':{schema.user.label} and :{schema.item.label} in database "{connection.database}". '
         f"There are {', '.join(counts)}. Matches of its parts: {'; '.join(matches)}.",
         advice=f"Correct {schema.table_of(kind)}, [user] label or [item] label.",

@@ -125,14 +125,16 @@ def plan_triples(connection: Connection, schema: GraphSchema, contents: Contents
             f"[knowledge] exclude has {schema.item.label}, the label of the items.",
             advice="Remove it, or exclude the relationship types that should not be read.",
         )
-    chosen = sorted(set(schema.knowledge.relationships))
+    chosen = sorted(set(knowledge.relationships))
     for name in chosen:
         require_type(contents, name, setting="[knowledge] relationships")
     names = chosen or list(contents.types)
-    include = schema.knowledge.include
+    include = knowledge.include
     written = {name: count_own(connection, name) for name in OWN_RELATIONSHIPS if name in names}
     theirs = [name for name in names if written.get(name, 0) < contents.types[name]]
-    owned, repeating = find_owned(connection, schema, contents), find_repeating(connection, schema, contents, theirs)
+    # A pattern may lead through types that are not read as triples.
+    suspected = list(contents.types) if knowledge.patterns else theirs
+    owned, repeating = find_owned(connection, schema, contents), find_repeating(connection, schema, contents, suspected)
     passed, through = _passed(schema, contents)
     again = find_repeating_patterns(
         connection,
@@ -150,7 +152,7 @@ def plan_triples(connection: Connection, schema: GraphSchema, contents: Contents
         for one in owned
         if one.label not in {*include, *passed} and any(any(contents.at(t, one.label)) for t in names)
     ]
-    repeating = [one for one in repeating if one.type not in include]
+    repeating = [one for one in repeating if one.type not in include and one.type in theirs]
     rules = [
         *_end_rules(contents, names, passed, "touches nodes that the feedback leads through"),
         *(Rule([one], [one], _not_of(quote(one)), "is part of the feedback's pattern") for one in through),
@@ -177,14 +179,8 @@ def plan_triples(connection: Connection, schema: GraphSchema, contents: Contents
     unused += _unused_names(schema, contents, telling)
     properties = {name: _why_not_read(schema, contents, name) for name in knowledge.properties}
     unused += [why for why in properties.values() if why]
-    unused += [
-        f"{pattern_setting(one.name)} leads through {one.through}, and [knowledge] include reads it: the evaluation "
-        "will look too good, because the pattern contains the test set's feedback."
-        for one in again
-        if one.name in include
-    ]
+    unused += [_too_good(one) for one in again if one.name in include]
     again = [one for one in again if one.name not in include]
-    apart = {one.name for one in again}
     others = {name: n for name, n in contents.types.items() if name not in wanted}
     own = sum(written.values()) + _count_catalogue(connection, contents, names)
     return TriplePlan(
@@ -196,7 +192,7 @@ def plan_triples(connection: Connection, schema: GraphSchema, contents: Contents
         unused,
         written,
         passed + through,
-        [name for name in knowledge.patterns if name not in apart],
+        [name for name in knowledge.patterns if name not in {one.name for one in again}],
         [name for name, why in properties.items() if not why],
         again,
     )
@@ -407,6 +403,14 @@ def _unused_names(schema: GraphSchema, contents: Contents, telling: set[str]) ->
         for label in schema.knowledge.keys
         if label not in contents.labels
     ]
+
+
+def _too_good(one: RepeatingPattern) -> str:
+    """Return a sentence on a pattern that repeats the feedback and is read all the same."""
+    return (
+        f"{pattern_setting(one.name)} leads through {one.through}, and [knowledge] include reads it: the evaluation "
+        "will look too good, because the pattern contains the test set's feedback."
+    )
 
 
 def _why_not_read(schema: GraphSchema, contents: Contents, name: str) -> str:

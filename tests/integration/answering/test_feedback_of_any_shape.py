@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from kgplug import jobs
+from kgplug.data.artefact import read_content
 from kgplug.graph import queries
 from kgplug.graph.answering.lookups import feedback_of, relationships_around, relationships_between
 from kgplug.graph.bolt.connection import Connection
@@ -231,3 +232,28 @@ def test_a_user_can_be_erased(published: Prepared) -> None:
     found = erase_user(graph, Runs(folder), user)
     assert len(found.runs) == 2
     assert connection.rows("MATCH (:Customer {id: $user})-[r:RECOMMENDS]->() RETURN r", user=user) == []
+
+
+@pytest.mark.training
+def test_a_graph_like_northwind_trains_is_measured_publishes_and_recommends(
+    connection: Connection, tmp_path: Path
+) -> None:
+    build(connection, NORTHWIND)
+    schema = shop(
+        FeedbackSchema(
+            pattern=BOUGHT, where=SENT, weight="line.quantity", timestamp="order.date", repeated="decay", half_life=10
+        )
+    )
+    graph, runs = Graph(connection).use(schema), Runs(tmp_path)
+    folders = []
+    for name in ("EASE", "CEASE"):
+        data = jobs.read(graph, schema, name=name)
+        folders.append(jobs.train(name, data, runs, split=jobs.Split((0.7, 0.1, 0.2)), progress=False))
+    (measured,) = jobs.evaluate(graph, folders, k=(3,), progress=False).values()
+    assert len(measured) == 2 and measured["NDCG@3"].between(0, 1).all()
+    report = jobs.publish(graph, folders[0], k=2, progress=False)
+    listed = graph.recommend("c1", 2, reasons=True)
+    seen, _ = feedback_of(connection, schema, "c1")
+    assert report is not None and len(listed) > 0 and not {*listed["item"]} & {*seen}
+    stored = GraphSchema.model_validate(read_content(folders[0])["schema"])
+    assert stored == schema

@@ -14,7 +14,7 @@ from kgplug.data.interactions import Interactions
 from kgplug.errors import DataError
 from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.reading.bulk import BulkReader
-from kgplug.graph.reading.reader import pull_interactions, read_interactions
+from kgplug.graph.reading.reader import pull_interactions, pull_knowledge, read_interactions
 from kgplug.graph.schema import FeedbackSchema, GraphSchema
 from tests.integration.helpers.sample_graphs import build
 from tests.integration.helpers.trade import BOUGHT, EVENT_KINDS, EVENTS, NORTHWIND, NORTHWIND_KEYS, shop
@@ -49,6 +49,7 @@ def northwind(shared_connection: Connection) -> Iterator[Connection]:
 
 
 pytestmark = NORTHWIND_KEYS
+RULES = {"rating": "max", "weight": "sum", "timestamp": "count"}
 MERGED = {
     "sum": (lambda values, ages: sum(values)),
     "mean": (lambda values, ages: sum(values) / len(values)),
@@ -116,6 +117,33 @@ def test_ratings_weights_and_times_are_expressions_over_the_variables_of_a_patte
     assert rows.timestamps is not None and rows.timestamps.max() == 1704067200 + newest * 86400
 
 
+@pytest.mark.parametrize(
+    ("setting", "expression", "value"),
+    [
+        ("rating", "line.stars > 2", lambda row: row["stars"] > 2),
+        ("rating", "toString(line.stars)", lambda row: row["stars"]),
+        ("rating", "CASE WHEN line.stars > 2 THEN 'true' ELSE false END", lambda row: row["stars"] > 2),
+        ("weight", "1", lambda row: 1),
+        ("weight", "toString(line.quantity)", lambda row: row["quantity"]),
+        ("weight", "line.`quantity` / 2.0", lambda row: row["quantity"] / 2),
+        ("timestamp", "order.id * 0 + line.stars", lambda row: row["stars"]),
+        ("timestamp", "datetime({epochSeconds: line.stars})", lambda row: row["stars"]),
+        ("timestamp", "toString(line.stars)", lambda row: row["stars"]),
+    ],
+)  # fmt: skip
+def test_an_expression_may_have_any_type(northwind: Connection, setting: str, expression: str, value: Any) -> None:
+    kind = FeedbackSchema.model_validate({"pattern": BOUGHT, setting: expression, "repeated": RULES[setting]})
+    rows = read_interactions(northwind, shop(kind))
+    merged = {"rating": max, "weight": sum, "timestamp": max}[setting]
+    found = {"rating": rows.ratings, "weight": rows.weights, "timestamp": rows.timestamps}[setting]
+    found = np.ones(len(rows)) if found is None else found
+    pairs = zip(rows.user_keys[rows.users], rows.item_keys[rows.items], strict=True)
+    assert dict(zip(pairs, found.tolist(), strict=True)) == {
+        pair: pytest.approx(merged([value(row) for row in lines]))
+        for pair, lines in groups(northwind.rows(LINES)).items()
+    }
+
+
 def test_a_pattern_may_be_written_from_the_item_to_the_user_and_in_parts(northwind: Connection) -> None:
     forward = table(read_interactions(northwind, shop(FeedbackSchema(pattern=BOUGHT))))
     for pattern in (
@@ -172,3 +200,41 @@ def test_three_kinds_of_events_add_their_strengths(connection: Connection) -> No
             expected[row["user"], row["item"]] += kind.strength
     assert {pair: weight for pair, (_, weight) in table(rows).items()} == expected
     assert len({*expected.values()}) > 3 and rows.ratings is None and report.kept == len(expected)
+
+
+def test_weights_of_a_type_are_a_property(connection: Connection) -> None:
+    build(connection, EVENTS)
+    kind = FeedbackSchema(type="VIEWED", weight="at", strength=2)
+    found = table(read_interactions(connection, shop(kind)))
+    rows = connection.rows(
+        "MATCH (u:Customer)-[r:VIEWED]->(p:Product) RETURN u.id AS user, p.id AS item, r.at AS weight"
+    )
+    assert found == {(row["user"], row["item"]): (None, pytest.approx(2 * row["weight"])) for row in rows}
+    with pytest.raises(DataError, match=r"No :VIEWED relationship has the property 'wait'. Properties found: at"):
+        read_interactions(connection, shop(FeedbackSchema(type="VIEWED", weight="wait")))
+
+
+REPEATING = """
+MATCH (c:Customer)-[:PURCHASED]->()-[:ORDERS]->(p:Product) MERGE (c)-[:LOOKED_AT]->(p);
+MATCH (c:Customer)-[:PURCHASED]->()-[:ORDERS]->(p:Product) WITH DISTINCT c, p WHERE p.id < 9
+CREATE (c)-[:WROTE]->(:Review {id: c.id + '-' + p.id})-[:ABOUT]->(p);
+MATCH (c:Customer) MERGE (t:City {id: c.id < 'c4'}) CREATE (c)-[:LIVES_IN]->(t);
+"""
+
+
+def test_what_repeats_a_pattern_is_left_out_of_the_knowledge(connection: Connection) -> None:
+    build(connection, NORTHWIND + REPEATING)
+    schema = shop(FeedbackSchema(pattern=BOUGHT), keys={"City": "id", "Category": "id"})
+    knowledge, report = pull_knowledge(connection, schema)
+    assert list(knowledge.relations) == ["LIVES_IN", "PART_OF"]
+    said = " ".join(report.left_out)
+    n = connection.rows("MATCH (:Customer)-[r:LOOKED_AT]->() RETURN count(r) AS n")[0]["n"]
+    assert (
+        f":LOOKED_AT joins {n} pairs of :Customer and :Product, {n} of them also joined by :ORDERS, :PURCHASED" in said
+    )
+    assert ":Review each belong to one :Customer and lead to :Product" in said
+    one_of_two = shop(
+        FeedbackSchema(pattern=BOUGHT), FeedbackSchema(type="LOOKED_AT"), keys={"City": "id", "Category": "id"}
+    )
+    knowledge, report = pull_knowledge(connection, one_of_two)
+    assert list(knowledge.relations) == ["LIVES_IN", "PART_OF"] and "LOOKED_AT" not in " ".join(report.left_out)

@@ -260,7 +260,7 @@ def test_a_check_reports_every_value_that_the_reader_refuses_with_the_same_sente
     assert findings(connection, schema, "error") == [str(caught.value)]
     if "Find them: " in str(caught.value):
         (row,) = connection.rows(str(caught.value).partition("Find them: ")[2])
-        assert (row["a"]["id"], row["b"]["id"]) == (1, 3)
+        assert (row["user"]["id"], row["item"]["id"]) == (1, 3)
 
 
 @FILM_KEYS

@@ -306,6 +306,23 @@ def test_patterns_through_nodes_that_repeat_the_feedback_are_left_out(
     assert set(read(include=["Order"])[0].relations) == {"MADE_BY", "TOGETHER", "PLACED", "ORDERS"}
 
 
+def test_a_pattern_through_a_type_that_repeats_the_feedback_is_left_out_even_if_the_type_is_not_read(
+    connection: Connection,
+) -> None:
+    build(connection, ORDERS)
+    build(connection, "MATCH (u:User)-[:PLACED]->()-[:ORDERS]->(p) CREATE (u)-[:BOUGHT]->(p), (u)-[:VIEWED]->(p)")
+    asked = schema(
+        relationships=["MADE_BY"],
+        patterns={
+            "SEEN": "(head:Product)<-[:VIEWED]-(:User)-[:VIEWED]->(tail:Product)",
+            "NEAR": "(head:Product)-[:MADE_BY]->(:Maker)<-[:MADE_BY]-(tail:Product)",
+        },
+    )
+    knowledge, report = pull_knowledge(connection, asked)
+    assert set(knowledge.relations) == {"MADE_BY", "NEAR"}
+    assert len(report.left_out) == 1 and "SEEN leads through VIEWED. Left out" in report.left_out[0]
+
+
 def test_a_node_is_never_its_own_tail(connection: Connection) -> None:
     build(
         connection,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,9 @@ def test_one_table_means_the_same_with_one_or_two_brackets(tmp_path: Path) -> No
         (f"pattern = '{BOUGHT} set user.x = 1'", r"pattern would change the graph \(SET\). Expected Cypher that only"),
         ("where = 'true DETACH DELETE user'", r"where would change the graph \(DETACH\)"),
         ("weight = 'rated.x REMOVE rated.x'", r"weight would change the graph \(REMOVE\)"),
+        ("where = ''", "where is empty. Remove it, or give it a text"),
+        ("pattern = ' // none'", "pattern is empty"),
+        ("name = ''", "name is empty"),
         ("type = ''", "expected a type or a pattern, found neither"),
         ("half_life = 30", r'half_life is 30, which is used only with repeated = "decay"'),
         ("repeated = 'decay'\nhalf_life = 30", 'repeated = "decay" also needs timestamp'),
@@ -179,3 +183,12 @@ def test_names_in_a_users_cypher_are_not_replaced_in_shipped_queries() -> None:
     text = queries.load("popular_unseen", schema)
     assert "(user)-[:RATED]->(:`Movie`)-[:`RATED`]->(item) WHERE user:`User` AND item:`F` AND (user.`id` > 1)" in text
     assert "\0" not in text and "MATCH (item:`F`)" in text
+
+
+def test_the_reference_lists_every_setting_of_feedback_with_its_default() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "kgplug-toml.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \| .* \| (.*) \|$", page, re.MULTILINE))
+    assert rows.keys() == FeedbackSchema.model_fields.keys()
+    for name, setting in FeedbackSchema.model_fields.items():
+        if setting.default is not None:
+            assert str(setting.default).removesuffix(".0") in rows[name]
