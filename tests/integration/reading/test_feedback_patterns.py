@@ -120,9 +120,9 @@ def test_ratings_weights_and_times_are_expressions_over_the_variables_of_a_patte
 @pytest.mark.parametrize(
     ("setting", "expression", "value"),
     [
-        ("rating", "line.stars > 2", lambda row: row["stars"] > 2),
+        ("rating", "line.stars > 2", lambda row: float(row["stars"] > 2)),
         ("rating", "toString(line.stars)", lambda row: row["stars"]),
-        ("rating", "CASE WHEN line.stars > 2 THEN 'true' ELSE false END", lambda row: row["stars"] > 2),
+        ("rating", "CASE WHEN line.stars > 2 THEN 'true' ELSE false END", lambda row: float(row["stars"] > 2)),
         ("weight", "1", lambda row: 1),
         ("weight", "toString(line.quantity)", lambda row: row["quantity"]),
         ("weight", "line.`quantity` / 2.0", lambda row: row["quantity"] / 2),
@@ -218,7 +218,7 @@ REPEATING = """
 MATCH (c:Customer)-[:PURCHASED]->()-[:ORDERS]->(p:Product) MERGE (c)-[:LOOKED_AT]->(p);
 MATCH (c:Customer)-[:PURCHASED]->()-[:ORDERS]->(p:Product) WITH DISTINCT c, p WHERE p.id < 9
 CREATE (c)-[:WROTE]->(:Review {id: c.id + '-' + p.id})-[:ABOUT]->(p);
-MATCH (c:Customer) MERGE (t:City {id: c.id < 'c4'}) CREATE (c)-[:LIVES_IN]->(t);
+MATCH (c:Customer) MERGE (t:City {id: CASE WHEN c.id < 'c4' THEN 1 ELSE 2 END}) CREATE (c)-[:LIVES_IN]->(t);
 """
 
 
