@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kgplug.data.sources.catalogue import DEMO
 from kgplug.errors import DataError, UsageError
@@ -26,9 +26,6 @@ from kgplug.graph.guessing.values import MOST_JUDGED
 from kgplug.graph.queries import quote
 from kgplug.graph.schema import GraphSchema, ItemSchema, UserSchema
 from kgplug.plain_text import counted
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _MOST_JUDGED_OF_OTHERS = 100_000  # maximum number of relationships whose values are checked, per type in a comment
 
@@ -89,23 +86,6 @@ class Guess:
         candidates = find_feedback(connection, profiles, contents.labels)
         keys = guess_keys(connection, contents)
         return cls(connection, contents, profiles, keys, candidates, list_options(candidates))
-
-    def to_dataframe(self) -> pd.DataFrame:
-        """Return one row per option: its number, user label, item label, ways, number of matches and reasons."""
-        import pandas as pd
-
-        rows = [
-            {
-                "number": number,
-                "users": option.ends[0],
-                "items": option.ends[1],
-                "feedback": option.title,
-                "matches": f"{option.n:,}",
-                "why": option.why,
-            }
-            for number, option in enumerate(self.options, 1)
-        ]
-        return pd.DataFrame(rows).set_index("number")
 
     def write(self, feedback: int = 1) -> tuple[GraphSchema, str]:
         """Return the schema with one of the options as the feedback, and its TOML text.
