@@ -18,29 +18,25 @@ training ratings count as relevant. One TransE is trained per split, for all mod
 from __future__ import annotations
 
 import argparse
-import functools
 import json
 import os
 import platform
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import book_crossing
-import numpy as np
 import pandas as pd
-from refit import fit_for_lists
-from results_rows import WITHOUT, Ablation, Row
 
 import kgplug
-from kgplug.data.interactions import Interactions
-from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.embeddings.model import EmbeddingModel
-from kgplug.evaluation.ranking import measure_lists
-from kgplug.recommenders.base import Recommender
+from kgplug.papers import books_figure_3, books_figures_4_5
+from kgplug.papers.books_figures_4_5 import CKCF, LENGTHS
+from kgplug.papers.experiment import Contender, PaperData
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "book-crossing" / "satori-kgcn"
-LENGTHS, COLD_BELOW = (5, 10, 20, 50), 2
 MODELS = (
     "CKCF (paper)", "CKCF", "CKCF (CF alone)", "CKCF-relational", "CKCF-relational (CF alone)", "SemanticCF",
     "SemanticCF (CF alone)", "RKGE-CF", "RKGE-CF (without KG)", "RippleNet", "RippleNet (without KG)", "KGCN",
@@ -49,12 +45,8 @@ MODELS = (
 QUICK_MODELS = ("CKCF (paper)", "CKCF-relational", "ItemKNN", "Popularity")
 READ_VECTORS = ("CKCF", "CKCF-relational", "SemanticCF")
 NEAR_ONLY = ("CKCF (paper)", "ItemKNN", "UserKNN")
-VARIANTS = {
-    "": None,
-    "paper": Ablation("paper", lambda graph: graph, {"back_fill": "none", "linked_only": True}),
-    "CF alone": Ablation("CF alone", lambda graph: graph, {"cf_share": 1.0}),
-    WITHOUT.variant: WITHOUT,
-}
+WITHOUT = "without KG"
+VARIANTS: dict[str, dict[str, Any]] = {"": {}, "paper": dict(CKCF.settings), "CF alone": {"cf_share": 1.0}, WITHOUT: {}}
 
 
 def parted(name: str) -> tuple[str, str]:
@@ -63,61 +55,38 @@ def parted(name: str) -> tuple[str, str]:
     return plain, variant
 
 
-def figures(model: Recommender, train: Interactions, test: Interactions, *, near_only: bool) -> dict[str, float]:
-    """Return precision, recall and F1 at each length, over all test rows and, as "cold …", over those of cold books.
-
-    Args:
-        model: Trained model.
-        train, test: Training and test set.
-        near_only: End a list before its first score of 0, which means that an item is near to none of the user's items.
-    """
-    cold = np.bincount(train.items, minlength=train.n_items)[test.items] < COLD_BELOW
-    result = {}
-    for prefix, part in (("", test), ("cold ", test.take(cold))):
-        users = np.unique(part.users)
-        items, scores = model.recommend(users, LENGTHS[-1])
-        if near_only:
-            items[scores <= 0] = -1
-        means = measure_lists(items, part, users, LENGTHS).mean(axis=2)  # (lengths, precision, recall, F1 and more)
-        for k, (precision, recall, f1, *_) in zip(LENGTHS, means, strict=True):
-            result |= {f"{prefix}precision@{k}": precision, f"{prefix}recall@{k}": recall, f"{prefix}F1@{k}": f1}
-    return result
-
-
-def fitted(name: str, train: Interactions, knowledge: KnowledgeGraph, vectors: str, seed: int) -> Recommender:
-    """Return a trained model. A name such as "CKCF (paper)" ends with the variant of its settings (`VARIANTS`).
-
-    An eighth of the training rows chooses the number of epochs. Then the model is trained on all training rows.
-    """
+def contender(name: str, vectors: str) -> Contender:
+    """Return the model of a row, with the vectors of the embedding run in the folder `vectors` if it reads any."""
     plain, variant = parted(name)
-    row = Row(plain, takes_graph=kgplug.create(plain).inputs.triples, ablation=VARIANTS[variant])
-    settings = {"embedding": vectors} if plain in READ_VECTORS else {}
-    return fit_for_lists(functools.partial(row.create, **settings), train, row.graph(knowledge), seed=seed)[0]
+    settings = VARIANTS[variant] | ({"embedding": vectors} if plain in READ_VECTORS else {})
+    return Contender(name, plain, settings, only_neighbours=name in NEAR_ONLY)
 
 
 def measure(folder: Path, models: list[str], splits: int, ratios: list[int], epochs: int | None) -> list[dict]:
     """Return the results: one row per split and model, and one per split and ratio."""
-    likes, knowledge = book_crossing.read(folder)
-    print(f"Book-Crossing: {likes}, {knowledge}", flush=True)
+    data = PaperData("Book-Crossing", *book_crossing.read(folder))
+    without = replace(data, knowledge=data.knowledge.without_triples())
+    print(f"Book-Crossing: {data.interactions}, {data.knowledge}", flush=True)
     rows = []
     for seed in range(splits):
-        train, test = likes.split((0.75, 0.25), seed=seed, by="row")
         with tempfile.TemporaryDirectory() as folder_of_run:
             vectors, began = str(Path(folder_of_run) / "run"), time.perf_counter()
             transe = EmbeddingModel("TransE", **({} if epochs is None else {"epochs": epochs}))
-            transe.fit(knowledge, seed=seed, progress=False).save(Path(vectors))
+            transe.fit(data.knowledge, seed=seed, progress=False).save(Path(vectors))
             print(f"  split {seed}: TransE {time.perf_counter() - began:.1f} s", flush=True)
             for name in models:
-                began = time.perf_counter()
-                model = fitted(name, train, knowledge, vectors, seed)
+                began, used = time.perf_counter(), without if parted(name)[1] == WITHOUT else data
+                found = books_figures_4_5.measure(contender(name, vectors), "lists", used, seed)[name]
                 row = {"part": "models", "model": name, "split": seed, "seconds": time.perf_counter() - began}
-                rows.append(row | figures(model, train, test, near_only=name in NEAR_ONLY))
-                print(f"  {name}: precision@10 {rows[-1]['precision@10']:.4f}, {row['seconds']:.1f} s", flush=True)
-            model = fitted("CKCF (paper)", train, knowledge, vectors, seed)
-            for ratio in ratios:  # cf_share has no effect on training
-                model.config = model.config.model_copy(update={"cf_share": ratio / 10})
-                row = {"part": "ratio", "model": f"{ratio}:{10 - ratio}", "split": seed}
-                rows.append(row | figures(model, train, test, near_only=True))
+                rows.append(row | found)
+                print(f"  {name}: precision@10 {found['precision@10']:.4f}, {row['seconds']:.1f} s", flush=True)
+            by_ratio = books_figure_3.measure(contender("CKCF (paper)", vectors), "lists", data, seed)
+            wanted = {f"{ratio}:{10 - ratio}" for ratio in ratios}
+            rows += [
+                {"part": "ratio", "model": name, "split": seed} | found
+                for name, found in by_ratio.items()
+                if name in wanted
+            ]
     return rows
 
 

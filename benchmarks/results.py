@@ -55,7 +55,6 @@ from typing import Any
 
 import numpy as np
 from machine import machine
-from refit import fit_for_lists
 from results_extra import CURVES, ckcf_tables, draw_curves
 from results_file import Key, ResultsFile
 from results_page import PAGES, Tables, fill_pages
@@ -81,6 +80,7 @@ from kgplug.evaluation.ctr import auc
 from kgplug.evaluation.experiment import measure_clicks
 from kgplug.evaluation.protocol import ClickThroughParts, Protocol, divide
 from kgplug.evaluation.ranking import evaluate_ranking
+from kgplug.papers.lists import fit_for_lists
 from kgplug.recommenders.base import Recommender
 from kgplug.settings import Settings
 

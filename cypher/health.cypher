@@ -9,8 +9,8 @@ MATCH (model:KgplugModel) WHERE model.serves IS NOT NULL
 MATCH (run:KgplugRun {model: model.name, number: model.serves})
 OPTIONAL MATCH (previous:KgplugRun {model: model.name, number: model.previous})
 RETURN model.name AS model, run.id AS run, toString(run.published) AS published,
-       COUNT { MATCH (user:`User`)
-               WHERE EXISTS { (user)-[:RECOMMENDS {model: model.name, edition: run.edition, run: run.id}]->() } } AS lists,
+       COUNT { MATCH (user)-[:RECOMMENDS {model: model.name, edition: run.edition, run: run.id}]->()
+               RETURN DISTINCT user } AS lists,
        COUNT { ()-[:RECOMMENDS {model: model.name, edition: run.edition, run: run.id}]->() } AS edges,
        previous.id AS previous,
        COUNT { ()-[edge:RECOMMENDS {model: model.name}]->()

@@ -42,7 +42,8 @@ class Model(Protocol):
     Attributes:
         name: name by which `create` finds the model.
         kind: recommender (produces lists of items) or embedding (produces vectors of entities).
-        inputs: kinds of data that the model learns from. `kgplug models` prints them; `kgplug train` reads only these.
+        inputs: kinds of data that the model learns from, and whether it uses weights of feedback. `kgplug models`
+            prints them; `kgplug train` reads only these kinds.
         config: settings of the model.
         history: facts about the training. For models trained by epochs: `History.to_dict()`; for most others: {}.
         health: problems of the trained model, one sentence each.
@@ -214,7 +215,8 @@ def class_of(name: str) -> Any:
 
 def _added(name: str, model: Any, good_for: str) -> ModelInfo:
     found = _checked(name, model)
-    return ModelInfo(name, found.kind, "", str(found.inputs), good_for)
+    inputs = found.inputs
+    return ModelInfo(name, found.kind, "", str(inputs), good_for, "used" if inputs.weights else "")
 
 
 def _of_point(name: str, point: EntryPoint) -> ModelInfo:

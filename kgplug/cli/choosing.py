@@ -1,4 +1,4 @@
-"""Commands that help to choose a model and its settings: tune, compare, plot."""
+"""Commands that help to choose a model and its settings: tune, compare, plot, card."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ SHOWN_TRIALS = 10
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this module to the command line `app`."""
-    for command in (tune, compare, plot):
+    for command in (tune, compare, plot, card):
         app.command(rich_help_panel="Models")(command)
 
 
@@ -242,3 +242,29 @@ def _check_picture(path: Path | None) -> None:
 
 def _save(figure: Figure, path: Path) -> None:
     figure.savefig(path, dpi=150)
+
+
+def card(
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="Run, or a model's name for its newest run.", autocompletion=run_names)
+    ],
+    controls: Annotated[
+        bool, typer.Option("--controls", help="Also train the model without its graph and with a shuffled one.")
+    ] = False,
+    folder: Annotated[Path, typer.Option("--out", help="Folder for the page.")] = Path("cards"),
+    schema_file: SchemaFile = None,
+) -> None:
+    """Describe a run on one page (HTML and Markdown): data, settings, metrics with intervals, curves, lists, limits.
+
+    The run is measured on its test set, on the graph that it was trained on.
+
+    Examples: `kgplug card MKR`, `kgplug card MKR --controls --out docs`
+    """
+    from kgplug.jobs import card as cards
+
+    store = open_runs()
+    store.resolve(run)  # an unknown run is refused before the database is asked
+    with open_graph() as graph:
+        (run_dir,) = resolve_here(store, [run], graph, schema_file)
+        page, text = cards.card(graph, run_dir, store, controls=controls).write(folder, run_dir.name)
+    out.print(f"Page: {page}\nMarkdown: {text}", highlight=False)

@@ -14,18 +14,17 @@ _COMMANDS_WITH_KEY = ("recommend", "similar", "erase-user")
 if TYPE_CHECKING:
     from kgplug.data.values.key_text import FoundKey
     from kgplug.graph.graph import Graph
+    from kgplug.graph.schema import ItemSchema, UserSchema
 
 
 def user_key(graph: Graph, text: str) -> int | str:
     """Return a user's key as the graph stores it; UsageError if no user has it."""
-    user = graph.schema.user
-    return _found(graph, user.label, user.key, text)
+    return _found(graph, graph.schema.user, text)
 
 
 def item_key(graph: Graph, text: str) -> int | str:
     """Return an item's key as the graph stores it; UsageError if no item has it."""
-    item = graph.schema.item
-    return _found(graph, item.label, item.key, text)
+    return _found(graph, graph.schema.item, text)
 
 
 def entity_key(run_dir: Path, text: str | None, *, label: str | None) -> int | str | None:
@@ -76,11 +75,12 @@ def parameters(graph: Graph, query: str, pairs: list[str]) -> dict[str, object]:
     return values
 
 
-def _found(graph: Graph, label: str, key: str, text: str) -> int | str:
+def _found(graph: Graph, part: UserSchema | ItemSchema, text: str) -> int | str:
     from kgplug.graph.find_key import find_key
+    from kgplug.graph.members import condition_on
 
-    found = find_key(graph.connection, label, key, text)
-    say_which(found, label)
+    found = find_key(graph.connection, part.label, part.key, text, where=condition_on(part, "n"))
+    say_which(found, part.label)
     return found.key
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,6 +29,7 @@ from kgplug.plain_text import counted
 
 if TYPE_CHECKING:
     from kgplug.embeddings.prediction import Question
+    from kgplug.graph.answering.published_catalogues import Part, PublishedCatalogue
     from kgplug.graph.graph import Graph
     from kgplug.training.runs import Runs
 from kgplug.cli.list_options import DiverseBy, Diversity, ItemLabels, Seen, SeenRows, Where, options_from
@@ -59,16 +61,26 @@ def recommend(
     diversity: Diversity = 0.0,
     diverse_by: DiverseBy = None,
     seen: Seen = SeenRows.all,
+    user_label: Annotated[
+        str | None,
+        typer.Option(
+            help="Label of the user. Default: that of kgplug.toml, or any label of a published model's users."
+        ),
+    ] = None,
     schema_file: SchemaFile = None,
     as_json: Json = False,
 ) -> None:
     """Show what the graph recommends to a user, and why.
 
+    Without kgplug.toml, the published models say what users and items are. If models of several catalogues have a user
+    with this key, such as films and books, the command asks which one is meant.
+
     By default the published list is shown. With --live, --where, --label, --diversity or --seen, the list is computed
     again with the published run, which must then be on this machine. Nothing is written to the graph.
 
     Examples: `kgplug recommend 42`, `kgplug recommend 42 --model KGCN -k 5 --json`, `kgplug recommend 42
-    --where "item.year > 1990" --diversity 0.3`, `kgplug recommend 42 --label Documentary --seen train`
+    --where "item.year > 1990" --diversity 0.3`, `kgplug recommend 42 --label Documentary --seen train`,
+    `kgplug recommend 42 --user-label Reader`
     """
     from kgplug.graph.publishing.options import ListOptions
     from kgplug.serving import explain
@@ -78,7 +90,8 @@ def recommend(
         ListOptions, where=where, labels=labels, diversity=diversity, diverse_by=diverse_by, seen=seen
     )
     with open_graph() as graph:
-        use_schema(graph, schema_file, model)
+        if not (model is None and _use_catalogue(graph, schema_file, "user", user, label=user_label)):
+            use_schema(graph, schema_file, model)
         key = user_key(graph, user)
         if live or options.change_lists:
             frame = live_recommendations(graph, open_runs(), key, model=model, k=k, options=options, reasons=reasons)
@@ -101,7 +114,8 @@ def similar(
     from kgplug.serving import explain
 
     with open_graph() as graph:
-        use_schema(graph, schema_file, model, vectors=True)
+        if not (model is None and _use_catalogue(graph, schema_file, "item", item)):
+            use_schema(graph, schema_file, model, vectors=True)
         frame = explain.similar_items(graph, item_key(graph, item), model=model, k=k)
     print_frame(frame, as_json=as_json, title=f"Similar to {item}")
 
@@ -222,6 +236,44 @@ def use_schema(graph: Graph, schema_file: Path | None, model: str | None, *, vec
             graph.use(suited(graph, run).schema)
             return
     graph.use(load_schema(graph, schema_file))
+
+
+def _use_catalogue(graph: Graph, schema_file: Path | None, part: Part, text: str, *, label: str | None = None) -> bool:
+    """Set the schema of the published catalogue that has a user or an item; return whether this was done.
+
+    It is done if a label is given, or if no file has a schema; and if a published model has stored its schema.
+
+    Args:
+        graph: the graph; its schema is set.
+        schema_file: a schema file that the user named; None if there is none.
+        part: whether `text` is the key of a user or of an item.
+        text: the key as typed.
+        label: label of the user; None for any label.
+    """
+    from kgplug.data.values.key_text import possible_keys
+    from kgplug.graph.answering.published_catalogues import catalogue_of
+
+    if label is None and (schema_file is not None or DEFAULT_FILE.exists()):
+        return False
+    ask = _which if sys.stdin.isatty() and sys.stderr.isatty() else None
+    found = catalogue_of(graph.connection, part, possible_keys(text), label=label, ask=ask)
+    if found is not None:
+        graph.use(found)
+    return found is not None
+
+
+def _which(catalogues: list[PublishedCatalogue]) -> PublishedCatalogue:
+    """Ask on the terminal which of several catalogues is meant."""
+    by_number = {str(number): one for number, one in enumerate(catalogues, start=1)}
+    for number, one in by_number.items():
+        typer.echo(f"{number}  {one}", err=True)
+
+    def numbered(text: str) -> PublishedCatalogue:
+        if text.strip() not in by_number:
+            raise typer.BadParameter(f"expected a number from 1 to {len(by_number)}, found {text!r}.")
+        return by_number[text.strip()]
+
+    return typer.prompt("Which one? Number", value_proc=numbered, err=True)
 
 
 def _embedding(store: Runs, run: str | None, graph: Graph, schema_file: Path | None) -> Path:

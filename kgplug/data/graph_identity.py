@@ -11,7 +11,7 @@ from kgplug.cypher_text import names_in
 
 @dataclass(frozen=True)
 class GraphIdentity:
-    """A graph, identified by its database's store and by the labels and relationship types of its feedback.
+    """A graph, identified by its database's store, the labels and relationship types of its feedback, and its tenant.
 
     The store is what a database keeps on disk. Its id is created with the database, and stays the same when the server
     restarts or moves to another address, or when a dump of the database is loaded.
@@ -23,6 +23,8 @@ class GraphIdentity:
         user, item: label and key property of users and items, such as "User.id"; "" if unknown.
         feedback: what identifies the feedback (`identify_feedback`), such as its relationship type; "" if unknown.
         feedback_types: the relationship types that the feedback leads through; empty if unknown.
+        user_where, item_where: conditions on users and items, which tell the tenants of a database apart; "" for no
+            condition, None if unknown.
         holds: all labels and relationship types in the database, if `same_graph` should check them; otherwise None.
     """
 
@@ -33,6 +35,8 @@ class GraphIdentity:
     item: str = ""
     feedback: str = ""
     feedback_types: frozenset[str] = frozenset()
+    user_where: str | None = None
+    item_where: str | None = None
     holds: frozenset[str] | None = None
 
     @classmethod
@@ -47,7 +51,9 @@ class GraphIdentity:
         kinds = [schema["feedback"]] if isinstance(schema["feedback"], Mapping) else schema["feedback"]
         feedback = identify_feedback((kind.get("pattern") or kind["type"], kind.get("where")) for kind in kinds)
         types = (names_in(kind["pattern"]).types if kind.get("pattern") else {kind["type"]} for kind in kinds)
-        return cls(store, database, address, user, item, feedback, frozenset().union(*types))
+        user_where, item_where = (schema[part].get("where") or "" for part in ("user", "item"))
+        names = frozenset().union(*types)
+        return cls(store, database, address, user, item, feedback, names, user_where, item_where)
 
     @classmethod
     def of_run(cls, content: Mapping[str, Any]) -> Self:
@@ -73,15 +79,23 @@ class GraphIdentity:
         return not (self.store and other.store) or self.store == other.store
 
     def same_graph(self, other: Self) -> bool:
-        """Return whether both graphs have the same store, users, items and feedback. Unknown fields count as equal.
+        """Return whether both graphs have the same store, users, items, feedback and tenant.
+
+        Unknown fields count as equal.
 
         If `self.holds` is not None, it must also contain the labels and the feedback types of the other graph.
         """
         known = ((getattr(self, name), getattr(other, name)) for name in ("user", "item", "feedback"))
         if not all(not (mine and theirs) or mine == theirs for mine, theirs in known):
             return False
+        if not all(None in pair or pair[0] == pair[1] for pair in self._conditions(other)):
+            return False
         there = self.holds is None or other._names() <= self.holds
         return there and self.same_store(other)
+
+    def _conditions(self, other: Self) -> list[tuple[str | None, str | None]]:
+        """Return pairs of this graph's and another graph's condition: on users, and on items."""
+        return [(self.user_where, other.user_where), (self.item_where, other.item_where)]
 
     def to_dict(self) -> dict[str, str]:
         """Return the known fields that are text, ready for JSON."""
@@ -96,6 +110,8 @@ class GraphIdentity:
         pattern = f"(:{_label(self.user)})-[:{self.feedback}]-(:{_label(self.item)})"
         pattern = self.feedback if self.feedback_types != {self.feedback} else pattern
         parts = [pattern] if self.feedback else []
+        if conditions := " and ".join(filter(None, (self.user_where, self.item_where))):
+            parts.append(f"where {conditions}")
         parts += [f"in database {self.database}"] if self.database else []
         parts += [f"at {self.address}"] if self.address else []
         parts += [f"(store {self.store[:8]})"] if self.store else []

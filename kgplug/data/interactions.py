@@ -59,8 +59,8 @@ class Interactions:
         counts: int64 (n,), number of source rows merged into each row; None if all are 1.
         ratings_are_counts: whether each rating is the number of source rows merged into its row.
         graph_schema: schema of the Neo4j graph from which the rows were read; None for other sources.
-        weights: float32 (n,), above 0, the confidence of each row: how sure it is that the row is a like (or a
-            dislike). Only ratios matter to models. None if all are 1.
+        weights: float32 (n,), above 0: how strongly each row says that it is a like (or a dislike), such as a quantity.
+            Models use them as `confidence`, to which only ratios matter. None if all are 1.
     """
 
     user_keys: np.ndarray
@@ -113,8 +113,8 @@ class Interactions:
 
         Args:
             frame: each row is one user's feedback on one item.
-            user, item, rating, timestamp, weight: names of the frame's columns. A weight is a number above 0: the
-                confidence of the row, such as a quantity.
+            user, item, rating, timestamp, weight: names of the frame's columns. A weight is a number above 0 that says
+                how much a row counts, such as a quantity.
             like_threshold: the lowest rating that counts as a like. None: every row is a like or, if ratings are
                 booleans, every row with true.
             items: keys of further items, which can be recommended although they have no feedback.
@@ -211,7 +211,7 @@ class Interactions:
                 labels are equal.
             time_unit: unit of numeric timestamps: "s", "ms", "us" or "ns".
             repeated: "last", "sum", "mean", "max", "count" or "decay"; None: the default, as described above.
-            weights: number above 0 (n,), the confidence of each row; None: all are 1.
+            weights: number above 0 (n,), how much each row counts; None: all are 1.
             half_life: in days, above 0; only with `repeated="decay"`.
 
         Raises:
@@ -288,11 +288,20 @@ class Interactions:
             return self.ratings >= np.float32(self.like_threshold)
 
     @cached_property
-    def relative_weights(self) -> np.ndarray:
-        """float32 (n,), the weights divided by their mean; all 1 without weights."""
-        if self.weights is None:
-            return np.ones(len(self), dtype=np.float32)
-        return (self.weights / self.weights.mean(dtype=np.float64)).astype(np.float32)
+    def confidence(self) -> np.ndarray | None:
+        """float32 (n,), log(1 + weight / median weight), divided by its mean; None if all weights are equal.
+
+        This is how sure models are that a row is a like (or a dislike), relative to the other rows. The logarithm is
+        there because quantities and numbers of plays have a few very large values, which would otherwise outweigh all
+        others. Multiplying all weights by a number changes nothing.
+
+        Source: Y. Hu, Y. Koren, C. Volinsky, "Collaborative Filtering for Implicit Feedback Datasets", ICDM 2008,
+        eq. 6.
+        """
+        if self.weights is None or (self.weights == self.weights[0]).all():
+            return None
+        damped = np.log1p(self.weights.astype(np.float64) / np.median(self.weights))
+        return np.maximum((damped / damped.mean()).astype(np.float32), np.finfo(np.float32).tiny)
 
     @cached_property
     def pairs(self) -> np.ndarray:
@@ -433,9 +442,13 @@ class Interactions:
             raise UsageError(f'method: expected "keys" or "positions", found {method!r}.')
         return tuple(self.take(sets == index) for index in range(len(fractions)))  # sets: (n,)
 
-    def matrix(self) -> sparse.csr_matrix:
-        """Return a CSR matrix with a 1 for each pair of user and item with feedback: float32 (n_users, n_items)."""
-        values = np.ones(len(self), dtype=np.float32)
+    def matrix(self, values: np.ndarray | None = None) -> sparse.csr_matrix:
+        """Return a CSR matrix of the rows: float32 (n_users, n_items).
+
+        Args:
+            values: number (n,), the entry of each row; None: 1.
+        """
+        values = np.ones(len(self), dtype=np.float32) if values is None else values.astype(np.float32)
         return sparse.csr_matrix((values, (self.users, self.items)), shape=(self.n_users, self.n_items))
 
     @cached_property

@@ -29,19 +29,21 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Inputs:
-    """The kinds of data that a model learns from. `str` returns them as text, such as "likes + triples".
+    """The kinds of data that a model learns from. `str` returns those that it needs as text, such as "likes + triples".
 
     Attributes:
         likes: whether it learns from feedback of users on items.
         dislikes: whether it also learns from ratings below `like_threshold`.
         triples: whether it learns from a knowledge graph.
         titles: whether it learns from texts of the items.
+        weights: whether it uses weights of feedback (`Interactions.weights`). It needs none, so `str` leaves them out.
     """
 
     likes: bool = False
     dislikes: bool = False
     triples: bool = False
     titles: bool = False
+    weights: bool = False
 
     @property
     def likes_and_triples(self) -> bool:
@@ -49,7 +51,7 @@ class Inputs:
         return self.likes and self.triples
 
     def __str__(self) -> str:
-        return " + ".join(name for name, needed in vars(self).items() if needed)
+        return " + ".join(name for name, needed in vars(self).items() if needed and name != "weights")
 
 
 LIKES = Inputs(likes=True)

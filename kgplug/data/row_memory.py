@@ -62,7 +62,7 @@ class RowMemory:
         if len(self.hashes) == 0:
             return np.full(len(hashes), NEW, dtype=np.int8)
         positions = np.minimum(np.searchsorted(self.hashes, hashes), len(self.hashes) - 1)
-        return np.where(self.hashes[positions] == hashes, self.sets[positions], NEW).astype(np.int8)
+        return np.where(self.hashes[positions] == hashes, self.sets[positions].astype(np.int8), np.int8(NEW))
 
     def count(self, code: int) -> int:
         """Return the number of rows in a set.

@@ -1,4 +1,4 @@
-"""Vectorised negative sampling: items that a user did not like, and tails that turn a triple into a wrong one."""
+"""Vectorised negative sampling: items that a user did not like or disliked, and tails that make a triple wrong."""
 
 from __future__ import annotations
 
@@ -84,6 +84,28 @@ class PopularSampler:
             drawn[again] = np.minimum(places, len(self._ends) - 1)
             again = again[self._free.holds(groups[again], drawn[again])]
         drawn[again] = self._free.draw(groups[again], rng)
+        return drawn
+
+
+class RowSampler:
+    """Draws an item from a user's rows, such as one of the user's dislikes, in proportion to their confidence.
+
+    Args:
+        rows: the rows to draw from.
+    """
+
+    def __init__(self, rows: Interactions) -> None:
+        chances = np.ones(len(rows)) if rows.confidence is None else rows.confidence.astype(np.float64)
+        self._items, self._sums = rows.items, np.concatenate([[0.0], np.cumsum(chances)])
+        self._starts = np.searchsorted(rows.users, np.arange(rows.n_users + 1))  # rows are sorted by user
+
+    def draw(self, users: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Draw, for each given user, an item from the user's rows: int64 (n,) → int64 (n,); -1 if there is none."""
+        drawn, some = np.full(len(users), -1), self._starts[users] < self._starts[users + 1]
+        start, end = self._starts[users[some]], self._starts[users[some] + 1]
+        low, high = self._sums[start], self._sums[end]
+        places = np.searchsorted(self._sums, low + rng.random(len(low)) * (high - low), side="right") - 1
+        drawn[some] = self._items[np.clip(places, start, end - 1)]
         return drawn
 
 

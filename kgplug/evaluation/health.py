@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -47,7 +48,7 @@ def worse_than_popularity(
     if not model.personal or len(users) < _LEAST_USERS:
         return None
     users = users[:: -(-len(users) // _USERS)]
-    popular = Popularity().fit(train)
+    popular = Popularity().fit(replace(train, weights=None))
     found = list(
         _measured((model, popular), right, train, valid, np.random.default_rng(0).permutation(users), within_s)
     )

@@ -204,6 +204,21 @@ def _equal_columns(table: np.ndarray) -> Iterable[list[int]]:
     return groups.values()
 
 
+def intervals_by_user(values: pd.DataFrame, *, seed: int = 0) -> dict[str, tuple[float, float]]:
+    """Return metric → the ends of the 95 % confidence interval of its mean over users.
+
+    Args:
+        values: float (n_users, n_metrics), one row per user and one column per metric; NaN where a user has none.
+        seed: Seed of the bootstrap.
+    """
+    found: dict[str, tuple[float, float]] = {}
+    for name in values.columns:
+        column = values[[name]].dropna().to_numpy(dtype=np.float64)
+        _, low, high, _ = paired_bootstrap(column, seed=seed)
+        found[str(name)] = float(low[0]), float(high[0])
+    return found
+
+
 def paired_bootstrap(
     apart: np.ndarray, *, n_tests: int = 1, resamples: int = _RESAMPLES, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -58,10 +58,12 @@ _CONSTRAINTS = (
 )
 _CONSTRAINT_NAMES = ("kgplug_model_name", "kgplug_run_id", "kgplug_run_number")
 _LABEL_IN_NAME = 40  # maximum number of characters of a label in an index's name
-_OWN_FIELDS = ("metrics", "artefact", "schema", "graph")  # details that each have a property; the rest is in `params`
+_TEXT_FIELDS = ("artefact", "summary")  # details that each have a property of text
+_JSON_FIELDS = ("metrics", "schema", "graph")  # details that each have a property of JSON; all others are in `params`
+_OWN_FIELDS = (*_TEXT_FIELDS, *_JSON_FIELDS)
 
 _FIELDS = """run {.id, .model, .number, .edition, .staged, .status, .labels, .properties, .indexes, .dimensions,
-    .params, .metrics, .artefact, .schema, .graph, .rates, .vectors_digest, .lists_digest,
+    .params, .metrics, .artefact, .summary, .schema, .graph, .rates, .vectors_digest, .lists_digest,
     created: toString(run.created), published: toString(run.published)} AS run"""
 _SERVING = f"""
 MATCH (model:KgplugModel {{name: $model}}) WITH model.serves AS number LIMIT 1
@@ -83,6 +85,7 @@ MERGE (run:KgplugRun {id: $id})
 ON CREATE SET run.created = datetime(), run.status = 'building', run.model = $model, run.number = model.counter
 SET run.labels = $labels, run.properties = $properties, run.indexes = $indexes, run.dimensions = $dimensions,
     run.params = $params, run.metrics = $metrics, run.artefact = $artefact, run.schema = $schema, run.graph = $graph,
+    run.summary = $summary,
     run.vectors_digest = $vectors_digest,
     run.staged = CASE WHEN $stage THEN coalesce(run.staged, model.counter) ELSE null END
 RETURN run.number AS number, run.staged AS staged
@@ -97,10 +100,9 @@ SET run.edition = $edition, run.lists_digest = $lists_digest, run.rates = $rates
 SET model.previous = CASE WHEN model.serves = run.number THEN model.previous ELSE model.serves END
 SET model.serves = run.number, model.edition = run.edition
 WITH model, run
-CALL { WITH model OPTIONAL MATCH (model)-[link:SERVES]->() DELETE link }
-CALL { WITH model OPTIONAL MATCH (:KgplugRun {model: model.name})-[link:PREVIOUS]->() DELETE link }
-CALL {
-    WITH model, run
+CALL (model) { OPTIONAL MATCH (model)-[link:SERVES]->() DELETE link }
+CALL (model) { OPTIONAL MATCH (:KgplugRun {model: model.name})-[link:PREVIOUS]->() DELETE link }
+CALL (model, run) {
     MATCH (before:KgplugRun {model: model.name, number: model.previous})
     SET before.status = 'previous'
     CREATE (run)-[:PREVIOUS]->(before)
@@ -257,7 +259,7 @@ def unfinished_run(connection: Connection, model: str) -> RunRecord | None:
 def ensure_constraints(connection: Connection) -> None:
     """Create those uniqueness constraints on model names, run ids and run numbers that do not exist yet."""
     for constraint in _CONSTRAINTS:
-        connection.autocommit(constraint)
+        connection.write(constraint)  # repeated after a deadlock with another publish that begins now
 
 
 def check_own_property(connection: Connection, record: RunRecord) -> None:
@@ -383,7 +385,7 @@ def forget_predictions(connection: Connection, model: str, *, run: str | None = 
 def drop_constraints(connection: Connection) -> None:
     """Remove the constraints that `ensure_constraints` created. Call it only if no model is left in the catalogue."""
     for name in _CONSTRAINT_NAMES:
-        connection.autocommit(f"DROP CONSTRAINT {name} IF EXISTS")
+        connection.write(f"DROP CONSTRAINT {name} IF EXISTS")
 
 
 def _slug(text: str) -> str:
@@ -401,8 +403,8 @@ def _parameters(record: RunRecord) -> dict[str, Any]:
         "indexes": record.indexes,
         "dimensions": record.dimensions,
         "params": _json(params),
-        **{name: _json(details[name]) if name in details else None for name in _OWN_FIELDS if name != "artefact"},
-        "artefact": details.get("artefact"),
+        **{name: _json(details[name]) if name in details else None for name in _JSON_FIELDS},
+        **{name: details.get(name) for name in _TEXT_FIELDS},
         "vectors_digest": record.vectors_digest,
     }
 
@@ -419,7 +421,7 @@ def _record(row: dict[str, Any]) -> RunRecord:
     known = {name: value for name, value in row.items() if value is not None}
     own = {name: known.pop(name) for name in ("params", *_OWN_FIELDS) if name in known}
     details = json.loads(own.pop("params", "{}"))
-    details |= {name: value if name == "artefact" else json.loads(value) for name, value in own.items()}
+    details |= {name: value if name in _TEXT_FIELDS else json.loads(value) for name, value in own.items()}
     return RunRecord(**{**known, "details": details, "rates": json.loads(known.get("rates", "{}"))})
 
 

@@ -14,9 +14,12 @@ from kgplug.errors import DataError, GraphError
 from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.catalog import OWN_RELATIONSHIPS
 from kgplug.graph.contents import Contents, label_keys, listed, read_contents
+from kgplug.graph.members import condition_on, members_of
 from kgplug.graph.ownership import count_own
 from kgplug.graph.privileges import Purpose, missing_privileges
+from kgplug.graph.provided import provided
 from kgplug.graph.reading.bulk import BulkReader
+from kgplug.graph.reading.conditions import check_conditions
 from kgplug.graph.reading.derived import Derived, read_derived
 from kgplug.graph.reading.feedback import Feedback, expected_rows, scan_kind
 from kgplug.graph.reading.node_keys import key_problem, labels_with_problems
@@ -31,7 +34,7 @@ from kgplug.graph.reading.reader import (
     titled,
 )
 from kgplug.graph.reading.triples import TriplePlan, count_triples, empty_projection, plan_triples, touched_nodes
-from kgplug.graph.schema import FeedbackSchema, GraphSchema
+from kgplug.graph.schema import FeedbackSchema, GraphSchema, ItemSchema, UserSchema
 from kgplug.plain_text import counted
 
 if TYPE_CHECKING:
@@ -40,7 +43,6 @@ if TYPE_CHECKING:
 Level = Literal["ok", "warning", "error"]
 _MOST_LABELS = 10  # maximum number of labels whose keys are reported as wrong
 _WITHOUT_KNOWLEDGE = "Recommenders that learn from feedback only, such as EASE, can be trained."
-_VECTOR_PROCEDURE = "db.index.vector.queryNodes"
 
 
 @dataclass(frozen=True)
@@ -101,8 +103,9 @@ def check(connection: Connection, schema: GraphSchema) -> CheckReport:
     """
     contents, user, seen = read_contents(connection), schema.user, _Read(BulkReader(connection))
     parts: dict[str, Callable[[], Iterator[Finding]]] = {
-        "server": lambda: _server(connection),
+        "server": lambda: _server(connection, seen.bulk),
         "privileges": lambda: _privileges(connection),
+        "conditions": lambda: _conditions(connection, schema, contents),
         "users": lambda: _users(connection, schema, contents, seen),
         "items": lambda: _items(connection, schema, contents, seen),
         "feedback": lambda: _feedback(connection, schema, contents, seen),
@@ -118,17 +121,19 @@ def check(connection: Connection, schema: GraphSchema) -> CheckReport:
             findings.extend(part())
         except DataError as error:
             findings.append(Finding(name, "error", str(error)))
+            if name == "conditions":  # no query with them would work
+                break
     return CheckReport(connection.uri, findings)
 
 
-def _server(connection: Connection) -> Iterator[Finding]:
+def _server(connection: Connection, bulk: BulkReader) -> Iterator[Finding]:
     text = f'Neo4j {connection.server_version} {connection.edition}, database "{connection.database}"'
     yield Finding("server", "ok", text)
-    found = connection.rows("SHOW PROCEDURES YIELD name WHERE name = $name", name=_VECTOR_PROCEDURE)
-    if found:
-        yield Finding("vector index", "ok", "supported")
+    yield from (Finding(*each) for each in provided(connection))
+    if bulk.has_numbers:
+        yield Finding("element ids", "ok", "contain numbers, so large graphs are read in steps; id() is not used")
     else:
-        yield Finding("vector index", "warning", f"{_VECTOR_PROCEDURE} is missing: similar items cannot be queried")
+        yield Finding("element ids", "ok", "contain no numbers, so a large graph is read in one stream, more slowly")
 
 
 def _privileges(connection: Connection) -> Iterator[Finding]:
@@ -145,6 +150,15 @@ def _privileges(connection: Connection) -> Iterator[Finding]:
         yield Finding(name, level if missing else "ok", text)
 
 
+def _conditions(connection: Connection, schema: GraphSchema, contents: Contents) -> Iterator[Finding]:
+    """Report for how many users and items the schema's conditions are true."""
+    parts = {"user": schema.user, "item": schema.item}
+    for name, n in check_conditions(connection, schema, contents).items():
+        part = parts[name]
+        text = f"{n:,} of {contents.labels[part.label]:,} :{part.label} fulfil [{name}] where = {part.where!r}"
+        yield Finding("conditions", "ok", text)
+
+
 @dataclass
 class _Read:
     """Users and items read by earlier checks and reused by the feedback check; None if they could not be read."""
@@ -156,13 +170,13 @@ class _Read:
 
 def _users(connection: Connection, schema: GraphSchema, contents: Contents, seen: _Read) -> Iterator[Finding]:
     seen.users = read_users(connection, schema, contents, seen.bulk)
-    yield _keyed(contents, schema.user.label, schema.user.key, "users")
+    yield _keyed(contents, schema.user, len(seen.users.keys), "users")
 
 
 def _items(connection: Connection, schema: GraphSchema, contents: Contents, seen: _Read) -> Iterator[Finding]:
     item = schema.item
     seen.items = read_items(connection, schema, contents, seen.bulk)
-    yield _keyed(contents, item.label, item.key, "items")
+    yield _keyed(contents, item, len(seen.items.keys), "items")
     if not item.title:
         yield Finding("items", "ok", "no [item] title is set: lists show the key, and DKN has no text to read")
         return
@@ -174,14 +188,14 @@ def _items(connection: Connection, schema: GraphSchema, contents: Contents, seen
     )
 
 
-def _keyed(contents: Contents, label: str, key: str, what: str) -> Finding:
-    """Return the finding for a label whose keys are valid; it is a warning if no constraint keeps the keys unique.
+def _keyed(contents: Contents, part: UserSchema | ItemSchema, n: int, what: str) -> Finding:
+    """Return the finding for n nodes whose keys are valid; it is a warning if no constraint keeps the keys unique.
 
     `what` is the entry for `Finding.check`: "users" or "items".
     """
-    constrained = key in contents.unique.get(label, [])
+    constrained = part.key in contents.unique.get(part.label, [])
     note = "" if constrained else "; no constraint keeps it unique, and lookups without an index are slow"
-    return Finding(what, "ok" if constrained else "warning", f"{contents.labels[label]:,} :{label} by {key}{note}")
+    return Finding(what, "ok" if constrained else "warning", f"{n:,} :{part.label} by {part.key}{note}")
 
 
 def _nothing_but_knowledge(schema: GraphSchema) -> Iterator[Finding]:
@@ -196,7 +210,8 @@ def _nothing_but_knowledge(schema: GraphSchema) -> Iterator[Finding]:
 def _feedback(connection: Connection, schema: GraphSchema, contents: Contents, seen: _Read) -> Iterator[Finding]:
     ids = None if seen.users is None else seen.users.nodes.ids
     if ids is None and (user := schema.user).label in contents.labels:
-        ids = seen.bulk.label(user.label, user.key, contents.labels[user.label]).ids
+        where = condition_on(user, "n")
+        ids = seen.bulk.label(user.label, user.key, contents.labels[user.label], where=where).ids
     found, failed = list[Feedback](), False
     with reading_bar("Checking feedback", expected_rows(schema, contents), None) as advance:
         for kind in schema.feedback:
@@ -313,7 +328,7 @@ def _knowledge(connection: Connection, schema: GraphSchema, contents: Contents, 
         yield Finding("knowledge", "ok", note)
     touched = touched_nodes(connection, plan, bulk, derived.nodes)
     linked = sum(n for labels, n in touched.items() if schema.item.label in labels)
-    n_items = contents.labels.get(schema.item.label, 0)
+    n_items = check_conditions(connection, schema, contents).get("item", contents.labels.get(schema.item.label, 0))
     level = "ok" if linked == n_items else "warning"
     text = f"{linked:,} of {n_items:,} :{schema.item.label} {_have(linked)} triples"
     note = "" if linked else f". {_WITHOUT_KNOWLEDGE}"
@@ -369,7 +384,8 @@ def _entity_keys(
     wrong = labels_with_problems(connection, key_of, contents) if key_of else []
     for label in wrong[:_MOST_LABELS]:
         setting = f"[knowledge.keys] {label}"
-        problem = key_problem(connection, bulk, label, keys[label], contents.labels[label], setting=setting)
+        where, n = members_of(schema, label, "n"), contents.labels[label]
+        problem = key_problem(connection, bulk, label, keys[label], n, setting=setting, where=where)
         if problem is not None:
             yield Finding("knowledge", "error", str(problem))
     known = {*entities, *(one.label for one in plan.owned), schema.user.label, *schema.feedback_labels}

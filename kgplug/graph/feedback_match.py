@@ -8,6 +8,7 @@ from typing import Any
 from kgplug.cypher_text import ENDS, renamed, variables, without_comments
 from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.feedback_schema import FeedbackSchema
+from kgplug.graph.members import condition_on, is_item, is_user
 from kgplug.graph.quoting import feedback_arrow, quote, rating_of
 from kgplug.graph.schema import GraphSchema
 from kgplug.graph.user_cypher import user_rows
@@ -25,10 +26,11 @@ def match_of(schema: GraphSchema, kind: FeedbackSchema, *, also: str = "") -> st
         kind: one of its kinds of feedback.
         also: a further condition; "" for none.
     """
-    labels = [
-        f"{name}:{quote(label)}" for name, label in zip(ENDS, (schema.user.label, schema.item.label), strict=True)
-    ]
-    conditions = [] if kind.pattern is None else labels
+    if kind.pattern is None:  # the path has the labels
+        members = [condition_on(schema.user, "user"), condition_on(schema.item, "item")]
+    else:
+        members = [is_user(schema, "user"), is_item(schema, "item")]
+    conditions = [condition for condition in members if condition]
     conditions += [f"({without_comments(text)})" for text in (kind.where, also) if text]
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     return f"MATCH {path_of(schema, kind)}{where}"
@@ -153,4 +155,4 @@ def schema_rows(
     """
     if schema.has_plain_feedback:
         return connection.rows(query, **parameters)
-    return user_rows(connection, "[feedback]", query, **parameters)
+    return user_rows(connection, schema.tables_with_cypher, query, **parameters)

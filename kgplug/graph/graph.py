@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, Unpack
@@ -13,6 +14,7 @@ from kgplug.data.knowledge_graph import KnowledgeGraph
 from kgplug.data.publication import Predictions
 from kgplug.errors import UsageError
 from kgplug.graph.answering import answers
+from kgplug.graph.answering.published_catalogues import Part, catalogue_of
 from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.connect import connect_settings
 from kgplug.graph.publishing.models import Publishable, plan_model, schema_of
@@ -81,6 +83,11 @@ class Graph:
     def known_schema(self) -> GraphSchema | None:
         """The schema that the property `schema` returns; None if that property would raise an error."""
         return self._read[0] if self._used is None and len(self._read) == 1 else self._used
+
+    @property
+    def bookmarks(self) -> list[str]:
+        """Texts that stand for what this graph has read and written so far, for `connect` in another process."""
+        return self.connection.bookmarks
 
     def _note_read(self, schema: GraphSchema) -> dict[str, Any]:
         """Remember that the graph was read with this schema. Return the schema as a dict, which models store."""
@@ -251,7 +258,13 @@ class Graph:
         return answers.run_query(self.connection, schema, name, parameters)
 
     def recommend(
-        self, user: int | str, k: int = 10, *, model: str | None = None, reasons: bool = False
+        self,
+        user: int | str,
+        k: int = 10,
+        *,
+        model: str | None = None,
+        user_label: str | None = None,
+        reasons: bool = False,
     ) -> pd.DataFrame:
         """Return the published list of a user.
 
@@ -259,6 +272,9 @@ class Graph:
             user: key of the user.
             k: maximum number of items.
             model: a published model; by default the one published last that has a list for the user.
+            user_label: label of the user, to choose between published models of different users. By default, the label
+                of the graph's schema; if the graph has no schema yet, any label, as long as only one of the catalogues
+                in the graph has the user.
             reasons: also look up why each item is recommended.
 
         Returns:
@@ -266,9 +282,11 @@ class Graph:
             `because` ("" if no item that the user likes shares a node with this item). `user` and `item` are keys.
 
         Raises:
-            UsageError: the user or model is unknown, or nothing was published for the user.
+            UsageError: the user or model is unknown, nothing was published for the user, or models of several
+                catalogues know a user with this key.
         """
-        return answers.recommend(self.connection, self._schema_to_ask(model), user, k=k, model=model, reasons=reasons)
+        schema = self._schema_to_ask(model, "user", user, label=user_label)
+        return answers.recommend(self.connection, schema, user, k=k, model=model, reasons=reasons)
 
     def similar(self, item: int | str, k: int = 10, *, model: str | None = None) -> pd.DataFrame:
         """Return the items whose vectors are nearest to that of an item.
@@ -283,9 +301,10 @@ class Graph:
             1, as in Neo4j's `vector.similarity.cosine`.
 
         Raises:
-            UsageError: the item or model is unknown, or the item has no vector.
+            UsageError: the item or model is unknown, the item has no vector, or models of several catalogues know an
+                item with this key.
         """
-        return answers.similar(self.connection, self._schema_to_ask(model), item, k=k, model=model)
+        return answers.similar(self.connection, self._schema_to_ask(model, "item", item), item, k=k, model=model)
 
     def explain(self, user: int | str, item: int | str, k: int = 5) -> pd.DataFrame:
         """Return why an item may please a user: paths from liked items, through a shared node, to the item.
@@ -299,23 +318,29 @@ class Graph:
             k: maximum number of paths.
 
         Returns:
-            One row per path, highest weight first, with the columns `liked` (title of the liked item), `via` (type of
-            its relationship to the shared node), `shared_label` and `shared` (label and name of the shared node), `to`
-            (type of the shared node's relationship to the item), `weight` (1 / number of the shared node's
-            relationships).
+            One row per path, best first, with the columns `liked` (title of the liked item), `via` (type of its
+            relationship to the shared node), `shared_label` and `shared` (label and name of the shared node; without a
+            readable name a description, such as "an actor they share"), `to` (type of the shared node's relationship to
+            the item), `weight`. Nodes with a name come first, then those with a high weight. It is log2(1 + number of
+            liked items connected to the shared node) / (5 + number of its relationships).
 
         Raises:
             UsageError: the user or item is unknown.
         """
         return answers.explain(self.connection, self.schema, user, item, k=k)
 
-    def _schema_to_ask(self, model: str | None) -> GraphSchema | None:
-        """Return the graph's schema.
+    def _schema_to_ask(
+        self, model: str | None, part: Part, key: int | str, *, label: str | None = None
+    ) -> GraphSchema | None:
+        """Return the schema for a question about a user or an item.
 
-        If the graph has no known schema: return None if a model is named, because the model may have a schema of its
-        own; raise UsageError if `model` is None.
+        This is the graph's schema. If the graph has no known schema, or a label is given, it is the schema of the
+        published catalogue that has the user or item. If a model is named, it may be None (unknown), because the model
+        may have a schema of its own.
         """
-        return self.schema if model is None else self.known_schema
+        if model is not None or (self.known_schema is not None and label is None):
+            return self.known_schema
+        return catalogue_of(self.connection, part, [key], label=label) or self.schema
 
     def use(self, schema: GraphSchema) -> Self:
         """Set the schema of this graph (see `Graph`), and return the graph."""
@@ -340,6 +365,7 @@ def connect(
     password: str | None = None,
     database: str | None = None,
     ca_file: str | Path | None = None,
+    bookmarks: Iterable[str] = (),
     progress: bool | None = None,
 ) -> Graph:
     """Connect to a Neo4j server.
@@ -354,6 +380,8 @@ def connect(
         database: name of the database; by default the account's home database.
         ca_file: PEM file with the certificate authorities to trust for bolt+s:// and neo4j+s://, if your own authority
             signed the server's certificate.
+        bookmarks: `graph.bookmarks` of a graph that another process has just changed. In a cluster, whose servers
+            receive changes one after another, the new graph then sees these changes from whichever server it reads.
         progress: Whether to show a progress bar while the local server is downloaded. None: only on a terminal.
 
     Raises:
@@ -367,4 +395,4 @@ def connect(
         "neo4j_ca_file": None if ca_file is None else Path(ca_file),
     }
     settings = Settings().model_copy(update={name: value for name, value in given.items() if value is not None})
-    return Graph(connect_settings(settings, progress=progress))
+    return Graph(connect_settings(settings, progress=progress, bookmarks=bookmarks))

@@ -8,8 +8,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import Field, ValidationError, field_serializer, field_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_serializer,
+    field_validator,
+    model_serializer,
+)
 
+from kgplug.cypher_text import without_comments, write_clause
 from kgplug.data.graph_identity import identify_feedback
 from kgplug.data.sources.catalogue import DEMO
 from kgplug.errors import UsageError
@@ -31,18 +39,45 @@ __all__ = [
 DEFAULT_FILE = Path("kgplug.toml")
 
 
-class UserSchema(SchemaPart):
+class _NodeSchema(SchemaPart):
+    """The settings that [user] and [item] share."""
+
+    label: str = Field(min_length=1)
+    key: str = Field(default="id", min_length=1, description="unique property")
+    where: str | None = Field(
+        default=None,
+        description="Cypher condition, such as user.tenant = 'north' or item.shop = 'books'; nodes of the label for "
+        "which it is not true do not exist for kgplug",
+    )
+
+    @field_validator("where")
+    @classmethod
+    def _a_condition(cls, text: str | None) -> str | None:
+        """Return a condition without comments, so that text may follow it."""
+        text = None if text is None else without_comments(text)
+        if text == "":
+            raise whole_sentence("where is empty. Expected a Cypher condition such as user.tenant = 'north'.")
+        if text is not None and (clause := write_clause(text)) is not None:
+            raise whole_sentence(f"where would change the graph ({clause}). Expected a condition, which only reads.")
+        return text
+
+    @model_serializer(mode="wrap")
+    def _like_earlier_versions(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out `where` if it is not set, because earlier versions do not know it."""
+        content = serialize(self)
+        return {name: value for name, value in content.items() if name != "where" or value is not None}
+
+
+class UserSchema(_NodeSchema):
     """Section [user] of kgplug.toml: the nodes that get recommendations."""
 
     label: str = Field(default="User", min_length=1)
-    key: str = Field(default="id", min_length=1, description="unique property")
 
 
-class ItemSchema(SchemaPart):
+class ItemSchema(_NodeSchema):
     """Section [item] of kgplug.toml: the nodes to recommend."""
 
     label: str = Field(default="Movie", min_length=1)
-    key: str = Field(default="id", min_length=1, description="unique property")
     title: str | None = Field(default=None, description="property that lists show (if unset: the key) and DKN reads")
 
 
@@ -107,6 +142,28 @@ class GraphSchema(SchemaPart):
         )
 
     @property
+    def conditions(self) -> tuple[str | None, str | None]:
+        """The conditions `where` of [user] and [item]; None for a condition that is not set."""
+        return self.user.where, self.item.where
+
+    @property
+    def has_conditions(self) -> bool:
+        """Whether users or items have a condition."""
+        return self.conditions != (None, None)
+
+    @property
+    def tables_with_cypher(self) -> str:
+        """The tables that have Cypher, for messages, such as [user] where, [feedback]."""
+        wheres = zip(("[user] where", "[item] where"), self.conditions, strict=True)
+        found = [table for table, where in wheres if where is not None]
+        return ", ".join([*found, *([] if all(kind.is_plain for kind in self.feedback) else ["[feedback]"])])
+
+    def without_conditions(self) -> GraphSchema:
+        """Return the schema without the conditions on users and items: that of the whole database."""
+        user, item = (part.model_copy(update={"where": None}) for part in (self.user, self.item))
+        return self.model_copy(update={"user": user, "item": item})
+
+    @property
     def pattern(self) -> str:
         """Cypher pattern of users, feedback and items, for messages, such as (:User)-[:RATED]->(:Movie)."""
         return " and ".join(kind.pattern or self._arrow(kind) for kind in self.feedback)
@@ -122,7 +179,7 @@ class GraphSchema(SchemaPart):
     @property
     def has_plain_feedback(self) -> bool:
         """Whether the feedback is a single relationship type with properties, without any Cypher."""
-        return len(self.feedback) == 1 and self.feedback[0].is_plain
+        return len(self.feedback) == 1 and self.feedback[0].is_plain and not self.has_conditions
 
     @property
     def like_threshold(self) -> float | None:

@@ -25,7 +25,9 @@ from kgplug.graph.answering.lookups import other_keys
 from kgplug.graph.find_key import find_key, has_key, unknown_key
 from kgplug.graph.graph import Graph
 from kgplug.graph.identity import graph_identity
+from kgplug.graph.members import condition_on
 from kgplug.graph.publishing.removing.erase import erase_user as erase_from_graph
+from kgplug.graph.schema import UserSchema
 from kgplug.plain_text import counted
 from kgplug.training.runs import Runs
 
@@ -48,7 +50,8 @@ class Erasure:
         damaged: Ids of runs that cannot be searched or changed, so they may still contain the user's data.
         checkpoints: Number of deleted files and folders of unfinished trainings and of controls
             (`kgplug compare --controls`).
-        elsewhere: Number of runs of other graphs. They are not changed, because there the key may be another user's.
+        elsewhere: Number of runs of other graphs or tenants. They are not changed, because there the key may be another
+            user's.
     """
 
     graph: EraseReport
@@ -74,7 +77,7 @@ class Erasure:
             lines.append(f"Deleted: {files} of unfinished trainings and controls.")
         if self.elsewhere:
             were = "was" if self.elsewhere == 1 else "were"
-            lines.append(f"{counted(self.elsewhere, 'run')} of other graphs {were} not changed.")
+            lines.append(f"{counted(self.elsewhere, 'run')} of other graphs or tenants {were} not changed.")
         if self.damaged:
             lines.append(f"Damaged runs could not be searched: {', '.join(self.damaged)}. Delete their folders.")
         lines += [
@@ -109,13 +112,13 @@ def erase_user(graph: Graph, runs: Runs, user: int | str) -> Erasure:
     """
     here = graph_identity(graph.connection, None)
     user = user.item() if isinstance(user, np.generic) else user
-    label, key = graph.schema.user.label, graph.schema.user.key
-    in_graph = has_key(graph.connection, label, key, user)
+    label, key, where = graph.schema.user.label, graph.schema.user.key, condition_on(graph.schema.user, "n")
+    in_graph = has_key(graph.connection, label, key, user, where=where)
     if not in_graph and not any(_is(user, each) for each in _keys_in_runs(runs, label, key, here)):
-        raise _nobody(unknown_key(graph.connection, label, key, user), runs)
+        raise _nobody(unknown_key(graph.connection, label, key, user, where=where), runs)
     erased, damaged, elsewhere = [], [], 0
     for info in runs.list():
-        if not here.same_store(info.graph):
+        if not here.same_store(info.graph) or _means_another(graph, info.graph, user):
             elsewhere += 1
             continue
         try:
@@ -141,7 +144,7 @@ def find_user(graph: Graph, runs: Runs, text: str) -> FoundKey:
     """
     label, key = graph.schema.user.label, graph.schema.user.key
     try:
-        return find_key(graph.connection, label, key, text)
+        return find_key(graph.connection, label, key, text, where=condition_on(graph.schema.user, "n"))
     except UsageError as error:
         found = choose_key(text, _keys_in_runs(runs, label, key, graph_identity(graph.connection, None)))
         if found is None:
@@ -179,13 +182,27 @@ def _other_key(known: GraphIdentity, label: str, key: str) -> str:
     return name if theirs == label and name != key else ""
 
 
+def _means_another(graph: Graph, known: GraphIdentity, user: int | str) -> bool:
+    """Return whether a key means another person in a run, because two tenants use the same key.
+
+    This is so if another tenant's user has the key, and the user who is meant was not among the run's users.
+    """
+    part, theirs = graph.schema.user, known.user_where
+    if not part.where or not theirs or theirs == part.where:
+        return False
+    mine, also = condition_on(part, "n"), condition_on(UserSchema(where=theirs), "n")
+    shared, both = f"NOT {mine}", f"{mine} AND {also}"
+    find = (graph.connection, part.label, part.key, user)
+    return has_key(*find, where=shared) and not has_key(*find, where=both)
+
+
 def _names_of(graph: Graph, known: GraphIdentity, user: int | str) -> list[int | str]:
     """Return the keys that a user may have in a run, which may use another key property than the graph's schema."""
     label, key = graph.schema.user.label, graph.schema.user.key
     other = _other_key(known, label, key)
     if not other:
         return [user]
-    return other_keys(graph.connection, label, key, user, other)
+    return other_keys(graph.connection, graph.schema, user, other)
 
 
 def _user_keys(content: dict[str, Any], label: str) -> list[Any]:

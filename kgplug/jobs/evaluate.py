@@ -13,7 +13,7 @@ from kgplug.data.kinds import Kind
 from kgplug.errors import DataError, KgplugError, RunError, UsageError
 from kgplug.evaluation.metrics.catalogue import SORTED_BY
 from kgplug.evaluation.ranking import check_lengths
-from kgplug.evaluation.significance import Difference, compare_by_user, differences
+from kgplug.evaluation.significance import Difference, compare_by_user, differences, intervals_by_user
 from kgplug.graph.graph import Graph
 from kgplug.graph.identity import graph_identity
 from kgplug.graph.schema import GraphSchema
@@ -35,6 +35,7 @@ def evaluate(
     k: Iterable[int] = (10, 20),
     beyond: bool = False,
     pairs: Sequence[tuple[Path, Path]] | None = None,
+    intervals: bool = False,
     on_failure: Callable[[Path, KgplugError], None] | None = None,
     progress: bool | None = None,
 ) -> dict[str, pd.DataFrame]:
@@ -56,6 +57,7 @@ def evaluate(
         k: Lengths of lists. NDCG at the first one chooses the best run.
         beyond: Also measure recommenders beyond accuracy, such as by novelty (`kgplug.evaluation.beyond_accuracy`).
         pairs: Folders of runs to compare, as (run, baseline). None: each run with the best one.
+        intervals: Also compute the 95 % confidence interval of each metric that is a mean over users.
         on_failure: Called with each run that cannot be measured and the error. By default, the first error is raised.
         progress: Whether to show a progress bar while the graph is read. None: only on a terminal.
 
@@ -64,6 +66,7 @@ def evaluate(
         of rows a run was measured on, "gone" the number of its own test rows that the graph no longer has.
         `table.attrs["notes"]` has sentences on the choice of rows, `table.attrs["health"]` on collapsed models, and
         `table.attrs["differences"]` a `Difference` per compared run and metric; [] for embeddings.
+        `table.attrs["intervals"]` maps a run's name to metric → (low, high); {} without `intervals`.
 
     Raises:
         RunError: A run is damaged or of another graph, or none of its test rows is left.
@@ -74,7 +77,7 @@ def evaluate(
     for run_dir in run_dirs:
         work.add(run_dir)
     for group in work.groups.values():
-        work.measure(group, k=lengths, beyond=beyond, pairs=pairs, progress=progress)
+        work.measure(group, k=lengths, beyond=beyond, pairs=pairs, intervals=intervals, progress=progress)
     return work.tables()
 
 
@@ -95,6 +98,7 @@ class _Work:
         self._tables: dict[str, list[pd.DataFrame]] = {}
         self._notes: dict[str, list[str]] = {}
         self._differences: dict[str, list[Difference]] = {}
+        self._intervals: dict[str, dict[str, tuple[float, float]]] = {}
 
     def add(self, run_dir: Path) -> None:
         """Add a run to its group; for a final run, add its origin instead (`_origin_of`).
@@ -132,6 +136,7 @@ class _Work:
         k: tuple[int, ...],
         beyond: bool,
         pairs: Sequence[tuple[Path, Path]] | None,
+        intervals: bool,
         progress: bool | None,
     ) -> None:
         """Read the data of a group of runs, measure and compare them, and save their metrics."""
@@ -159,6 +164,8 @@ class _Work:
                 write_text_whole(run_dir / EVALUATION, dumps(table.iloc[0]))
             for run_dir in dict.fromkeys(self._asked_for[run.run_dir]):
                 own = table.rename(index={run.run_dir.name: run_dir.name})
+                if intervals and run.run_dir.name in rows.by_user:
+                    self._intervals[run_dir.name] = intervals_by_user(rows.by_user[run.run_dir.name])
                 own.attrs = {"health": {run_dir.name: health} if health else {}}
                 self._keep(kind, own)
         self._compare(rows, kind, SORTED_BY[kind].column(k[0]), pairs)
@@ -192,7 +199,12 @@ class _Work:
             table = joined(parts)
             health = table.attrs["health"]
             table = table.iloc[np.argsort([place[name] for name in table.index], kind="stable")]
-            table.attrs = {"health": health, "notes": self._notes[kind], "differences": self._differences.get(kind, [])}
+            table.attrs = {
+                "health": health,
+                "notes": self._notes[kind],
+                "differences": self._differences.get(kind, []),
+                "intervals": self._intervals,
+            }
             found[kind] = table
         return found
 

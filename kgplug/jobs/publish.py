@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
@@ -14,6 +14,8 @@ from kgplug.data.artefact import MANIFEST, read_artefact, sha256_of
 from kgplug.data.publication import TopLists
 from kgplug.data.ranking.list_difference import ListDifference, compare_lists
 from kgplug.errors import UsageError
+from kgplug.evaluation.metrics.catalogue import shown_once
+from kgplug.evaluation.metrics.metric import Shown
 from kgplug.graph import catalog
 from kgplug.graph.graph import Graph
 from kgplug.graph.identity import graph_identity
@@ -100,13 +102,22 @@ def open_run(graph: Graph, run_dir: Path, *, force: bool = False) -> tuple[Recom
         )
     model = models.restored(run_dir, arrays, content)
     model.health = [*model.health, *found_at_evaluation(run_dir)]
+    metrics = evaluation_of(run_dir)
     return model, {
         "settings": content["settings"],
         "seed": content["seed"],
-        "metrics": {**content.get("metrics", {}), **evaluation_of(run_dir)},
+        "metrics": {**content.get("metrics", {}), **metrics},
+        "summary": _summary(content, metrics),
         "artefact": sha256_of(run_dir / MANIFEST),
         "graph": {**content.get("data", {}), **_counts(content)},
     }
+
+
+def _summary(content: Mapping[str, Any], metrics: Mapping[str, float]) -> str:
+    """Return one sentence about a run: when it was trained and its main metrics."""
+    measured = [f"{name} {metrics[name]:.4g}" for name in shown_once(metrics, Shown.PICTURE) if name in metrics]
+    trained = f"{content['model']}, trained {str(content.get('created', ''))[:10] or 'at an unknown time'}"
+    return f"{trained}; on the test set: {', '.join(measured) or 'not measured'}."
 
 
 def resume(graph: Graph, runs: Runs, name: str | None = None, *, progress: bool | None = None) -> PublishReport:

@@ -120,7 +120,8 @@ class Recommender(ListMaker):
         """Train the model. Settings that you did not give are adapted to the size of the data; see `config` afterwards.
 
         Args:
-            interactions: Training set. The model learns from its likes; all its rows count as seen.
+            interactions: Training set. The model learns from its likes; all its rows count as seen. If it has weights
+                and the model does not use them (`inputs.weights`), this is logged.
             knowledge: Triples. An entity that has the same key as an item is taken to be that item.
             valid: Validation set, for early stopping and automatic settings. If omitted, `epochs` is used as given. If
                 `epochs` is not set either, 10 % of the rows are held out to find the best number of epochs and to
@@ -172,7 +173,10 @@ class Recommender(ListMaker):
         self.own_items, self.erased_items = interactions.own_items, None
         self.seen, self.seed, self.run = interactions.matrix(), seed, new_run_id(self.name)
         self.tried = []
-        self.liked, self._fold_in, self._places = interactions.likes().matrix(), None, None
+        likes = interactions.likes()
+        self.liked, self._fold_in, self._places = likes.matrix(), None, None
+        if likes.confidence is not None and not self.inputs.weights:
+            _log.warning("%s ignores the weights of the feedback: every like counts the same.", self.name)
         n_triples = 0 if knowledge is None else knowledge.n_triples
         size = DataSize(interactions.n_users, interactions.n_items, self.liked.nnz, n_triples)
         self.config = self._given.suited(size)

@@ -6,9 +6,11 @@ import importlib
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kgplug.data.kinds import LIKES, LIKES_AND_TRIPLES, Inputs, Kind
+from kgplug.data import kinds
+from kgplug.data.kinds import Inputs, Kind
 
-BOTH = LIKES_AND_TRIPLES
+UNWEIGHTED_LIKES, UNWEIGHTED_BOTH = kinds.LIKES, kinds.LIKES_AND_TRIPLES  # of models that ignore weights
+LIKES, BOTH = replace(UNWEIGHTED_LIKES, weights=True), replace(UNWEIGHTED_BOTH, weights=True)
 TITLES = replace(BOTH, titles=True)
 RATINGS = replace(BOTH, dislikes=True)
 
@@ -24,6 +26,7 @@ class ModelInfo:
         needs: What the model learns from: "likes", "dislikes" (ratings below like_threshold), "triples" or "titles".
             Several of these are joined by " + ", such as "likes + triples".
         good_for: Main use, in one phrase.
+        weights: "used" if the model uses weights of feedback (`Interactions.weights`), otherwise "".
     """
 
     name: str
@@ -31,6 +34,7 @@ class ModelInfo:
     paper: str
     needs: str
     good_for: str
+    weights: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,8 @@ class Recommends:
 
     def info(self, name: str) -> ModelInfo:
         """Return this entry as `kgplug.available` lists it; `name` is the model's name."""
-        return ModelInfo(name, Kind.RECOMMENDER, self.paper, str(self.inputs), self.good_for)
+        weights = "used" if self.inputs.weights else ""
+        return ModelInfo(name, Kind.RECOMMENDER, self.paper, str(self.inputs), self.good_for, weights)
 
 
 RECOMMENDERS: dict[str, Recommends] = {
@@ -81,12 +86,12 @@ RECOMMENDERS: dict[str, Recommends] = {
         "kgcl:KGCL", BOTH, "Yang et al., SIGIR 2022", "LightGCN with facts; a contrast guards against noise"
     ),
     "CKE": Recommends("cke:CKE", BOTH, "Zhang et al., KDD 2016", "likes and TransR in one vector; fast ranking"),
-    "CFKG": Recommends("cfkg:CFKG", BOTH, "Ai et al., Algorithms 2018", "likes as triples of any embedding"),
+    "CFKG": Recommends("cfkg:CFKG", UNWEIGHTED_BOTH, "Ai et al., Algorithms 2018", "likes as triples of any embedding"),
     "LibFM": Recommends("libfm:LibFM", BOTH, "Rendle, TIST 2012", "a factorisation machine over pre-trained vectors"),
     "Wide&Deep": Recommends(
         "wide_deep:WideDeep", BOTH, "Cheng et al., DLRS 2016", "a linear model and an MLP over pre-trained vectors"
     ),
-    "PER": Recommends("per:PER", BOTH, "Yu et al., WSDM 2014", "weights show which relations matter"),
+    "PER": Recommends("per:PER", UNWEIGHTED_BOTH, "Yu et al., WSDM 2014", "weights show which relations matter"),
     "DKN": Recommends("dkn:DKN", TITLES, "Wang et al., WWW 2018", "items with informative titles"),
     "MKR-rated": Recommends("mkr_rated:MKRRated", RATINGS, "after Cao et al. 2021", "MKR for ratings with dislikes"),
     "RippleNet": Recommends("ripplenet:RippleNet", BOTH, "Wang et al., CIKM 2018", "likes propagated over the graph"),
@@ -98,22 +103,27 @@ RECOMMENDERS: dict[str, Recommends] = {
         "rkge_cf:RKGECF", BOTH, "after Sun et al., RecSys 2018", "RKGE's lists fused with those of CF"
     ),
     "MF": Recommends("mf:MF", LIKES, "Koren et al., IEEE Computer 2009", "the simple model that graphs must beat"),
-    "CKCF": Recommends("ckcf:CKCF", BOTH, "Zhou et al.", "co-liked and related items; also lists new items"),
+    "CKCF": Recommends("ckcf:CKCF", UNWEIGHTED_BOTH, "Zhou et al.", "co-liked and related items; also lists new items"),
     "CKCF-relational": Recommends(
-        "ckcf_relational:CKCFRelational", BOTH, "after Zhou et al.", "CKCF with items compared relation by relation"
+        "ckcf_relational:CKCFRelational",
+        UNWEIGHTED_BOTH,
+        "after Zhou et al.",
+        "CKCF with items compared relation by relation",
     ),
     "SemanticCF": Recommends(
         "semantic_cf:SemanticCF",
-        BOTH,
+        UNWEIGHTED_BOTH,
         "Bordes et al., NeurIPS 2013",
         "TransX + CF: item-CF plus any embedding",
     ),
     "ItemKNN": Recommends("item_knn:ItemKNN", LIKES, "Deshpande & Karypis, TOIS 2004", "a strong baseline in seconds"),
-    "UserKNN": Recommends("user_knn:UserKNN", LIKES, "Resnick et al., CSCW 1994", "what similar users like"),
+    "UserKNN": Recommends("user_knn:UserKNN", UNWEIGHTED_LIKES, "Resnick et al., CSCW 1994", "what similar users like"),
     "RP3beta": Recommends(
-        "rp3beta:RP3beta", LIKES, "Christoffel et al., RecSys 2015", "random walks over likes, in seconds"
+        "rp3beta:RP3beta", UNWEIGHTED_LIKES, "Christoffel et al., RecSys 2015", "random walks over likes, in seconds"
     ),
-    "SLIM": Recommends("slim:SLIM", LIKES, "Ning & Karypis, ICDM 2011", "lists as good as EASE's in little memory"),
+    "SLIM": Recommends(
+        "slim:SLIM", UNWEIGHTED_LIKES, "Ning & Karypis, ICDM 2011", "lists as good as EASE's in little memory"
+    ),
     "EASE": Recommends("ease:EASE", LIKES, "Steck, WWW 2019", "best lists without a graph, up to 40,000 items"),
     "CEASE": Recommends(
         "cease:CEASE", BOTH, "Jeunen et al., RecSys 2020", "best lists from likes and a graph, up to 40,000 items"
@@ -124,6 +134,9 @@ RECOMMENDERS: dict[str, Recommends] = {
         "side_term:SideTerm", BOTH, "kgplug", "counts of likes and KG features: what models with `side` must beat"
     ),
     "Popularity": Recommends(
-        "popularity:Popularity", LIKES, "Cremonesi et al., RecSys 2010", "the baseline that every model must beat"
+        "popularity:Popularity",
+        UNWEIGHTED_LIKES,
+        "Cremonesi et al., RecSys 2010",
+        "the baseline that every model must beat",
     ),
 }

@@ -9,7 +9,7 @@ import numpy as np
 from kgplug import models
 from kgplug.errors import RunError, UsageError
 from kgplug.graph.answering.lookups import feedback_of, own_item, titles_of
-from kgplug.graph.find_key import require_key
+from kgplug.graph.find_key import require_user
 from kgplug.graph.publishing.list_options import recommend_options
 from kgplug.graph.publishing.options import ListOptions
 from kgplug.renamed import renamed
@@ -57,7 +57,7 @@ def live_recommendations(
     run = _serving_run(graph, runs, model)
     graph, recommender = explain.as_published(graph, run), _recommender(runs, run)
     options, schema = options or ListOptions(), graph.schema
-    require_key(graph.connection, schema.user.label, schema.user.key, user)
+    require_user(graph.connection, schema, user)
     feedback = feedback_of(graph.connection, schema, user)
     rated, likes = (recommender.item_indices(keys, skip_unknown=True) for keys in feedback)
     rules = recommend_options(graph.connection, schema, recommender, options)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from kgplug.errors import UsageError
+from kgplug.errors import GraphError, UsageError
 from kgplug.graph import catalog, queries
 from kgplug.graph.answering.lookups import models_with_list
+from kgplug.graph.answering.nearest import is_lost_index, with_search
 from kgplug.graph.answering.nothing_found import live_list_of, no_list, no_neighbour
 from kgplug.graph.answering.shared_values import shared_values
 from kgplug.graph.bolt.connection import Connection
-from kgplug.graph.find_key import require_key
+from kgplug.graph.find_key import require_item, require_user
+from kgplug.graph.naming import description_of, with_article
 from kgplug.graph.schema import GraphSchema
 from kgplug.graph.user_cypher import user_frame
 
@@ -36,14 +39,19 @@ def run_query(
     text = queries.load(name, schema)
     parameters = queries.checked(name, text, parameters)
     if schema is None or schema.has_plain_feedback:
-        found = connection.frame(text, **parameters)
+        frame = connection.frame
     else:
-        found = user_frame(connection, "[feedback]", text, **parameters)
+        frame = partial(user_frame, connection, schema.tables_with_cypher)
+    try:
+        found = frame(with_search(connection, text, parameters.get("model")), **parameters)
+    except GraphError as error:
+        if not is_lost_index(error):
+            raise
+        found = frame(text, **parameters)
     if found.empty:
-        nodes = {} if schema is None else {"user": schema.user, "item": schema.item}
-        for parameter in nodes.keys() & parameters.keys():
-            part = nodes[parameter]
-            require_key(connection, part.label, part.key, parameters[parameter])
+        for parameter, require in {"user": require_user, "item": require_item}.items():
+            if schema is not None and parameter in parameters:
+                require(connection, schema, parameters[parameter])
         if "model" in parameters:
             catalog.require_published(connection, parameters["model"])
     return found
@@ -68,7 +76,7 @@ def recommend(
     if model is not None:
         known = schema_for(known, published(connection, known, model))
     schema = required(known)
-    require_key(connection, schema.user.label, schema.user.key, user)
+    require_user(connection, schema, user)
     with_list = models_with_list(connection, schema, user)
     run = published(
         connection, schema, model,
@@ -93,7 +101,7 @@ def similar(
         known = schema_with_vectors(known, published(connection, known, model))
     schema = required(known)
     label = schema.item.label
-    require_key(connection, label, schema.item.key, item)
+    require_item(connection, schema, item)
     wanted = f"vectors of :{label} nodes"
     run = published(
         connection, schema, model, can_serve=lambda run: has_vectors(run, label), wanted=wanted, any_subject=True
@@ -110,29 +118,51 @@ def similar(
     )
 
 
+def explain(
+    connection: Connection, schema: GraphSchema | None, user: int | str, item: int | str, *, k: int = 5
+) -> pd.DataFrame:
+    """Return paths from items that a user likes, through a shared node, to an item; see `Graph.explain`."""
+    paths = _paths(connection, schema, user, item, k=k)
+    unnamed = paths["shared"].isna()
+    described = [_described(schema, path) for path in paths[unnamed].to_dict("records")]
+    paths["shared"] = paths["shared"].astype(object)
+    paths.loc[unnamed, "shared"] = described
+    return paths.drop(columns="shared_labels")
+
+
 def reasons_for(connection: Connection, schema: GraphSchema, user: int | str, items: Iterable[int | str]) -> list[str]:
     """Return one text per item: the best path to it from an item that the user likes; "" if there is none."""
-    return [_reason(explain(connection, schema, user, item, k=1)) for item in items]
+    found = [_paths(connection, schema, user, item, k=1) for item in items]
+    return [_reason(schema, paths.to_dict("records")) for paths in found]
 
 
-def explain(connection: Connection, schema: GraphSchema, user: int | str, item: int | str, *, k: int) -> pd.DataFrame:
-    """Return up to k reasons: paths through shared nodes, then values of properties; see `Graph.explain`."""
+def _paths(
+    connection: Connection, schema: GraphSchema | None, user: int | str, item: int | str, *, k: int
+) -> pd.DataFrame:
+    """Return up to k reasons: the rows of the query explain, then values of properties (without `shared_labels`)."""
     paths = run_query(connection, schema, "explain", {"user": user, "item": item, "k": k})
-    if len(paths) >= k or not schema.knowledge.properties:
+    if schema is None or len(paths) >= k or not schema.knowledge.properties:
         return paths
     import pandas as pd
 
     values = shared_values(connection, schema, user, item, k=k - len(paths))
-    return values if paths.empty else pd.concat([paths, values], ignore_index=True)
+    return values.assign(shared_labels=None) if paths.empty else pd.concat([paths, values], ignore_index=True)
 
 
-def _reason(paths: pd.DataFrame) -> str:
-    if paths.empty:
+def _reason(schema: GraphSchema, paths: Sequence[Mapping[Any, Any]]) -> str:
+    if not paths:
         return ""
-    path = paths.iloc[0]
+    path = paths[0]
     how = path["via"] if path["via"] == path["to"] else f"{path['via']}, {path['to']}"
-    shared = f" {path['shared']}" if path["shared"] == path["shared"] and path["shared"] is not None else ""
-    return f"{path['liked']} — {how} — {path['shared_label']}{shared}"
+    has_name = path["shared"] is not None and path["shared"] == path["shared"]
+    shared = f"{path['shared_label']} {path['shared']}" if has_name else _described(schema, path)
+    return f"{path['liked']} — {how} — {shared}"
+
+
+def _described(schema: GraphSchema | None, path: Mapping[Any, Any]) -> str:
+    """Return words for the shared node of a row of the query explain, such as "an actor they share"."""
+    what = description_of(schema or GraphSchema(), path["shared_labels"], (path["via"], path["to"]))
+    return f"{with_article(what)} they share"
 
 
 def required(schema: GraphSchema | None) -> GraphSchema:
@@ -151,24 +181,35 @@ def schema_of(run: dict[str, Any]) -> GraphSchema | None:
 def schema_for(known: GraphSchema | None, run: dict[str, Any]) -> GraphSchema | None:
     """Return the schema for querying a published run: the graph's or the one that the run was trained with.
 
-    `known`, the graph's schema, is returned if it has the same user label, item label and feedback type as the run's
-    schema. It is preferred because it may be newer, for example with a title property that was added after training.
-    Otherwise the run's schema is returned. If the catalogue has no schema of the run, `known` is returned, even if it
-    is None (unknown).
+    `known`, the graph's schema, is returned if it has the same users, items and feedback type as the run's schema. It
+    is preferred because it may be newer, for example with a title property that was added after training. Otherwise
+    the run's schema is returned. If the catalogue has no schema of the run, `known` is returned, even if it is None
+    (unknown).
     """
     stored = schema_of(run)
-    if stored is None or (known is not None and known.subject == stored.subject):
+    if stored is None or (known is not None and _about(known) == _about(stored)):
         return known
     return stored
+
+
+def _about(schema: GraphSchema) -> tuple[object, ...]:
+    return schema.subject, schema.conditions
 
 
 def schema_with_vectors(known: GraphSchema | None, run: dict[str, Any]) -> GraphSchema | None:
     """Return the schema for querying the vectors of a published run.
 
-    It is `known`, the graph's schema, if the run has indexed vectors of nodes with the schema's item label. Otherwise
-    it is the result of `schema_for`.
+    It is `known`, the graph's schema, if the run has indexed vectors of nodes with the schema's item label, and was not
+    trained under another condition on items. Otherwise it is the result of `schema_for`.
     """
-    return known if known is not None and has_vectors(run, known.item.label) else schema_for(known, run)
+    if known is None or not has_vectors(run, known.item.label):
+        return schema_for(known, run)
+    return known if _may_share_items(schema_of(run) or known, known) else schema_for(known, run)
+
+
+def _may_share_items(stored: GraphSchema, schema: GraphSchema) -> bool:
+    """Return whether the items of two schemas may be the same nodes: their conditions on one label do not differ."""
+    return stored.item.label != schema.item.label or stored.item.where == schema.item.where
 
 
 def has_vectors(run: dict[str, Any], label: str) -> bool:
@@ -191,13 +232,14 @@ def published(
     Args:
         connection: connection to the database.
         known: schema of the graph.
-        model: name of the model, case ignored. None: the most recently published model that has the schema's user and
-            item labels and whose run `can_serve` accepts. If only one model has these labels, it is chosen in any case.
+        model: name of the model, case ignored. None: the most recently published model that has the schema's users and
+            items and whose run `can_serve` accepts. If only one model has these, it is chosen in any case.
         can_serve: function that returns whether a run has the lists or vectors that the caller needs. None: every run
             has them.
         wanted: what the caller needs, in words, for the error message.
         advice: what to do if no model has what is wanted, for the error message.
-        any_subject: choose from all published models, whatever their user and item labels.
+        any_subject: choose from all published models, whatever their user and item labels, except those that were
+            trained under another condition on items of this label.
 
     Raises:
         UsageError: the named model is not published. Without `model`: no suitable model is published.
@@ -212,7 +254,9 @@ def published(
             raise UsageError(f'No published model is called "{model}". Published: {names}.')
         return by_lower[model.lower()]
     schema = required(known)
-    fitting = [run for run in serving if any_subject or (schema_of(run) or schema).subject[:2] == schema.subject[:2]]
+    fitting = [run for run in serving if _fits(schema_of(run) or schema, schema, any_subject=any_subject)]
+    # With any_subject, a run of the same tenant comes before one that only has the same items.
+    fitting.sort(key=lambda run: (schema_of(run) or schema).conditions != schema.conditions)
     found = next((run for run in fitting if can_serve is None or can_serve(run)), None)
     if found is None and len(fitting) == 1:
         return fitting[0]
@@ -220,3 +264,10 @@ def published(
         of = f" for {schema.pattern}" if not fitting else ""
         raise UsageError(f"No published model has {wanted}{of}. Published: {names}.{advice if fitting else ''}")
     return found
+
+
+def _fits(stored: GraphSchema, schema: GraphSchema, *, any_subject: bool) -> bool:
+    """Return whether a model with the schema `stored` may answer questions about `schema`; see `published`."""
+    if any_subject:
+        return _may_share_items(stored, schema)
+    return stored.subject[:2] == schema.subject[:2] and stored.conditions == schema.conditions

@@ -21,30 +21,37 @@ from kgplug.graph.feedback_match import (
     path_of,
     schema_rows,
 )
-from kgplug.graph.find_key import require_key
+from kgplug.graph.find_key import require_item, require_key, require_user
+from kgplug.graph.members import is_item, is_outside, item_node, members_of, user_node
 from kgplug.graph.ownership import is_own, not_own
-from kgplug.graph.queries import quote
+from kgplug.graph.queries import name_expression, quote
 from kgplug.graph.reading.ratings import rating_of
 from kgplug.graph.reading.times import timestamp_of
 from kgplug.graph.schema import FeedbackSchema, GraphSchema
 
 _PATHS_BETWEEN = """
-MATCH (user:{user}) WHERE user.{user_key} = $user
+MATCH {user_node} WHERE user.{user_key} = $user
 WITH user, {liked} AS liked
 UNWIND liked AS one WITH one[0] AS liked_item, one[1] AS steps
-MATCH (recommended:{item}) WHERE recommended.{item_key} = $item
+MATCH {recommended} WHERE recommended.{item_key} = $item
 MATCH (liked_item)-[first]-(shared)-[second]-(recommended)
 WHERE NOT {feedback_first} AND NOT {feedback_second} AND NOT (shared:{user} AND {has_feedback})
-  AND NOT {own_first} AND NOT {own_second}
-WITH steps, first, second ORDER BY COUNT {{ (shared)--() }} LIMIT $limit
-UNWIND steps + [first, second] AS relationship
+  AND NOT {own_first} AND NOT {own_second} AND NOT {outside}
+WITH shared, collect(steps + [first, second]) AS paths, COUNT {{ (shared)--() }} AS degree
+WITH paths, log(1 + size(paths)) / (5 + degree) AS weight, {name} AS name
+ORDER BY name IS NULL, weight DESC // as in explain.cypher
+UNWIND paths AS path
+WITH path LIMIT $limit
+UNWIND path AS relationship
 """
 _AROUND = """
-MATCH (centre:{label}) WHERE centre.{key} = $key
+MATCH (centre:{label}) WHERE centre.{key} = $key AND {exists}
 MATCH (centre)-[relationship]-(other)
 WHERE NOT {feedback} AND NOT (other:{user} AND {has_feedback})
-  AND NOT {own}
-WITH relationship LIMIT $limit
+  AND NOT {own} AND NOT {outside}
+WITH relationship, other LIMIT 20 * $limit
+WITH relationship, {name} AS name
+ORDER BY name IS NULL LIMIT $limit
 """
 _RELATIONSHIPS = """
 WITH DISTINCT relationship, startNode(relationship) AS head, endNode(relationship) AS tail
@@ -58,8 +65,8 @@ def models_with_list(connection: Connection, schema: GraphSchema, user: int | st
     """Return the names of the models that serve a list for a user."""
     rows = connection.rows(
         "MATCH (model:KgplugModel) WITH model.name AS name, model.edition AS edition "
-        f"MATCH (user:{quote(schema.user.label)}) WHERE user.{quote(schema.user.key)} = $user "
-        f"AND EXISTS {{ (user)-[r:RECOMMENDS {{model: name, edition: edition}}]->(:{quote(schema.item.label)}) "
+        f"MATCH {user_node(schema, 'user')} WHERE user.{quote(schema.user.key)} = $user "
+        f"AND EXISTS {{ (user)-[r:RECOMMENDS {{model: name, edition: edition}}]->{item_node(schema, 'item')} "
         "WHERE EXISTS { (:KgplugRun {id: r.run, model: name}) } } RETURN name AS model",
         user=user,
     )
@@ -116,24 +123,27 @@ def _feedback_of_kind(
 
 def own_item(connection: Connection, schema: GraphSchema, user: int | str) -> list[int | str]:
     """Return the item key of a user who is also an item (the node has both labels), as a list; [] for other users."""
-    label = f"{quote(schema.user.label)}:{quote(schema.item.label)}"
-    return _keys(connection, label, schema.user.key, user, schema.item.key)
+    return _keys(connection, schema, user, schema.item.key, also=f" AND {is_item(schema, 'n')}")
 
 
-def other_keys(connection: Connection, label: str, key: str, value: int | str, other: str) -> list[int | str]:
-    """Return the values of the property `other` on those nodes of a label whose property `key` is `value`."""
-    return _keys(connection, quote(label), key, value, other)
+def other_keys(connection: Connection, schema: GraphSchema, user: int | str, other: str) -> list[int | str]:
+    """Return the values of the property `other` of the users with a key."""
+    return _keys(connection, schema, user, other)
 
 
-def _keys(connection: Connection, labels: str, key: str, value: int | str, other: str) -> list[int | str]:
-    query = f"MATCH (n:{labels}) WHERE n.{quote(key)} = $value RETURN DISTINCT n.{quote(other)} AS key"
-    return [row["key"] for row in connection.rows(query, value=value) if row["key"] is not None]
+def _keys(connection: Connection, schema: GraphSchema, user: int | str, other: str, also: str = "") -> list[int | str]:
+    rows = connection.rows(
+        f"MATCH {user_node(schema, 'n')} WHERE n.{quote(schema.user.key)} = $user{also} "
+        f"RETURN DISTINCT n.{quote(other)} AS key",
+        user=user,
+    )
+    return [row["key"] for row in rows if row["key"] is not None]
 
 
 def titles_of(connection: Connection, schema: GraphSchema, keys: Sequence[int | str]) -> dict[int | str, str]:
     """Return key → title for those of the items that are still in the graph; an item without a title has its key."""
     rows = connection.rows(
-        f"UNWIND $keys AS key MATCH (item:{quote(schema.item.label)}) WHERE item.{quote(schema.item.key)} = key "
+        f"UNWIND $keys AS key MATCH {item_node(schema, 'item')} WHERE item.{quote(schema.item.key)} = key "
         f"RETURN key, coalesce(item.{quote(schema.item.title or schema.item.key)}, key) AS title",
         keys=list(keys),
     )
@@ -143,7 +153,7 @@ def titles_of(connection: Connection, schema: GraphSchema, keys: Sequence[int | 
 def relationships_around(
     connection: Connection, schema: GraphSchema, label: str, key: int | str, *, limit: int
 ) -> list[dict[str, Any]]:
-    """Return up to `limit` relationships of a node.
+    """Return up to `limit` relationships of a node, those to nodes with a readable name first.
 
     Left out are feedback, relationships to a user who has feedback, and kgplug's own edges.
 
@@ -160,16 +170,19 @@ def relationships_around(
         raise UsageError(f'The schema has no key for the label "{label}". Add it to [knowledge.keys].')
     query = (
         _AROUND.format(
+            exists=members_of(schema, label, "centre") or "true",
+            outside=is_outside(schema, "other") or "false",
             label=quote(label),
             key=quote(key_property),
             user=quote(schema.user.label),
             feedback=is_feedback(schema, "relationship"),
             has_feedback=has_feedback(schema, "other"),
             own=is_own("relationship"),
+            name=name_expression(schema, "other", readable=True),
         )
         + _RELATIONSHIPS
     )
-    require_key(connection, label, key_property, key)
+    require_key(connection, label, key_property, key, where=members_of(schema, label, "n"))
     rows = schema_rows(connection, schema, query, key=key, limit=limit)
     if not rows:
         raise DataError(f"No :{label} with {key_property} = {key!r} has relationships to show.")
@@ -181,7 +194,7 @@ def relationships_between(
 ) -> list[dict[str, Any]]:
     """Return all relationships on paths from a user to a liked item, then to a shared node, then to the given item.
 
-    If there are more than `limit` paths, those whose shared nodes have the fewest relationships are used.
+    If there are more than `limit` paths, those whose shared nodes come first in explain.cypher are used.
 
     Returns:
         Dicts as in `relationships_around`.
@@ -192,8 +205,12 @@ def relationships_between(
     """
     query = (
         _PATHS_BETWEEN.format(
+            user_node=user_node(schema, "user"),
+            recommended=item_node(schema, "recommended"),
+            outside=is_outside(schema, "shared") or "false",
             own_first=is_own("first"),
             own_second=is_own("second"),
+            name=name_expression(schema, "shared", readable=True),
             user=quote(schema.user.label),
             user_key=quote(schema.user.key),
             item=quote(schema.item.label),
@@ -205,8 +222,8 @@ def relationships_between(
         )
         + _RELATIONSHIPS
     )
-    require_key(connection, schema.user.label, schema.user.key, user)
-    require_key(connection, schema.item.label, schema.item.key, item)
+    require_user(connection, schema, user)
+    require_item(connection, schema, item)
     rows = schema_rows(connection, schema, query, user=user, item=item, limit=limit)
     if not rows:
         raise DataError(f"There is no path from user {user!r} through a liked item and a shared node to item {item!r}.")

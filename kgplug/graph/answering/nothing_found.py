@@ -8,8 +8,9 @@ from typing import Any
 from kgplug.errors import UsageError
 from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.feedback_match import has_feedback, schema_rows
+from kgplug.graph.members import condition_on, item_node, user_node
 from kgplug.graph.queries import quote
-from kgplug.graph.schema import GraphSchema
+from kgplug.graph.schema import GraphSchema, ItemSchema, UserSchema
 
 _RUN_HAS_LISTS = """
 MATCH (model:KgplugModel {name: $model}) WITH model.edition AS edition LIMIT 1
@@ -36,7 +37,7 @@ def no_list(connection: Connection, schema: GraphSchema, run: dict[str, Any], us
         return UsageError(
             f"{about}: the user has feedback on every :{schema.item.label}, and lists exclude items with feedback."
         )
-    if _has_vector(connection, run, schema.user.label, schema.user.key, user):
+    if _has_vector(connection, run, schema.user, user):
         return UsageError(f"{about}: the options of its publish excluded every item.")
     return UsageError(
         f"{about}: it was trained before the user was added, the user was erased, or the options of its publish "
@@ -56,19 +57,19 @@ def no_neighbour(connection: Connection, schema: GraphSchema, run: dict[str, Any
     `item` is the item's key; the other arguments are as in `no_list`.
     """
     name, label, key = run["model"], schema.item.label, schema.item.key
-    if _has_vector(connection, run, label, key, item):
+    if _has_vector(connection, run, schema.item, item):
         return UsageError(f"{name} has no vector of any other :{label} node, so nothing is similar to {item!r}.")
     about = f"{name} has no vector of {label} {item!r}"
-    query = f"MATCH (n:{quote(label)}) WHERE n.{quote(key)} = $key RETURN COUNT {{ (n)--() }} AS n"
+    query = f"MATCH {item_node(schema, 'n')} WHERE n.{quote(key)} = $key RETURN COUNT {{ (n)--() }} AS n"
     if all(row["n"] == 0 for row in connection.rows(query, key=item)):
         return UsageError(f"{about}: the node has no relationships to learn one from.")
     return UsageError(f"{about}: run {run['id']} was trained before the node was added, or learnt nothing about it.")
 
 
-def _has_vector(connection: Connection, run: dict[str, Any], label: str, key: str, value: int | str) -> bool:
-    names = [name for its, name in zip(run["labels"], run["properties"], strict=True) if its == label]
+def _has_vector(connection: Connection, run: dict[str, Any], part: UserSchema | ItemSchema, value: int | str) -> bool:
+    names = [name for its, name in zip(run["labels"], run["properties"], strict=True) if its == part.label]
     query = (
-        f"MATCH (n:{quote(label)}) WHERE n.{quote(key)} = $key "
+        f"MATCH (n:{quote(part.label)}) WHERE n.{quote(part.key)} = $key AND {condition_on(part, 'n') or 'true'} "
         "AND any(name IN $names WHERE n[name] IS NOT NULL) RETURN 1 LIMIT 1"
     )
     return bool(connection.rows(query, key=value, names=names))
@@ -76,8 +77,8 @@ def _has_vector(connection: Connection, run: dict[str, Any], label: str, key: st
 
 def _has_unseen_item(connection: Connection, schema: GraphSchema, user: int | str) -> bool:
     query = (
-        f"MATCH (user:{quote(schema.user.label)}) WHERE user.{quote(schema.user.key)} = $user "
-        f"MATCH (item:{quote(schema.item.label)}) WHERE item <> user "
+        f"MATCH {user_node(schema, 'user')} WHERE user.{quote(schema.user.key)} = $user "
+        f"MATCH {item_node(schema, 'item')} WHERE item <> user "
         f"AND NOT {has_feedback(schema, item='item')} RETURN 1 LIMIT 1"
     )
     return bool(schema_rows(connection, schema, query, user=user))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from kgplug.graph.answering.lookups import feedback_of
 from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.knowledge_schema import splits_of
+from kgplug.graph.members import item_node
 from kgplug.graph.queries import quote
 from kgplug.graph.schema import GraphSchema
 
@@ -47,19 +48,17 @@ def shared_values(
 
 
 def _query(schema: GraphSchema) -> str:
-    label, key, title = (
-        quote(name) for name in (schema.item.label, schema.item.key, schema.item.title or schema.item.key)
-    )
+    key, title, node = quote(schema.item.key), quote(schema.item.title or schema.item.key), item_node(schema, "node")
     return f"""
-MATCH (node:{label}) WHERE node.{key} = $item
+MATCH {node} WHERE node.{key} = $item
 UNWIND $properties AS property
 WITH node AS item, property, {_VALUES} AS wanted WHERE property.label IN labels(item) AND size(wanted) > 0
-MATCH (node:{label}) WHERE node.{key} IN $likes AND node <> item
+MATCH {node} WHERE node.{key} IN $likes AND node <> item
 WITH property, wanted, node, {_VALUES} AS found
 UNWIND [each IN found WHERE each IN wanted] AS shared
 WITH property, shared, min(toString(coalesce(node.{title}, node.{key}))) AS liked
 WITH property, collect([shared, liked]) AS all_shared
-MATCH (node:{label}) WHERE property.label IN labels(node)
+MATCH {node} WHERE property.label IN labels(node)
 WITH property, all_shared, {_VALUES} AS found
 UNWIND [each IN all_shared WHERE each[0] IN found] AS pair
 WITH property, pair, count(*) AS n

@@ -12,6 +12,7 @@ from kgplug.graph.server.home import LocalHome
 from kgplug.settings import Settings
 
 DATABASE_NOT_FOUND = "Neo.ClientError.Database.DatabaseNotFound"
+TIMED_OUT = "Neo.ClientError.Transaction.TransactionTimedOutClientConfiguration"
 _WRONG_NAME = (62, 64)  # OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
 
 
@@ -68,6 +69,9 @@ _BY_CODE = {
     DATABASE_NOT_FOUND: (
         "The server at {uri} has no database {database}. Set NEO4J_DATABASE to one that SHOW DATABASES lists."
     ),
+    "Neo.ClientError.Transaction.InvalidBookmark": (
+        "The server at {uri} does not know these bookmarks: {message} Use bookmarks of a connection to this database."
+    ),
     "Neo.ClientError.Security.Forbidden": "This account may not do that on {uri}: {message}",
 }
 
@@ -78,6 +82,11 @@ def _sentence(error: Exception, uri: str, database: str | None, tried_s: float) 
 
     message = _first_line(getattr(error, "message", None) or str(error))
     code = getattr(error, "code", None) or ""
+    if code == TIMED_OUT:
+        return (
+            f"A query with Cypher from kgplug.toml took longer than {Settings().kgplug_query_s:g} s, so the "
+            f"server at {uri} stopped it. Simplify it, or set KGPLUG_QUERY_S to more seconds."
+        )
     if code in _BY_CODE:
         return _BY_CODE[code].format(uri=uri, database=repr(database or ""), message=message)
     if isinstance(error, raised.IncompleteCommit):

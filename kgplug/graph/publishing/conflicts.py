@@ -22,8 +22,8 @@ RETURN name, type, labelsOrTypes[0] AS edge, properties, propertyType AS wanted
 def check_name(connection: Connection, schema: GraphSchema, publication: Publication, *, replace: bool) -> None:
     """Raise UsageError if the model's name is taken.
 
-    It is taken if a run with another schema is served or is unfinished under this name, or if another model's name
-    differs from it only in case.
+    It is taken if a run with another schema, or of another tenant, is served or is unfinished under this name, or if
+    another model's name differs from it only in case.
 
     Args:
         connection: connection to the database.
@@ -41,6 +41,7 @@ def check_name(connection: Connection, schema: GraphSchema, publication: Publica
     there = catalog.serving_run(connection, name) or catalog.unfinished_run(connection, name)
     if replace or there is None or there.id == publication.run:
         return
+    _check_tenant(there, schema, publication)
     before, after = _served(connection, there), schema.subject
     if publication.lists is None:  # vectors only: user label and feedback type do not matter
         before, after = (None, before[1], None), (None, after[1], None)
@@ -49,6 +50,25 @@ def check_name(connection: Connection, schema: GraphSchema, publication: Publica
             f'"{name}" is served by run {there.id} of {_pattern(before)}, and this run is of {_pattern(after)}. Give '
             "this run a name of its own: --as NAME (in Python name=…); or replace the other: --replace (replace=True)."
         )
+
+
+def _check_tenant(there: RunRecord, schema: GraphSchema, publication: Publication) -> None:
+    """Raise UsageError if a run is of another tenant: its schema has other conditions on users or items."""
+    stored = there.details.get("schema")
+    if not stored:
+        return
+    before, after = GraphSchema.model_validate(stored).conditions, schema.conditions
+    if before != after:
+        raise UsageError(
+            f'"{publication.model}" is served by run {there.id}, {_tenant(before)}, and this run is {_tenant(after)}. '
+            "Give this run a name of its own: --as NAME (in Python name=…); or replace the other: --replace "
+            "(replace=True)."
+        )
+
+
+def _tenant(conditions: tuple[str | None, str | None]) -> str:
+    found = " and ".join(condition for condition in conditions if condition is not None)
+    return f"where {found}" if found else "without a condition on users and items"
 
 
 def _served(connection: Connection, run: RunRecord) -> tuple[str | None, str | None, str | None]:

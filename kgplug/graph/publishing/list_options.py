@@ -15,6 +15,7 @@ import numpy as np
 from kgplug.errors import GraphError, UsageError, unknown_name
 from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.contents import read_contents
+from kgplug.graph.members import item_node
 from kgplug.graph.publishing.options import ListOptions
 from kgplug.graph.queries import quote
 from kgplug.graph.schema import GraphSchema
@@ -61,7 +62,7 @@ def matching_items(connection: Connection, schema: GraphSchema, options: ListOpt
     tests += [options.where] if options.where is not None else []
     # Each test ends with a line break, so that a comment at the end of a predicate does not hide the next test.
     condition = " AND ".join(f"(\n{test}\n)" for test in tests) or "true"
-    query = f"MATCH (item:{quote(label)}) WHERE {condition}\nRETURN item.{quote(schema.item.key)} AS key"
+    query = f"MATCH {item_node(schema, 'item')} WHERE {condition}\nRETURN item.{quote(schema.item.key)} AS key"
     try:
         keys = [row["key"] for row in connection.rows(query)]
     except GraphError as error:

@@ -6,6 +6,7 @@ The command line and `Graph.publish` create a `PublishOptions`, and all later st
 from __future__ import annotations
 
 import inspect
+import reprlib
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
@@ -17,6 +18,7 @@ from kgplug.data.ranking.choice import check_diversity
 from kgplug.data.values.whole_numbers import whole_number
 from kgplug.errors import UsageError
 
+MOST_CHARACTERS = 100  # of the name of a published model; vector properties and indexes have names that contain it
 SEEN = ("all", "train", "none")
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -202,9 +204,11 @@ def shows_options(function: _F) -> _F:
 
 def check_served_name(name: object) -> None:
     """Raise UsageError if a model cannot be served under this name."""
-    if not isinstance(name, str) or not name.strip() or name != name.strip() or not name.isprintable():
+    is_text = isinstance(name, str) and name.isprintable() and name == name.strip()
+    if not is_text or not 1 <= len(str(name)) <= MOST_CHARACTERS or "`" in str(name) or str(name).startswith("-"):
         raise UsageError(
-            f"A published model needs a name of printable text without blanks around it, such as films; found {name!r}."
+            f"A published model needs a name of printable text, such as films: 1 to {MOST_CHARACTERS} characters, "
+            f"without backticks, blanks around it or a dash at its start; found {reprlib.repr(name)}."
         )
 
 

@@ -111,7 +111,7 @@ def _look_up_nodes(connection: Connection, schema: GraphSchema, publication: Pub
     unique = unique_properties(connection)
     key_of = {label: key_property(schema, label, unique) for label in wanted}
     return {
-        label: find_nodes(connection, label, key_of[label], np.concatenate(arrays).tolist())
+        label: find_nodes(connection, schema, label, key_of[label], np.concatenate(arrays).tolist())
         for label, arrays in wanted.items()
     }
 

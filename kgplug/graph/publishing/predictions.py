@@ -20,6 +20,7 @@ from kgplug.graph import catalog
 from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.catalog import PREDICTED
 from kgplug.graph.contents import unique_properties
+from kgplug.graph.members import is_outside
 from kgplug.graph.ownership import own_runs
 from kgplug.graph.publishing.conflicts import refuse_constrained
 from kgplug.graph.publishing.lease import leased
@@ -54,9 +55,9 @@ class PredictionCounts:
 def write_predictions(connection: Connection, schema: GraphSchema, predictions: Predictions) -> PredictionCounts:
     """Write predicted triples as PREDICTED edges.
 
-    They replace the model's earlier PREDICTED edges of the same relation between nodes of the same two labels. The
-    property `model` of the edges is the name under which the run is published, or the model's own name if the run
-    is not published.
+    They replace the model's earlier PREDICTED edges of the same relation between nodes of the same two labels, except
+    edges of other tenants' users and items. The property `model` of the edges is the name under which the run is
+    published, or the model's own name if the run is not published.
 
     Raises:
         UsageError: there are too many predictions for one transaction, a label has no key property, or the tails are
@@ -91,9 +92,19 @@ def write_predictions(connection: Connection, schema: GraphSchema, predictions: 
             runs=runs,
             groups=values,
             pairs=[[*pair] for pair in sorted(set(pairs))],
+            others=_of_other_tenants(connection, schema, model, predictions.relation),
         )
     created = counters["relationships_created"]
     return PredictionCounts(created, counters["relationships_deleted"], len(predictions) - created)
+
+
+def _of_other_tenants(connection: Connection, schema: GraphSchema, model: str, relation: str) -> list[str]:
+    """Return the element ids of a model's PREDICTED edges from or to users and items of other tenants."""
+    ends = [outside for end in ("a", "b") if (outside := is_outside(schema, end))]
+    if not ends:
+        return []
+    query = f"MATCH (a)-[old:{PREDICTED} {{model: $model, relation: $relation}}]->(b) WHERE {' OR '.join(ends)} "
+    return [row["id"] for row in connection.rows(f"{query}RETURN elementId(old) AS id", model=model, relation=relation)]
 
 
 def _lookups(connection: Connection, schema: GraphSchema, predictions: Predictions) -> dict[str, NodeLookup]:
@@ -101,7 +112,9 @@ def _lookups(connection: Connection, schema: GraphSchema, predictions: Predictio
     keys = np.concatenate([predictions.head_keys, predictions.tail_keys])
     unique = unique_properties(connection)
     return {
-        label: find_nodes(connection, label, key_property(schema, label, unique), keys[labels == label].tolist())
+        label: find_nodes(
+            connection, schema, label, key_property(schema, label, unique), keys[labels == label].tolist()
+        )
         for label in sorted(set(labels))
     }
 
@@ -129,13 +142,14 @@ def _query(
 ) -> tuple[str, list[dict[str, Any]]]:
     parts = [
         f"OPTIONAL MATCH (a)-[old:{PREDICTED} {{model: $model, relation: $relation}}]->(b) WHERE old.run IN $runs "
+        "AND NOT elementId(old) IN $others "
         "AND (size($pairs) = 0 OR any(pair IN $pairs WHERE pair[0] IN labels(a) AND pair[1] IN labels(b))) "
         "WITH collect(old) AS outdated FOREACH (old IN outdated | DELETE old) WITH count(*) AS done"
     ]
     for number, (heads, tails, _) in enumerate(groups):
         group = f"$groups[{number}]"
         parts.append(
-            f"""CALL {{
+            f"""CALL () {{
             UNWIND range(0, size({group}.heads) - 1) AS row
             {heads.match("head", f"{group}.heads[row]")}
             {tails.match("tail", f"{group}.tails[row]")}

@@ -4,13 +4,16 @@ The driver unpacks a list value by value in Python, which is slow. So the server
 few dozen rows per string, and numpy parses them. This is several times faster than lists of integers
 (`benchmarks/neo4j_io.py` measures both).
 
-Within one read, nodes are identified by their internal id, and large reads step through ranges of ids. Only this module
-uses Cypher's function `id()`, which is deprecated. If a server refuses it, `elementId()` is used, and large reads are
-streamed with one query. Large reads are also streamed if most ids are unused, because then stepping would be slower.
+Within one read, nodes are identified by the number at the end of their element id ("4:da15…25c1:792"), and large reads
+step through ranges of these numbers. Neo4j does not promise that element ids look like this. If they look otherwise,
+the whole element ids are used, and large reads are streamed with one query. Large reads are also streamed if most
+numbers are unused, because then stepping would be slower. Cypher's function `id()` returns the same numbers a little
+faster, but it is deprecated, in Cypher 5 and in Cypher 25.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -19,11 +22,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
-from kgplug.errors import GraphError
-from kgplug.graph.bolt.connection import Connection
+from kgplug.graph.bolt.connection import Connection, limited, time_limit_s
 from kgplug.graph.bolt.server_errors import translated_errors
 from kgplug.graph.counts import MOST_NAMES
-from kgplug.graph.queries import quote
+from kgplug.graph.queries import quote, quote_text
 from kgplug.graph.reading.node_ids import ElementIds
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 
+_NUMBERED_ID = re.compile(r"(?P<start>\d:[0-9a-f-]{36}:)\d+")
 _CHUNK_ROWS = 200_000  # relationships or ids per query
 CHUNK_NODES = 50_000  # nodes per query when keys are read
 _SESSIONS = 2  # one result is unpacked while the server works on the next query
@@ -125,7 +128,7 @@ class BulkReader:
     Args:
         connection: connection to the database.
         chunk_rows: maximum number of relationships or ids per query.
-        internal_ids: whether to use Cypher's `id()` rather than `elementId()`. None: use it if the server supports it.
+        internal_ids: whether to use the numbers in element ids. None: use them if the server's element ids have them.
     """
 
     def __init__(
@@ -133,9 +136,13 @@ class BulkReader:
     ) -> None:
         self._connection = connection
         self.chunk_rows = chunk_rows
-        self._internal = _answers_id(connection) if internal_ids is None else internal_ids
-        self._id = "id" if self._internal else "elementId"
+        self._starts = None if internal_ids is False else _starts_of_ids(connection)
         self._elements = ElementIds()
+
+    @property
+    def has_numbers(self) -> bool:
+        """Whether nodes are identified by the numbers in their element ids."""
+        return self._starts is not None
 
     def edges(self, wanted: Wanted, advance: Callable[[int], object] = int) -> Edges:
         """Read relationships.
@@ -190,7 +197,9 @@ class BulkReader:
             f"RETURN toString({self._id}(head)) AS head, size(rows) AS n, {JOINED_ROWS} AS texts"
         )
 
-    def values(self, label: str, name: str, read_as: str, n: int) -> Iterator[tuple[np.ndarray, list[Any]]]:
+    def values(
+        self, label: str, name: str, read_as: str, n: int, *, where: str = ""
+    ) -> Iterator[tuple[np.ndarray, list[Any]]]:
         """Read a property of all nodes of a label, in chunks. A list counts as one value per element.
 
         Args:
@@ -198,15 +207,16 @@ class BulkReader:
             name: name of the property.
             read_as: Cypher expression on `value`, to read instead of the value itself.
             n: approximate number of nodes.
+            where: Cypher condition on the node n; "" for none.
 
         Yields:
             (ids, values): int64 (m,), node ids as in `Edges`, with repetitions; m values, of which none is missing.
         """
         columns, clause = (f"{self._id}(n)", read_as), f"UNWIND n.{quote(name)} AS value"
-        for ids, values in self._of_label(label, n, columns, clause):
+        for ids, values in self._of_label(label, n, columns, clause, where=where):
             yield self._as_ids(ids), list(values)
 
-    def label(self, label: str, key: str, n: int, text: str | None = None) -> Nodes:
+    def label(self, label: str, key: str, n: int, text: str | None = None, *, where: str = "") -> Nodes:
         """Read all nodes of a label with their key.
 
         Args:
@@ -214,12 +224,15 @@ class BulkReader:
             key: their key property.
             n: approximate number of nodes, from the count store.
             text: name of another property to read, for `Nodes.texts`; None if there is none.
+            where: Cypher condition on the node n; "" for none.
         """
         columns = self._node_columns("0", f"coalesce(n.{quote(key)}, [])")
         columns += () if text is None else (f"coalesce(n.{quote(text)}, '')",)
-        return self._as_nodes(list(self._of_label(label, n, columns)))
+        return self._as_nodes(list(self._of_label(label, n, columns, where=where)))
 
-    def _of_label(self, label: str, n: int, columns: Sequence[str], clause: str = "") -> Iterator[Sequence[list[Any]]]:
+    def _of_label(
+        self, label: str, n: int, columns: Sequence[str], clause: str = "", *, where: str = ""
+    ) -> Iterator[Sequence[list[Any]]]:
         """Yield columns of values, chunk by chunk, for all nodes of a label.
 
         Args:
@@ -227,15 +240,14 @@ class BulkReader:
             n: approximate number of nodes.
             columns: Cypher expressions on the node n.
             clause: Cypher clause between the nodes and the columns, which may define further variables.
+            where: Cypher condition on the node n; "" for none.
         """
-        match = f"(n:{quote(label)})"
+        match = f"(n:{quote(label)}) {_where(where)}"
         if n <= self.chunk_rows:
             yield self._first(f"MATCH {match} {clause} RETURN {_collected(columns)}")
-        elif limit := self._id_limit("MATCH (n) RETURN max(id(n)) AS top, count(*) AS n"):
-            query = (
-                "UNWIND range($start, $stop - 1) AS i MATCH (n) WHERE id(n) = i "
-                f"AND n:{quote(label)} {clause} RETURN {_collected(columns)}"
-            )
+        elif limit := self._id_limit("(n)", "n"):
+            found = _where(self._has_id("n"), f"n:{quote(label)}", where)
+            query = f"UNWIND range($start, $stop - 1) AS i MATCH (n) {found} {clause} RETURN {_collected(columns)}"
             yield from in_parallel(lambda span: self._first(query, **span), self._spans(limit))
         else:
             streamed = self._stream(f"MATCH {match} {clause} RETURN {', '.join(columns)}")
@@ -253,7 +265,7 @@ class BulkReader:
             parameters: query parameters that the two expressions use.
         """
         query = (
-            f"UNWIND $ids AS i MATCH (n) WHERE {self._id}(n) = i WITH n, {code} AS code "
+            f"UNWIND $ids AS i MATCH (n) WHERE {self._has_id('n')} WITH n, {code} AS code "
             f"RETURN {_collected(self._node_columns('code', key))}"
         )
         chunks = [ids[start : start + CHUNK_NODES] for start in range(0, len(ids), CHUNK_NODES)]
@@ -263,7 +275,7 @@ class BulkReader:
     def count_labels(self, ids: np.ndarray) -> dict[str, int]:
         """Return label → number of the given nodes that have it, largest number first."""
         rows = self._records(
-            f"UNWIND $ids AS i MATCH (n) WHERE {self._id}(n) = i UNWIND labels(n) AS label "
+            f"UNWIND $ids AS i MATCH (n) WHERE {self._has_id('n')} UNWIND labels(n) AS label "
             "RETURN label, count(*) AS n ORDER BY n DESC, label",
             ids=self.as_parameter(ids),
         )
@@ -301,15 +313,15 @@ class BulkReader:
     def _long_tasks(self, types: dict[str, int], of_types: str, wanted: Wanted) -> list[Callable[[], _Part]]:
         """Return tasks that each read the relationships in a range of ids, or one task that streams all relationships.
 
-        Streaming is used if internal ids are not available or most of them are unused. `of_types` is the Cypher
+        Streaming is used if element ids have no numbers or most of them are unused. `of_types` is the Cypher
         condition that a relationship has one of the types to read.
         """
-        limit = self._id_limit("MATCH ()-[r]->() RETURN max(id(r)) AS top, count(*) AS n")
+        limit = self._id_limit("()-[r]->()", "r")
         if limit is None:
             return [lambda: self._streamed(types, of_types, wanted)]
         query = (
             "UNWIND range($start, $stop - 1) AS i MATCH (a)-[r]->(b) "
-            f"{_where('id(r) = i', of_types, wanted.where)} {self._as_text(wanted)}"
+            f"{_where(self._has_id('r'), of_types, wanted.where)} {self._as_text(wanted)}"
         )
         return [lambda span=span: self._part(query, wanted, types=list(types), **span) for span in self._spans(limit)]
 
@@ -350,8 +362,8 @@ class BulkReader:
             head, tail: Cypher variables of the nodes.
             values: Cypher expressions that give numbers, never null.
         """
-        columns = (f"{self._id}({head})", f"{self._id}({tail})", *values)
-        return " + ".join(f"toString({column}) + ' '" for column in columns)
+        columns = (self._id_text(head), self._id_text(tail), *(f"toString({value})" for value in values))
+        return " + ".join(f"{column} + ' '" for column in columns)
 
     def parse(self, texts: Iterable[str], n_values: int) -> np.ndarray:
         """Parse texts that consist of rows of `row_of`: (n, 2 + n_values), head id, tail id, values.
@@ -360,23 +372,34 @@ class BulkReader:
         """
         width, text = 2 + n_values, "".join(texts)
         kind = np.float64 if n_values else np.int64
-        if self._internal:
+        if self._starts is not None:
             return np.fromstring(text, dtype=kind, sep=" ").reshape(-1, width)
         cells = np.array(text.split(), dtype=object).reshape(-1, width)
         ends = [self._elements.encode(cells[:, column]) for column in range(2)]
         return np.column_stack([*ends, cells[:, 2:].astype(np.float64)]).astype(kind)
 
     def _node_columns(self, code: str, key: str) -> tuple[str, ...]:
-        return f"{self._id}(n)", code, key
+        return self._id("n"), code, key
 
-    def _id_limit(self, query: str) -> int | None:
-        """Return a number above all internal ids; None if internal ids are not available or most of them are unused.
+    def _id_text(self, variable: str) -> str:
+        """Return the Cypher expression for the id of a node or relationship, as text."""
+        whole = f"elementId({variable})"
+        return whole if self._starts is None else f"substring({whole}, {len(self._starts['n'])})"
 
-        `query` must return the highest id and the number of ids in use.
-        """
-        if not self._internal:
+    def _id(self, variable: str) -> str:
+        """Return the Cypher expression for the id of a node or relationship."""
+        return self._id_text(variable) if self._starts is None else f"toInteger({self._id_text(variable)})"
+
+    def _has_id(self, variable: str, i: str = "i") -> str:
+        """Return the Cypher condition that a node, or the relationship r, has the id i. Neo4j seeks it by this id."""
+        start = None if self._starts is None else self._starts["r" if variable == "r" else "n"]
+        return f"elementId({variable}) = {i if start is None else f'{quote_text(start)} + toString({i})'}"
+
+    def _id_limit(self, pattern: str, variable: str) -> int | None:
+        """Return a number above the ids of all nodes or relationships; None if ids are texts, or most are unused."""
+        if self._starts is None:
             return None
-        top, n = self._first(query)
+        top, n = self._first(f"MATCH {pattern} RETURN max({self._id(variable)}) AS top, count(*) AS n")
         return None if top is None or top >= _MOST_IDS_A_ROW * (n + self.chunk_rows) else top + 1
 
     def _spans(self, limit: int) -> list[dict[str, int]]:
@@ -392,16 +415,16 @@ class BulkReader:
             return [tuple(record.values()) for record in transaction.run(cast("Any", query), parameters)]
 
         with self._errors(), self._connection.session(access="READ") as session:
-            return session.execute_read(work)
+            return session.execute_read(limited(query, work))
 
     def _stream(self, query: str, *, limit_s: float | None = None, **parameters: Any) -> Iterator[tuple[Any, ...]]:
         """Run a query and yield its rows as they arrive, without storing them.
 
-        The server stops the query after `limit_s` seconds; None is no limit.
+        The server stops the query after `limit_s` seconds; None is no limit, except for Cypher from kgplug.toml.
         """
         import neo4j
 
-        text = neo4j.Query(cast("Any", query), timeout=limit_s)
+        text = neo4j.Query(cast("Any", query), timeout=limit_s if limit_s is not None else time_limit_s(query))
         with self._errors(), self._connection.session(access="READ") as session:
             for record in session.run(text, parameters):
                 yield tuple(record.values())
@@ -419,11 +442,11 @@ class BulkReader:
 
     def _as_ids(self, values: Sequence[Any]) -> np.ndarray:
         """Return ids that a query returned as int64 (n,)."""
-        return np.array(values, dtype=np.int64) if self._internal else self._elements.encode(np.array(values, object))
+        return self._elements.encode(np.array(values, object)) if self._starts is None else np.array(values, np.int64)
 
     def _ids_in(self, text: str) -> np.ndarray:
         """Return the ids in a text, in which they are separated by spaces: int64 (n,)."""
-        if self._internal:
+        if self._starts is not None:
             return np.fromstring(text, dtype=np.int64, sep=" ")
         return self._elements.encode(np.array(text.split(), dtype=object))
 
@@ -434,22 +457,28 @@ class BulkReader:
             node: variable of the node; it must be the only one that is used afterwards.
             ids: Cypher expression of the list, from `as_parameter`.
         """
-        return f"UNWIND {ids} AS kgplug_id MATCH ({node}) WHERE {self._id}({node}) = kgplug_id WITH {node}"
+        return f"UNWIND {ids} AS kgplug_id MATCH ({node}) WHERE {self._has_id(node, 'kgplug_id')} WITH {node}"
 
     def as_parameter(self, ids: np.ndarray) -> list[Any]:
         """Return ids, int64 (n,), as a parameter of a query."""
-        return ids.tolist() if self._internal else self._elements.decode(ids)
+        return self._elements.decode(ids) if self._starts is None else ids.tolist()
 
     def _errors(self) -> Any:
         return translated_errors(self._connection.uri, self._connection.database)
 
 
-def _answers_id(connection: Connection) -> bool:
-    try:
-        connection.rows("OPTIONAL MATCH (n) WITH n LIMIT 1 RETURN id(n) AS id")
-    except GraphError:
-        return False
-    return True
+def _starts_of_ids(connection: Connection) -> dict[str, str] | None:
+    """Return the fixed starts of the element ids of nodes ("n") and of relationships ("r"); a number follows them.
+
+    The result is None if element ids look otherwise, or if the graph has no relationship.
+    """
+    query = (
+        "OPTIONAL MATCH (n) WITH n LIMIT 1 OPTIONAL MATCH ()-[r]->() WITH n, r LIMIT 1 "
+        "RETURN elementId(n) AS n, elementId(r) AS r"
+    )
+    found = {name: _NUMBERED_ID.fullmatch(text or "") for name, text in connection.rows(query)[0].items()}
+    starts = {name: match["start"] for name, match in found.items() if match is not None}
+    return starts if len({len(start) for start in starts.values()}) == 1 and len(starts) == len(found) else None
 
 
 def _collected(columns: Iterable[str]) -> str:

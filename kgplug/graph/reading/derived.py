@@ -79,7 +79,7 @@ def read_derived(
     for name in plan.properties:
         rule = schema.knowledge.properties[name]
         with progress_bar(None, what=f"Reading {name}", unit="value", progress=progress) as bar, _noted(derived):
-            derived.properties.append(read_property(connection, contents, name, rule, bulk, advance=bar.update))
+            derived.properties.append(read_property(connection, schema, contents, name, rule, bulk, advance=bar.update))
     return derived
 
 

@@ -10,6 +10,7 @@ from kgplug.errors import DataError
 from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.contents import Contents, label_keys, listed, sample_properties
 from kgplug.graph.counts import MOST_NAMES
+from kgplug.graph.members import condition_on
 from kgplug.graph.queries import quote
 from kgplug.graph.reading.bulk import BulkReader, Edges
 from kgplug.graph.reading.node_keys import checked_keys
@@ -54,7 +55,7 @@ def name_entities(
         DataError: a node's labels have no key, or a key is missing, repeated or of the wrong type.
     """
     item = schema.item
-    items = bulk.label(item.label, item.key, contents.labels.get(item.label, 0))
+    items = bulk.label(item.label, item.key, contents.labels.get(item.label, 0), where=condition_on(item, "n"))
     touched = np.unique(np.concatenate([edges.heads, edges.tails]))
     touched = touched[touched >= 0]  # values of properties are not nodes
     touched = np.setdiff1d(touched, items.ids, assume_unique=True)

@@ -111,7 +111,7 @@ def scan_kind(
     require_label(contents, schema.item.label, setting="[item] label")
     if kind.type:
         require_type(contents, kind.type, setting=f"{schema.table_of(kind)} type")
-    if kind.is_plain:
+    if kind.is_plain and not schema.has_conditions:
         return _scan_edges(connection, schema, kind, contents, bulk, advance)
     return _scan_matches(connection, schema, kind, contents, bulk, users, advance)
 

@@ -59,7 +59,7 @@ def checked_keys(connection: Connection, label: str, key: str, values: np.ndarra
 
 
 def key_problem(
-    connection: Connection, bulk: BulkReader, label: str, key: str, n: int, *, setting: str
+    connection: Connection, bulk: BulkReader, label: str, key: str, n: int, *, setting: str, where: str = ""
 ) -> DataError | None:
     """Read and check the keys of a label's nodes; return the error of `checked_keys`, or None if the keys are valid.
 
@@ -70,9 +70,10 @@ def key_problem(
         key: their key property.
         n: approximate number of nodes.
         setting: schema entry that names the key property, for the message.
+        where: Cypher condition on the node n; "" for none.
     """
     try:
-        checked_keys(connection, label, key, bulk.label(label, key, n).keys, setting=setting)
+        checked_keys(connection, label, key, bulk.label(label, key, n, where=where).keys, setting=setting)
     except DataError as error:
         return error
     return None

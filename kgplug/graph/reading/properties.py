@@ -28,8 +28,10 @@ from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.bolt.far_times import readable
 from kgplug.graph.contents import Contents, listed, sample_properties
 from kgplug.graph.knowledge_schema import PropertyRule, splits_of
+from kgplug.graph.members import members_of
 from kgplug.graph.queries import quote
 from kgplug.graph.reading.bulk import BulkReader
+from kgplug.graph.schema import GraphSchema
 from kgplug.plain_text import counted
 
 _LONGEST = 200  # maximum length of a text that becomes an entity
@@ -124,6 +126,7 @@ def find_property(contents: Contents, name: str) -> tuple[str, str]:
 
 def read_property(
     connection: Connection,
+    schema: GraphSchema,
     contents: Contents,
     name: str,
     rule: PropertyRule,
@@ -135,6 +138,7 @@ def read_property(
 
     Args:
         connection: connection to the database.
+        schema: schema of the graph, which may have conditions on the label's nodes.
         contents: contents of the database.
         name: "Label.property".
         rule: how the values become entities.
@@ -146,12 +150,13 @@ def read_property(
             are long texts, or no value occurs on two nodes.
     """
     label, prop = find_property(contents, name)
-    kind = _kind(connection, name, label, prop, rule)
+    where = members_of(schema, label, "n")
+    kind = _kind(connection, name, label, prop, rule, where)
     read_as = {"boolean": "toString(value)", "date": "toString(value)"}
     if rule.rule == "decades":
         read_as = {"date": "value.year", "text": f"left(value, {_YEAR_CHARACTERS})"}
     nodes, codes, values = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)], {}
-    for ids, chunk in bulk.values(label, prop, read_as.get(kind, "value"), contents.labels[label]):
+    for ids, chunk in bulk.values(label, prop, read_as.get(kind, "value"), contents.labels[label], where=where):
         places, unique = pd.factorize(_objects(chunk))
         known = [values.setdefault(each, len(values)) for each in unique]
         present = places >= 0
@@ -167,14 +172,16 @@ def read_property(
     return _with_repeated(name, label, np.concatenate(nodes), row_codes, keys, rule)
 
 
-def _kind(connection: Connection, name: str, label: str, prop: str, rule: PropertyRule) -> str:
+def _kind(connection: Connection, name: str, label: str, prop: str, rule: PropertyRule, where: str) -> str:
     """Return the kind of a property's values: "text", "number", "boolean" or "date".
+
+    `where` is a Cypher condition on the node n; "" for none.
 
     Raises:
         DataError: no node has the property, or its values do not fit the rule.
     """
     setting = setting_of(name)
-    each = f"MATCH (n:{quote(label)}) UNWIND n.{quote(prop)} AS value WITH value"
+    each = f"MATCH (n:{quote(label)}) WHERE {where or 'true'} UNWIND n.{quote(prop)} AS value WITH value"
     rows = connection.rows(f"{each} RETURN valueType(value) AS type, count(*) AS n")
     if not rows:
         found = sorted(sample_properties(connection, f"(n:{quote(label)})"))

@@ -21,7 +21,9 @@ from kgplug.data.values.keys import factorize
 from kgplug.errors import DataError
 from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.contents import Contents, read_contents, require_label
+from kgplug.graph.members import condition_on
 from kgplug.graph.reading.bulk import BulkReader, Nodes, joined
+from kgplug.graph.reading.conditions import check_conditions
 from kgplug.graph.reading.derived import read_derived
 from kgplug.graph.reading.entities import Entities, name_entities
 from kgplug.graph.reading.feedback import Feedback, expected_rows, like_threshold, read_feedback, unused_settings
@@ -149,6 +151,7 @@ def pull_interactions(
             advice="Set both to the same property, so that no user is recommended to themselves.",
         )
     contents, bulk = read_contents(connection), bulk or BulkReader(connection)
+    check_conditions(connection, schema, contents)
     users, items = read_users(connection, schema, contents, bulk), read_items(connection, schema, contents, bulk)
     with reading_bar("Reading feedback", expected_rows(schema, contents), progress) as advance:
         feedback = read_feedback(connection, schema, contents, bulk, users.nodes.ids, advance=advance)
@@ -182,7 +185,7 @@ def read_users(connection: Connection, schema: GraphSchema, contents: Contents, 
     """
     user = schema.user
     require_label(contents, user.label, setting="[user] label")
-    nodes = bulk.label(user.label, user.key, contents.labels[user.label])
+    nodes = bulk.label(user.label, user.key, contents.labels[user.label], where=condition_on(user, "n"))
     return KeyedNodes(nodes, *_as_rows(connection, nodes, user.label, user.key, "[user] key"))
 
 
@@ -194,7 +197,8 @@ def read_items(connection: Connection, schema: GraphSchema, contents: Contents, 
     """
     item = schema.item
     require_label(contents, item.label, setting="[item] label")
-    nodes = bulk.label(item.label, item.key, contents.labels[item.label], item.title or None)
+    where = condition_on(item, "n")
+    nodes = bulk.label(item.label, item.key, contents.labels[item.label], item.title or None, where=where)
     return KeyedNodes(nodes, *_as_rows(connection, nodes, item.label, item.key, "[item] key"))
 
 
@@ -290,6 +294,7 @@ def pull_knowledge(
 ) -> tuple[KnowledgeGraph, ReadReport]:
     """Read as `read_knowledge` does, and also return the report. `bulk` is the reader, by default a new one."""
     contents, bulk = read_contents(connection), bulk or BulkReader(connection)
+    kept = check_conditions(connection, schema, contents)
     plan = plan_triples(connection, schema, contents)
     with reading_bar("Reading triples", plan.wanted.n, progress) as advance:
         edges = bulk.edges(plan.wanted, advance)
@@ -308,7 +313,7 @@ def pull_knowledge(
         entities.keys, entities.labels, np.array(edges.types, dtype=object), triples[there]
     )
     unused = [*plan.unused, *_without_triples(schema, contents, plan, edges.types, entities)]
-    n_items = contents.labels.get(schema.item.label, 0)
+    n_items = kept.get("item", contents.labels.get(schema.item.label, 0))
     if n_items and not (entities.labels[np.unique(triples[there][:, [0, 2]])] == schema.item.label).any():
         unused.append(
             f"None of the {n_items:,} :{schema.item.label} nodes has a triple, so recommenders cannot use the triples."

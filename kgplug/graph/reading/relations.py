@@ -19,6 +19,7 @@ from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.catalog import OWN_RELATIONSHIPS
 from kgplug.graph.contents import Contents
 from kgplug.graph.knowledge_schema import RelationPattern
+from kgplug.graph.members import is_outside
 from kgplug.graph.ownership import not_own, own_runs
 from kgplug.graph.queries import quote
 from kgplug.graph.reading import patterns
@@ -145,6 +146,7 @@ def _match(
     if not knowledge.users and schema.user.label != schema.item.label:
         never |= {schema.user.label} & contents.labels.keys()
     conditions = ["head <> tail"]
+    conditions += [f"NOT {outside}" for end in ("head", "tail") if (outside := is_outside(schema, end))]
     if never:
         names = "|".join(quote(label) for label in sorted(never))
         conditions += [f"NOT head:{names}", f"NOT tail:{names}"]

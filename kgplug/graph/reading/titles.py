@@ -8,6 +8,7 @@ from kgplug.data.values.texts import as_texts
 from kgplug.errors import DataError
 from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.contents import listed, sample_properties
+from kgplug.graph.members import item_node
 from kgplug.graph.queries import quote
 from kgplug.graph.reading.bulk import Nodes
 from kgplug.graph.reading.node_ids import NodeRows
@@ -43,7 +44,7 @@ def count_titles(connection: Connection, schema: GraphSchema, n_items: int) -> i
     """
     label, title = schema.item.label, f"n.{quote(schema.item.title or schema.item.key)}"
     (row,) = connection.rows(
-        f"MATCH (n:{quote(label)}) "
+        f"MATCH {item_node(schema, 'n')} "
         f"RETURN count({title}) AS present, sum(CASE WHEN {title} <> '' THEN 1 ELSE 0 END) AS n"
     )
     if n_items and not row["present"]:

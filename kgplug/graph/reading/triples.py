@@ -13,6 +13,7 @@ from kgplug.graph.catalog import OWN_LABELS, OWN_RELATIONSHIPS
 from kgplug.graph.contents import Contents, listed, require_type
 from kgplug.graph.counts import MOST_NAMES, count_patterns
 from kgplug.graph.knowledge_schema import splits_of
+from kgplug.graph.members import is_outside
 from kgplug.graph.ownership import count_own, not_own
 from kgplug.graph.queries import quote
 from kgplug.graph.reading.bulk import BulkReader, Wanted
@@ -132,9 +133,11 @@ def plan_triples(connection: Connection, schema: GraphSchema, contents: Contents
     include = knowledge.include
     written = {name: count_own(connection, name) for name in OWN_RELATIONSHIPS if name in names}
     theirs = [name for name in names if written.get(name, 0) < contents.types[name]]
+    everybody = schema.without_conditions()  # tenants that share labels share what these labels mean
+    owned = find_owned(connection, everybody, contents)
     # A pattern may lead through types that are not read as triples.
     suspected = list(contents.types) if knowledge.patterns else theirs
-    owned, repeating = find_owned(connection, schema, contents), find_repeating(connection, schema, contents, suspected)
+    repeating = find_repeating(connection, everybody, contents, suspected)
     passed, through = _passed(schema, contents)
     again = find_repeating_patterns(
         connection,
@@ -166,6 +169,7 @@ def plan_triples(connection: Connection, schema: GraphSchema, contents: Contents
             contents, names, [one.label for one in owned if one.links], "touches nodes that repeat the feedback"
         ),
         *_user_rules(schema, contents, names),
+        *_tenant_rules(schema, contents, names),
         *_end_rules(contents, names, sorted({*knowledge.exclude} & contents.labels.keys()), "touches excluded nodes"),
     ]
     # type → why all its relationships are left out; "" if some may be kept
@@ -322,6 +326,18 @@ def _user_rules(schema: GraphSchema, contents: Contents, names: list[str]) -> It
     """
     if not schema.knowledge.users and schema.user.label != schema.item.label and schema.user.label in contents.labels:
         yield from _end_rules(contents, names, [schema.user.label], "touches users (users = false)")
+
+
+def _tenant_rules(schema: GraphSchema, contents: Contents, names: list[str]) -> Iterator[Rule]:
+    """Yield one rule that leaves out the users and items for which the schema's conditions are not true.
+
+    `names` are the relationship types to read.
+    """
+    if is_outside(schema, "n"):
+        labels = (schema.user.label, schema.item.label)
+        touched = [name for name in names if any(any(contents.at(name, label)) for label in labels)]
+        why = "touches users or items that the conditions leave out"
+        yield Rule(touched, [], lambda a, b: f"NOT {is_outside(schema, a)} AND NOT {is_outside(schema, b)}", why)
 
 
 def _pair_rules(

@@ -36,7 +36,14 @@ class ClickThroughConfig(TrainedConfig):
         le=2,
         description="negatives are drawn with a chance proportional to (1 + likes of the item)^this; 0: uniformly",
     )
-    exclude_low_rated: bool = Field(True, description="whether items that the user rated low are never negatives")
+    exclude_low_rated: bool = Field(True, description="whether items that the user rated low are never drawn")
+    dislike_share: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="fraction of the negatives that are the user's dislikes (items rated low) instead of drawn; users "
+        "without dislikes get drawn ones",
+    )
     side: bool = Field(
         False,
         description="whether to add the side term, a score from counts of likes and shared KG features (not in papers)",

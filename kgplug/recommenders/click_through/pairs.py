@@ -1,6 +1,6 @@
 """Training pairs of click-through models (likes and negatives), the losses on them, and the validation AUC.
 
-A negative is a random item that the user does not like. Each epoch draws new negatives.
+A negative is a random item that the user does not like, or one of the user's dislikes. Each epoch draws new negatives.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from kgplug.data.interactions import Interactions
 from kgplug.data.ranking.auc import auc
-from kgplug.data.sampling import ComplementSampler, PopularSampler, negative_sampler
+from kgplug.data.sampling import ComplementSampler, PopularSampler, RowSampler, negative_sampler
 from kgplug.recommenders.click_through.side_term import SideTerm
 from kgplug.training.tensors import tensor_of
 
@@ -31,6 +31,8 @@ class Pairs:
         per_like: Number of negatives of each like.
         log_chances: log(p / q) of each pair's item, float32 (n,). p is the probability that a negative is this item,
             and q is 1 / (number of items). None if all items are equally probable.
+        weights: Weight of each pair in the loss, float32 (n,). Over all training likes, the mean is 1. A negative has
+            the weight of the like that it was drawn for. None if all are 1.
     """
 
     users: np.ndarray
@@ -38,6 +40,7 @@ class Pairs:
     labels: np.ndarray
     per_like: int = 1
     log_chances: np.ndarray | None = None
+    weights: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.users)
@@ -77,11 +80,14 @@ class Comparisons:
         users: Indices of users, int64 (n,).
         liked: For each user, an item that the user likes, int64 (n,).
         others: For each user, an item that the user does not like, int64 (n,).
+        weights: Weight of each comparison in the loss, that of its like, float32 (n,). Over all training likes, the
+            mean is 1. None if all are 1.
     """
 
     users: np.ndarray
     liked: np.ndarray
     others: np.ndarray
+    weights: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.users)
@@ -101,7 +107,9 @@ class ClickThroughData:
         interactions: Training set.
         valid: Validation set, or None.
         seed: Seed of the validation negatives.
-        exclude_low_rated: Whether items that the user rated low in the training set are never training negatives.
+        exclude_low_rated: Whether items that the user rated low in the training set are never drawn as training
+            negatives.
+        dislike_share: Fraction of the training negatives that are items that the user rated low, instead of drawn ones.
         side: Side term (a score from counts of likes and shared knowledge-graph features), which is trained with the
             model and added to every logit; or None.
         per_like: Number of training negatives per like.
@@ -116,13 +124,18 @@ class ClickThroughData:
         *,
         seed: int,
         exclude_low_rated: bool = False,
+        dislike_share: float = 0.0,
         side: SideTerm | None = None,
         per_like: int = 1,
         popularity: float = 0.0,
     ) -> None:
         self.likes, self.side, self._per_like = interactions.likes(), side, per_like
+        self._weights = self.likes.confidence
         self._sampler: ComplementSampler | PopularSampler
         self._sampler = uniform = negative_sampler(interactions if exclude_low_rated else self.likes)
+        self._dislike_share, self._dislikes = dislike_share, None
+        if dislike_share:
+            self._dislikes = RowSampler(interactions.take(~interactions.is_like))
         self._log_chances: np.ndarray | None = None
         if popularity:
             weights = (1.0 + np.bincount(self.likes.items, minlength=self.likes.n_items)) ** popularity
@@ -136,9 +149,7 @@ class ClickThroughData:
                 likes.users, likes.items, negative_sampler(interactions, valid).draw(likes.users, rng)[None]
             )
 
-    def drawn(
-        self, rng: np.random.Generator, rows: np.ndarray | None = None
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def drawn(self, rng: np.random.Generator, rows: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return likes in random order, and new negatives for the user of each like.
 
         Args:
@@ -146,12 +157,16 @@ class ClickThroughData:
             rows: Indices of likes, int64; None for all.
 
         Returns:
-            (users, items, negatives): int64 (n,), (n,) and (number of negatives per like, n). A negative is -1 if the
-            user likes all items.
+            (likes, negatives): indices of likes, int64 (n,); and items, int64 (number of negatives per like, n). A
+            negative is -1 if the user likes all items.
         """
         order = rng.permutation(len(self.likes) if rows is None else rows)
-        users, items = self.likes.users[order], self.likes.items[order]
-        return users, items, self._sampler.draw(np.tile(users, self._per_like), rng).reshape(self._per_like, -1)
+        users = np.tile(self.likes.users[order], self._per_like)
+        negatives = self._sampler.draw(users, rng)
+        if self._dislikes is not None:
+            known = self._dislikes.draw(users, rng)
+            negatives = np.where((known >= 0) & (rng.random(len(users)) < self._dislike_share), known, negatives)
+        return order, negatives.reshape(self._per_like, -1)
 
     def epoch(self, rng: np.random.Generator, batch_size: int, *, rows: np.ndarray | None = None) -> Iterator[Pairs]:
         """Yield batches of at most `batch_size` / 2 likes, each with their negatives.
@@ -161,11 +176,14 @@ class ClickThroughData:
             batch_size: Twice the maximum number of likes, because a like and its negative count as two pairs.
             rows: Indices of the likes to use, int64; None for all.
         """
-        users, items, negatives = self.drawn(rng, rows)
+        likes, negatives = self.drawn(rng, rows)
         step = max(1, batch_size // 2)
-        for start in range(0, len(users), step):
+        for start in range(0, len(likes), step):
             chosen = slice(start, start + step)
-            pairs = _with_negatives(users[chosen], items[chosen], negatives[:, chosen])
+            some = likes[chosen]
+            pairs = _with_negatives(
+                self.likes.users[some], self.likes.items[some], negatives[:, chosen], self._weights_of(some)
+            )
             yield pairs if self._log_chances is None else replace(pairs, log_chances=self._log_chances[pairs.items])
 
     def comparisons(self, rng: np.random.Generator, batch_size: int) -> Iterator[Comparisons]:
@@ -177,26 +195,32 @@ class ClickThroughData:
             rng: Random generator.
             batch_size: Maximum number of pairs, likes and negatives together.
         """
-        users, items, (negatives,) = self.drawn(rng)
-        some = negatives >= 0
-        users, items, negatives = users[some], items[some], negatives[some]
+        likes, (negatives,) = self.drawn(rng)
+        likes, negatives = likes[negatives >= 0], negatives[negatives >= 0]
         step = max(1, batch_size // 2)
-        for start in range(0, len(users), step):
+        for start in range(0, len(likes), step):
             chosen = slice(start, start + step)
-            yield Comparisons(users[chosen], items[chosen], negatives[chosen])
+            some = likes[chosen]
+            yield Comparisons(self.likes.users[some], self.likes.items[some], negatives[chosen], self._weights_of(some))
+
+    def _weights_of(self, likes: np.ndarray) -> np.ndarray | None:
+        """Return the weights of likes, given their indices: int64 (n,) → float32 (n,); None if all are 1."""
+        return None if self._weights is None else self._weights[likes]
 
     def comparison_loss(self, logits: torch.Tensor, batch: Comparisons) -> torch.Tensor:
-        """Return the BPR loss, a scalar: the mean of −log σ(s_ui − s_uj) over comparisons.
+        """Return the BPR loss, a scalar: the mean of −w log σ(s_ui − s_uj) over comparisons.
 
-        u is the user, i the liked item, and j the other item. If there is a side term (a score from counts of likes and
-        shared knowledge-graph features), it is added to the model's logits; the sums are the scores s.
+        w is the like's weight, u the user, i the liked item, and j the other item. If there is a side term (a score
+        from counts of likes and shared knowledge-graph features), it is added to the model's logits; the sums are the
+        scores s.
 
         Args:
             logits: The model's own logits of `batch.pairs()`, (2n,).
             batch: The comparisons.
         """
         liked, others = self.with_side(logits, *batch.pairs(), np.tile(batch.liked, 2)).chunk(2)
-        return functional.softplus(others - liked).mean()
+        losses = functional.softplus(others - liked)
+        return losses.mean() if batch.weights is None else (tensor_of(batch.weights).to(losses.device) * losses).mean()
 
     def with_side(self, logits: torch.Tensor, users: np.ndarray, items: np.ndarray, hidden: np.ndarray) -> torch.Tensor:
         """Return the logits of training pairs plus the side term, if there is one.
@@ -221,7 +245,8 @@ class ClickThroughData:
         """Return the mean log loss of training pairs, a scalar.
 
         If there is a side term (a score from counts of likes and shared knowledge-graph features), it is added to the
-        model's logits first. All negatives of a like together have the same weight as the like.
+        model's logits first. All negatives of a like together have the same weight as the like, and both are multiplied
+        by the like's weight (`Pairs.weights`).
 
         If popular items are drawn more often as negatives, the loss is corrected for this with `Pairs.log_chances`
         (noise-contrastive estimation, M. Gutmann, A. Hyvärinen, AISTATS 2010).
@@ -252,12 +277,15 @@ class ClickThroughData:
         return auc(self.valid.labels > 0, scores)
 
 
-def _with_negatives(users: np.ndarray, items: np.ndarray, negatives: np.ndarray) -> Pairs:
+def _with_negatives(
+    users: np.ndarray, items: np.ndarray, negatives: np.ndarray, weights: np.ndarray | None = None
+) -> Pairs:
     """Return pairs: first the likes, then their negatives.
 
     Args:
         users, items: The likes, int64 (n,).
         negatives: Items, int64 (number of negatives per like, n). A value of -1 means that there is no negative.
+        weights: Weights of the likes, float32 (n,); None if all are 1.
     """
     per_like, drawn = len(negatives), negatives.ravel() >= 0
     labels = np.zeros(len(users) + int(drawn.sum()), dtype=np.float32)
@@ -267,19 +295,24 @@ def _with_negatives(users: np.ndarray, items: np.ndarray, negatives: np.ndarray)
         np.concatenate([items, negatives.ravel()[drawn]]),
         labels,
         per_like,
+        weights=None if weights is None else np.concatenate([weights, np.tile(weights, per_like)[drawn]]),
     )
 
 
 def _log_loss(logits: torch.Tensor, pairs: Pairs) -> torch.Tensor:
-    """Return the mean log loss of pairs, a scalar. With k negatives per like, a negative has weight 1 / k."""
+    """Return the mean log loss of pairs, a scalar, where each loss is multiplied by the pair's weight.
+
+    With k negatives per like, a negative counts 1 / k.
+    """
     labels = tensor_of(pairs.labels).to(logits.device)
     if pairs.log_chances is not None:
         logits = logits - tensor_of(pairs.log_chances).to(logits.device)
-    if pairs.per_like == 1:
+    if pairs.per_like == 1 and pairs.weights is None:
         return functional.binary_cross_entropy_with_logits(logits, labels)
-    weights = torch.where(labels > 0, 1.0, 1.0 / pairs.per_like)
     losses = functional.binary_cross_entropy_with_logits(logits, labels, reduction="none")
-    return (weights * losses).sum() / weights.sum()
+    shares = torch.where(labels > 0, 1.0, 1.0 / pairs.per_like)
+    weights = shares if pairs.weights is None else shares * tensor_of(pairs.weights).to(logits.device)
+    return (weights * losses).sum() / shares.sum()
 
 
 def own_rows(linked: np.ndarray, n_entities: int) -> tuple[int, np.ndarray]:

@@ -228,6 +228,7 @@ class TrainedRecommender(LogitRecommender):
             data.valid,
             seed=data.seed,
             exclude_low_rated=config.exclude_low_rated,
+            dislike_share=config.dislike_share,
             side=self.side,
             per_like=config.negatives_per_like,
             popularity=config.negative_popularity,

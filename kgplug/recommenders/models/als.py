@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field
+from scipy import sparse
 from scipy.sparse.linalg import svds
 
 from kgplug.data.interactions import Interactions
@@ -17,8 +17,11 @@ from kgplug.errors import TrainingError
 from kgplug.recommenders.catalogue import RECOMMENDERS
 from kgplug.recommenders.click_through.factors import FactorRecommender, Factors
 from kgplug.recommenders.parts.choosing.chosen_by_lists import ChosenByLists, ListsConfig
+from kgplug.recommenders.parts.libgomp import load_libgomp
 from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import Grid, Range, Space
+
+_LEAST_CONFIDENCE = 1e-3  # of a like; a confidence below 1 and a large weight could make it negative
 
 
 class ALSConfig(ListsConfig):
@@ -47,9 +50,10 @@ class ALS(ChosenByLists, FactorRecommender):
     """Matrix factorisation of all user-item pairs: likes are 1 with confidence c, other pairs 0 with confidence 1.
 
     The user vectors x_u and item vectors y_i minimise Σ_ui c_ui (p_ui − x_u · y_i)² + λ (Σ ‖x_u‖² + Σ ‖y_i‖²), where
-    p_ui is 1 for a like and otherwise 0, c_ui is the pair's confidence, and λ is `l2`. Users and items are solved for
-    alternately, by conjugate gradients. Each vector is solved for separately, so the number of threads does not change
-    the result.
+    p_ui is 1 for a like and otherwise 0, c_ui is the pair's confidence, and λ is `l2`. With weights of feedback, a like
+    has c_ui = 1 + (c − 1) w, where w is its `Interactions.confidence`, which is 1 on average. Users and items are
+    solved for alternately, by conjugate gradients. Each vector is solved for separately, so the number of threads does
+    not change the result.
 
     Source: Y. Hu, Y. Koren, C. Volinsky, "Collaborative Filtering for Implicit Feedback Datasets", ICDM 2008, eq. 3;
     computed by the `implicit` library. Our addition: a popularity term in the score (setting `popularity`).
@@ -68,6 +72,7 @@ class ALS(ChosenByLists, FactorRecommender):
         return super()._default(name, data)
 
     def _learn(self, data: TrainingData, *, cheaply: bool = False) -> None:
+        load_libgomp()
         from implicit.cpu.als import AlternatingLeastSquares
         from implicit.recommender_base import ModelFitError
 
@@ -82,7 +87,7 @@ class ALS(ChosenByLists, FactorRecommender):
                 iterations=iterations, random_state=data.seed, num_threads=processors(),
             )  # fmt: skip
         try:
-            model.fit(likes.matrix(), show_progress=bool(data.progress))
+            model.fit(_relative_confidences(likes, self.config.confidence), show_progress=bool(data.progress))
         except ModelFitError:
             raise TrainingError(
                 f"{self.name}: the vectors became NaN with l2={self.config.l2:g} and confidence="
@@ -98,12 +103,21 @@ class ALS(ChosenByLists, FactorRecommender):
 def bearable_l2(likes: Interactions, confidence: float) -> float:
     """Return half of the smallest `l2` with which all vectors become zero, rounded to three significant digits.
 
-    That smallest `l2` is c σ, where c is the confidence, and σ the largest singular value of the matrix of likes (1 for
-    a like, otherwise 0). The reason: near zero, an iteration of ALS multiplies the vectors by at most (c σ / `l2`)².
+    That smallest `l2` is the largest singular value of the matrix of confidences (0 for pairs that are not likes). The
+    reason: near zero, an iteration of ALS multiplies the vectors by at most the square of this value divided by `l2`².
     """
-    smaller = min(likes.n_users, likes.n_items)
+    smaller, relative = min(likes.n_users, likes.n_items), _relative_confidences(likes, confidence)
     if smaller == 1:
-        return confidence * math.sqrt(len(likes)) / 2
+        return confidence * float(np.linalg.norm(relative.data.astype(np.float64))) / 2
     start = np.ones(smaller)  # never orthogonal to the singular vector, which has no negative entry
-    largest = np.asarray(svds(likes.matrix(), k=1, v0=start, return_singular_vectors=False)).item()
+    largest = np.asarray(svds(relative, k=1, v0=start, return_singular_vectors=False)).item()
     return float(f"{confidence * largest / 2:.3g}")
+
+
+def _relative_confidences(likes: Interactions, confidence: float) -> sparse.csr_matrix:
+    """Return the confidence of each like, divided by `confidence`: CSR float32 (n_users, n_items)."""
+    weights = likes.confidence
+    if weights is None:
+        return likes.matrix()
+    confidences = np.maximum(1 + (confidence - 1) * weights.astype(np.float64), _LEAST_CONFIDENCE)
+    return likes.matrix(confidences / confidence)

@@ -24,6 +24,7 @@ from kgplug.recommenders.parts.translations import Triples, projected_ends, trip
 from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import DataSize, Range, Space, TrainedConfig
 from kgplug.training.device import choose_device
+from kgplug.training.tensors import tensor_of
 
 
 class CKEConfig(KnowledgeConfig):
@@ -166,7 +167,10 @@ class CKETask(ClickThroughTask):
         scores, rows = self.module(pairs.users, pairs.items)
         scores = self.data.with_side(scores, pairs.users, pairs.items, self.data.hidden_likes(pairs))
         liked, disliked = (torch.from_numpy(part).to(scores.device) for part in pairs.matched())
-        return functional.softplus(scores[disliked] - scores[liked]).sum() / max(len(liked), 1) + self.config.l2 * rows
+        losses = functional.softplus(scores[disliked] - scores[liked])
+        if pairs.weights is not None:
+            losses = tensor_of(pairs.weights).to(scores.device)[liked] * losses
+        return losses.sum() / max(len(liked), 1) + self.config.l2 * rows
 
 
 class CKE(FactorRecommender, TrainedRecommender):

@@ -90,6 +90,8 @@ class EASE(ChosenByLists):
     - `dropout` p adds p / (1 − p) · diag(Xᵀ D X) to G, the closed form of dropping likes at random.
     - With ratings and a `rating_weight` w, a like is 1 + w z in X. Here z is the difference between its rating and the
       mean rating of all likes, in standard deviations, clipped to ±3.
+    - With weights of feedback, a like is also multiplied by √c in X, where c is its confidence
+      (`Interactions.confidence`). So it counts as c likes in its item's Gram value.
     - The Gram value of item j is (Xᵀ D X)_jj. Let g be this value divided by its mean over items. The item's λ is
       multiplied by g^l2_power, and its scores by g^−discount.
 
@@ -149,9 +151,13 @@ class EASE(ChosenByLists):
 
     def _take_likes(self, data: TrainingData) -> tuple[np.ndarray, float]:
         """Store the likes, and return the weight of each user, float64 (n_users,), and the mean weight of a like."""
-        self.likes = _weighted(data.interactions.likes(), self.config.rating_weight)
-        weights = np.maximum(np.diff(self.likes.indptr), 1.0) ** -self.config.user_power  # (n_users,)
-        mean_weight = float(weights @ np.diff(self.likes.indptr)) / self.likes.nnz  # a like has its user's weight
+        likes = data.interactions.likes()
+        self.likes = _weighted(likes, self.config.rating_weight)
+        n_likes = np.diff(self.likes.indptr)
+        weights = np.maximum(n_likes, 1.0) ** -self.config.user_power  # (n_users,)
+        if likes.confidence is not None:
+            n_likes = np.bincount(likes.users, weights=likes.confidence, minlength=likes.n_users)
+        mean_weight = float(weights @ n_likes) / self.likes.nnz  # a like has its user's weight, times its confidence
         return weights, mean_weight
 
     def _learn_items(self, items: np.ndarray, rows: sparse.csr_matrix, weights: np.ndarray, l2: float) -> None:
@@ -238,16 +244,17 @@ class EASE(ChosenByLists):
 
 
 def _weighted(likes: Interactions, rating_weight: float) -> sparse.csr_matrix:
-    """Return the likes X of `EASE`, CSR float32 (n_users, n_items): 1 for a like, or 1 + w z with ratings.
+    """Return the likes X of `EASE`, CSR float32 (n_users, n_items): (1 + w z) √c for a like.
 
-    w is `rating_weight`, and z the rating minus the mean rating, in standard deviations, clipped to ±3.
+    w is `rating_weight`, and z the rating minus the mean rating, in standard deviations, clipped to ±3 (0 without
+    ratings). c is the like's confidence (1 without weights).
     """
-    if rating_weight == 0 or likes.ratings is None or len(likes) == 0:
-        return likes.matrix()
-    ratings = likes.ratings.astype(np.float64)
-    z = (ratings - ratings.mean()) / max(ratings.std(), _LEAST_STD)
-    values = (1 + rating_weight * np.clip(z, -_MOST_STDS, _MOST_STDS)).astype(np.float32)
-    return sparse.csr_matrix((values, (likes.users, likes.items)), shape=(likes.n_users, likes.n_items))
+    values = np.ones(len(likes))
+    if rating_weight > 0 and likes.ratings is not None and len(likes) > 0:
+        ratings = likes.ratings.astype(np.float64)
+        z = (ratings - ratings.mean()) / max(ratings.std(), _LEAST_STD)
+        values += rating_weight * np.clip(z, -_MOST_STDS, _MOST_STDS)
+    return likes.matrix(values if likes.confidence is None else values * np.sqrt(likes.confidence))
 
 
 def _check_memory(name: str, m: int, dtype: type[np.floating] = np.float32) -> None:

@@ -10,6 +10,7 @@ from scipy import sparse
 
 from kgplug.data.ranking.threads import processors, row_blocks
 from kgplug.recommenders.catalogue import RECOMMENDERS
+from kgplug.recommenders.parts.libgomp import load_libgomp
 from kgplug.recommenders.parts.similarity import SimilarityRecommender, nearest
 from kgplug.recommenders.training_data import TrainingData
 from kgplug.training.config import ModelConfig, Range, Space
@@ -32,7 +33,8 @@ class ItemKNN(SimilarityRecommender):
 
     Each item j keeps only its similarities to the `neighbours` most similar other items; all others count as 0. The
     similarity of two items comes from the users who like them: cosine, cosine after TF-IDF weighting, or dot product
-    after BM25 weighting.
+    after BM25 weighting. With weights of feedback, a like counts as much as its `Interactions.confidence`, both in the
+    vectors that are compared and as a factor of s(j, i).
 
     Source: M. Deshpande, G. Karypis, "Item-Based Top-N Recommendation Algorithms", ACM TOIS 22(1), 2004;
     weights and similarities are computed by the `implicit` library.
@@ -44,7 +46,8 @@ class ItemKNN(SimilarityRecommender):
     config: ItemKNNConfig
 
     def _fit(self, data: TrainingData) -> None:
-        self.likes = data.interactions.likes().matrix()
+        likes = data.interactions.likes()
+        self.likes = likes.matrix(likes.confidence)
         self.similarity = similar_rows(
             self.likes.T.tocsr(), self.config.similarity, self.config.neighbours, progress=bool(data.progress)
         )
@@ -56,7 +59,8 @@ def similar_rows(
     """Return the similarities of each row to its nearest other rows, computed by `implicit`.
 
     Args:
-        rows: Rows to compare (users by items, or items by users), CSR (n, m), 0 or 1.
+        rows: Rows to compare (users by items, or items by users), CSR (n, m), 0 or 1, or the
+            weights of likes.
         similarity: "bm25", "tfidf" or "cosine".
         neighbours: Maximum number of neighbours per row.
         progress: Show a bar.
@@ -64,6 +68,7 @@ def similar_rows(
     Returns:
         CSR float32 (n, n), with sorted indices and no duplicates.
     """
+    load_libgomp()
     from implicit.nearest_neighbours import ItemItemRecommender
 
     weighted = weighted_rows(rows, similarity)
@@ -113,6 +118,7 @@ def rows_near(
 
 def weighted_rows(rows: sparse.csr_matrix, similarity: str) -> sparse.csr_matrix:
     """Weight rows so that their dot products are the similarities of `similar_rows`: CSR (n, m) → CSR (n, m)."""
+    load_libgomp()
     from implicit.nearest_neighbours import bm25_weight, normalize, tfidf_weight
 
     wide = rows.astype(np.float64)

@@ -94,7 +94,9 @@ class KGCNConfig(SlowLayersConfig):
         "the side term explains",
     )
     backend: Literal["auto", "dgl", "torch"] = Field(
-        "auto", description='library for sums over neighbours: "dgl", "torch", or "auto" for the faster one'
+        "auto",
+        description='library for the graph: "dgl", "torch", or "auto" for DGL on the CPU where it is installed; '
+        "the results are the same",
     )
 
     @classmethod
@@ -147,22 +149,26 @@ class KGCN(TrainedRecommender):
         n_entities, self.item_entities = own_rows(data.linked, data.graph.n_entities)
         pairs = self._click_through(data)
         likes = pairs.likes.users, self.item_entities[pairs.likes.items]
-        self._build(data.graph.triples, likes, n_entities, data.graph.n_relations, data.seed)
+        sizes = n_entities, data.graph.n_relations
+        self._build(self.config.backend, data.graph.triples, likes, *sizes, seed=data.seed)
         rng = np.random.default_rng([data.seed, _NEIGHBOUR_STREAM])
         self.neighbours = self.graph.sample(self.config.neighbours, rng)
         return KGCNTask(self, pairs)
 
     def _build(
         self,
+        backend: str,
         triples: np.ndarray,
         likes: tuple[np.ndarray, np.ndarray],
         n_entities: int,
         n_relations: int,
+        *,
         seed: int,
     ) -> None:
         """Build the graph and an untrained network.
 
         Args:
+            backend: Backend of the graph, as in `open_graph`.
             triples: Head, relation and tail, int64 (n, 3).
             likes: User and entity of each like, int64 (m,) each.
             n_entities: Number of rows of the entity table.
@@ -171,7 +177,7 @@ class KGCN(TrainedRecommender):
         """
         device = choose_device(self.config.device)
         sizes = {"n_users": len(self.user_keys), "n_entities": n_entities, "n_relations": n_relations}
-        self.graph = open_graph(self.config.backend, device, triples, likes, **sizes)
+        self.graph = open_graph(backend, device, triples, likes, **sizes)
         generator = torch.Generator().manual_seed(seed)
         self.network = KGCNNetwork(self.config, n_items=len(self.item_keys), generator=generator, **sizes).to(device)
 
@@ -250,7 +256,8 @@ class KGCN(TrainedRecommender):
         }
         none = np.empty(0, dtype=np.int64)
         n_entities, n_relations = len(weights["entities"]), len(weights["relations"]) - 1
-        self._build(np.empty((0, 3), dtype=np.int64), (none, none), n_entities, n_relations, self.seed)
+        triples = np.empty((0, 3), dtype=np.int64)
+        self._build("torch", triples, (none, none), n_entities, n_relations, seed=self.seed)  # DGL is only for training
         self.network.load_state_dict(weights)
         self._settle()
 

@@ -29,8 +29,8 @@ HALF_POINT = 0.5  # by default, the neutral rating is this far below like_thresh
 class MKRRatedConfig(MKRConfig):
     """Settings of MKR-rated: those of MKR, and `rating_middle`.
 
-    The settings of drawn negatives are missing, because none are drawn: `exclude_low_rated`, `negatives_per_like` and
-    `negative_popularity`.
+    The settings of drawn negatives are missing, because none are drawn: `exclude_low_rated`, `dislike_share`,
+    `negatives_per_like` and `negative_popularity`.
 
     In the paper (Cao et al. 2021): ratings from 1 to 5, of which 4 and 5 are likes (`like_threshold=4` of the
     interactions), an 80 : 20 split, 10 runs.
@@ -38,6 +38,7 @@ class MKRRatedConfig(MKRConfig):
 
     removed: ClassVar[frozenset[str]] = MKRConfig.removed | {"exclude_low_rated"}
     exclude_low_rated: ClassVar[bool] = True  # not settings, because negatives are not drawn
+    dislike_share: ClassVar[float] = 0.0
     negatives_per_like: ClassVar[int] = 1
     negative_popularity: ClassVar[float] = 0.0
     batch_size: int = Field(4096, ge=1, description="number of rated pairs per recommendation step")
@@ -78,9 +79,11 @@ class RatedData(ClickThroughData):
 
     def epoch(self, rng: np.random.Generator, batch_size: int) -> Iterator[Pairs]:
         """Yield all rated pairs in a new order, at most `batch_size` at a time."""
-        order = rng.permutation(len(self.rows))
+        order, weights = rng.permutation(len(self.rows)), self.rows.confidence
         for start in range(0, len(order), batch_size):
-            yield _labelled(self.rows.take(order[start : start + batch_size]))
+            chosen = order[start : start + batch_size]
+            pairs = _labelled(self.rows.take(chosen))
+            yield pairs if weights is None else replace(pairs, weights=weights[chosen])
 
 
 def _labelled(rows: Interactions) -> Pairs:

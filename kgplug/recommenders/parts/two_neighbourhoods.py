@@ -16,6 +16,7 @@ from kgplug.data.ranking.threads import processors
 from kgplug.data.ranking.top_k import top_k
 from kgplug.recommenders.base import Recommender
 from kgplug.recommenders.parts.csr_arrays import csr_arrays, csr_of
+from kgplug.recommenders.parts.libgomp import load_libgomp
 from kgplug.recommenders.parts.pretrained import ItemEntities, item_entities
 from kgplug.recommenders.parts.similarity import nearest
 from kgplug.recommenders.training_data import TrainingData
@@ -178,6 +179,7 @@ def co_occurrence(
     Returns:
         Similarities w_xy in row x and column y, CSR float32 (n_items, n_items), with sorted indices and no diagonal.
     """
+    load_libgomp()
     from implicit.nearest_neighbours import ItemItemRecommender
 
     of_user, of_item = (np.asarray(likes.sum(axis=axis)).ravel() for axis in (1, 0))

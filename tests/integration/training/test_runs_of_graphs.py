@@ -89,7 +89,7 @@ def test_a_person_of_this_graph_is_not_erased_from_runs_of_others(graph: Graph, 
     move(elsewhere, store="F00D")
     found = erase_user(graph, runs, 3)
     assert (found.runs, found.elsewhere) == ([here.name], 1)
-    assert "1 run of other graphs was not changed." in str(found)
+    assert "1 run of other graphs or tenants was not changed." in str(found)
     assert 3 in read_artefact(elsewhere)[1]["user_keys"]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 
 from kgplug.data import sampling
 from kgplug.data.interactions import Interactions
-from kgplug.data.sampling import ComplementSampler, PopularSampler, TailCorrupter, negative_sampler
+from kgplug.data.sampling import ComplementSampler, PopularSampler, RowSampler, TailCorrupter, negative_sampler
 from kgplug.recommenders.click_through.pairs import ClickThroughData
 
 pytestmark = pytest.mark.training
@@ -121,6 +123,39 @@ def test_low_rated_items_are_never_negatives_if_the_setting_says_so(rated):
     assert not drawn & codes(rated)
 
 
+def test_a_share_of_the_negatives_are_the_users_dislikes(rated):
+    data = ClickThroughData(rated, None, seed=0, exclude_low_rated=True, dislike_share=0.3, per_like=4)
+    low = rated.take(~rated.is_like)
+    batches = [batch for epoch in range(20) for batch in data.epoch(np.random.default_rng([0, epoch]), 64)]
+    drawn = np.concatenate([(batch.users * 1000 + batch.items)[batch.labels == 0] for batch in batches])
+    has_some = np.isin(drawn // 1000, low.users)
+    disliked = np.isin(drawn, sorted(codes(low)))
+    assert disliked[has_some].mean() == pytest.approx(0.3, abs=0.02)
+    likers = set(rated.likes().users.tolist())
+    assert set(drawn[disliked].tolist()) == {code for code in codes(low) if code // 1000 in likers}
+    assert not set(drawn.tolist()) & codes(rated.likes())
+
+
+def test_dislikes_are_drawn_in_proportion_to_their_confidence():
+    users, items = np.array([0, 0, 2, 2, 2]), np.array([1, 3, 0, 2, 4])
+    rows = Interactions.from_arrays(np.arange(4), np.arange(5), users, items, weights=np.array([1, 3, 1, 5, 2]))
+    asked = np.repeat(np.arange(4), 20_000)
+    drawn = RowSampler(rows).draw(asked, np.random.default_rng(0))
+    assert (drawn[(asked == 1) | (asked == 3)] == -1).all()
+    logs = np.log(1 + np.array([1, 3, 1, 5, 2]) / 2)
+    for user in (0, 2):
+        found = np.bincount(drawn[asked == user], minlength=5) / 20_000
+        expected = np.zeros(5)
+        expected[items[users == user]] = logs[users == user] / logs[users == user].sum()
+        np.testing.assert_allclose(found, expected, atol=0.02)
+
+
+def test_without_dislikes_all_negatives_are_drawn(rated):
+    data = ClickThroughData(rated.likes(), None, seed=0, dislike_share=1.0)
+    batch = next(iter(data.epoch(np.random.default_rng(0), 50)))
+    assert (batch.labels == 0).any() and (batch.items >= 0).all()
+
+
 def test_negatives_are_new_in_every_epoch(rated):
     data = ClickThroughData(rated, None, seed=0)
     first, second = (
@@ -166,6 +201,44 @@ def test_the_loss_of_several_negatives_equals_its_definition(rated):
         like, negative = (like - np.log(p), negative) if label else (like, negative - np.log(1 - p))
     expected = (like / batch.labels.sum() + negative / (batch.labels == 0).sum()) / 2
     assert data.log_loss(torch.from_numpy(logits), batch).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_loss_of_a_like_and_of_its_negatives_is_multiplied_by_the_likes_weight(rated):
+    likes = rated.likes()
+    weights = np.random.default_rng(2).lognormal(0, 1, len(likes)).astype(np.float32)
+    weighted = replace(likes, weights=weights)
+    confidence = {
+        int(user * 1000 + item): np.log(1 + weight / np.median(weights))
+        for user, item, weight in zip(likes.users, likes.items, weights, strict=True)
+    }
+    mean = sum(confidence.values()) / len(confidence)
+    for per_like in (1, 3):
+        data = ClickThroughData(weighted, None, seed=0, per_like=per_like)
+        batch = next(iter(data.epoch(np.random.default_rng(0), 50)))
+        logits = np.random.default_rng(1).normal(size=len(batch))
+        own, expected = batch.own_likes(), 0.0
+        for user, item, label, logit in zip(batch.users, own, batch.labels, logits, strict=True):
+            p = 1 / (1 + np.exp(-logit))
+            loss = -np.log(p) if label else -np.log(1 - p) / per_like
+            expected += loss * confidence[int(user * 1000 + item)] / mean
+        n = batch.labels.sum() + (batch.labels == 0).sum() / per_like
+        assert data.log_loss(torch.from_numpy(logits), batch).item() == pytest.approx(expected / n, rel=1e-5)
+
+
+def test_a_comparison_is_multiplied_by_the_weight_of_its_like(rated):
+    likes = rated.likes()
+    weights = np.random.default_rng(2).lognormal(0, 1, len(likes)).astype(np.float32)
+    data = ClickThroughData(replace(likes, weights=weights), None, seed=0)
+    batch = next(iter(data.comparisons(np.random.default_rng(0), 50)))
+    logits = np.random.default_rng(1).normal(size=2 * len(batch))
+    logs = np.log(1 + weights.astype(float) / np.median(weights))
+    expected = 0.0
+    for row, (user, liked) in enumerate(zip(batch.users, batch.liked, strict=True)):
+        (place,) = np.flatnonzero((likes.users == user) & (likes.items == liked))
+        apart = logits[row] - logits[len(batch) + row]
+        expected += np.log(1 + np.exp(-apart)) * logs[place] / logs.mean()
+    found = data.comparison_loss(torch.from_numpy(logits), batch).item()
+    assert found == pytest.approx(expected / len(batch), rel=1e-5)
 
 
 def test_popular_negatives_teach_the_same_logits_as_uniform_ones():

@@ -39,7 +39,10 @@ def test_options_given_by_name_change_those_of_the_object() -> None:
         ({"where": " "}, "where: expected a Cypher predicate on item"),
         ({"labels": "Movie"}, r"labels: expected a list of labels, such as \['Movie'\]"),
         ({"diversity": 2}, "diversity: expected a number from 0"),
-        ({"name": " films"}, "needs a name of printable text"),
+        *(
+            ({"name": name}, "needs a name of printable text")
+            for name in ("", " ", " films", "films ", "a\nb", "a\0b", "a`b", "-films", "f" * 101, 7)
+        ),
     ],
 )
 def test_a_wrong_option_is_refused_when_it_is_given(given: dict, message: str) -> None:

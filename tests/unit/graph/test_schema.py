@@ -58,10 +58,16 @@ def test_a_file_that_is_not_utf_8_is_refused(tmp_path: Path, encoding: str) -> N
         ),
         (
             "[item]\nlabl = 'Film'",
-            r"\[item\] has no setting labl\. Did you mean label\? The settings .* label, key, title",
+            r"\[item\] has no setting labl\. Did you mean label\? The settings .* label, key, where, title",
         ),
         ("[item]\nlabel = 3", r"\[item\] label: expected text in quotes, found 3"),
         ("[item]\nlabel = ''", r"\[item\] label: expected a name, found ''"),
+        ("[user]\nwhere = ' // all'", r"\[user\]: where is empty\. Expected a Cypher condition such as"),
+        (
+            "[item]\nwhere = 'item.a SET item.a = 1'",
+            r"\[item\]: where would change the graph \(SET\)\. Expected",
+        ),
+        ("[item]\nwhere = true", r"\[item\] where: expected text in quotes, found True"),
         ("[feedback]\nlike_threshold = 'four'", r"\[feedback\] like_threshold: expected a number, found 'four'"),
         ("[feedback]\nlike_threshold = false", r"\[feedback\] like_threshold: expected a number, found False"),
         ("[itm]\nlabel = 'Film'", r"no section \[itm\]\. Did you mean item\? The sections are user, item, feedback"),

@@ -102,3 +102,19 @@ def popular(seed: int, *, n_users: int = 300, n_items: int = 120, likes: int = 8
             rows += [(user, item) for item in rng.choice(n_items, likes // 2, replace=False, p=chances)]
     frame = pd.DataFrame(rows, columns=["user", "item"]).drop_duplicates()
     return Interactions.from_dataframe(frame, user="user", item="item")
+
+
+def fans_with_noise(seed: int = 0) -> tuple[Interactions, KnowledgeGraph, np.ndarray, np.ndarray]:
+    """Return what `directors_and_fans` returns, but half of the likes are noise: films of other directors.
+
+    The weight of these likes is .05, that of the others 1. The graph means nothing, because its tails are shuffled.
+    """
+    true, knowledge, film_director, fan_of = directors_and_fans(seed, fans=6)
+    rng = np.random.default_rng(seed)
+    others = [rng.choice(np.flatnonzero(film_director != director), LIKES_EACH, replace=False) for director in fan_of]
+    users = np.repeat(np.arange(len(fan_of)), LIKES_EACH)
+    interactions = Interactions.from_arrays(
+        true.user_keys, true.item_keys, np.concatenate([true.users, users]),
+        np.concatenate([true.items, *others]), weights=np.repeat([1.0, 0.05], len(users)),
+    )  # fmt: skip
+    return interactions, shuffled(knowledge, seed), film_director, fan_of

@@ -3,15 +3,36 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[3]
-TOOLS = ("make", "sh", "bash", "touch", "echo", "rm", "env")
+TOOLS = ("make", "sh", "bash", "touch", "echo", "rm", "env", "grep")
+NO_GPU = pytest.mark.skipif(Path("/proc/driver/nvidia").exists(), reason="this machine has an NVIDIA GPU")
+PYTORCH = "https://download.pytorch.org/whl/cpu"
+# A Python of another version, as far as make looks: it reports the version, runs code and makes no environment.
+PYTHON_OF = """#!/bin/sh
+case $1 in
+  --version) echo Python {version} ;;
+  -c) exec {executable} -c "import sys; sys.version_info = tuple(map(int, '{version}'.split('.'))); $2" ;;
+  *) exit 1 ;;
+esac
+"""
+# The Python of an environment, whose pip installs nothing, and which writes down what it was asked to do.
+PYTHON_OF_VENV = """#!/bin/sh
+echo "$*" >>.venv/asked
+case "$*" in
+  --version) echo Python 3.12.1 ;;
+  *"config list") echo "$CONFIGURED" ;;
+  *"index versions torch"*) exit $ANSWER ;;
+esac
+"""
 
 
 @pytest.fixture
@@ -25,12 +46,24 @@ def checkout(tmp_path: Path) -> Path:
 def path_with(folder: Path, *, python: str | None) -> str:
     """Make a folder of commands with make's tools and a script with this text as python3."""
     folder.mkdir()
+    write(folder / "uname", "#!/bin/sh\necho Linux\n")
+    write(folder / "timeout", '#!/bin/sh\nshift; exec "$@"\n')
     for tool in TOOLS:
         (folder / tool).symlink_to(shutil.which(tool) or pytest.fail(f"{tool} is missing on this machine"))
     if python is not None:
-        (folder / "python3").write_text(python)
-        (folder / "python3").chmod(0o755)
+        write(folder / "python3", python)
     return str(folder)
+
+
+def write(command: Path, text: str) -> Path:
+    command.parent.mkdir(parents=True, exist_ok=True)
+    command.write_text(text)
+    command.chmod(0o755)
+    return command
+
+
+def python_of(folder: Path, name: str, version: str) -> str:
+    return str(write(folder / name, PYTHON_OF.format(version=version, executable=sys.executable)))
 
 
 def make(checkout: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -53,9 +86,90 @@ def test_an_unsuitable_python_is_named_with_what_to_do(checkout: Path, python: s
     result = make(checkout, PATH=path_with(checkout / "commands", python=python))
     assert result.returncode != 0
     sentence = result.stderr.splitlines()[0]
-    assert "kgplug needs Python 3.11 or 3.12" in sentence
+    assert "kgplug needs Python 3.11, 3.12, 3.13 or 3.14" in sentence
     assert f"found {found}" in sentence
     assert not (checkout / ".venv").exists()
+
+
+@pytest.mark.parametrize(("minor", "suitable"), [(10, False), *((minor, True) for minor in range(11, 15)), (15, False)])
+def test_python_3_11_to_3_14_is_suitable(checkout: Path, minor: int, suitable: bool) -> None:
+    commands = path_with(checkout / "commands", python=None)
+    python_of(checkout / "commands", "python3.12", "3.12.1")  # a Python that PYTHON names is the only candidate
+    result = make(checkout, PATH=commands, PYTHON=python_of(checkout, "other", f"3.{minor}.0"))
+    assert (f"Making .venv with Python 3.{minor}.0" in result.stdout) == suitable
+    assert f"found Python 3.{minor}.0. Install one, or name it: make demo PYTHON=" in result.stderr
+    assert "3.12.1" not in result.stdout
+
+
+@pytest.mark.parametrize("minor", [11, 12, 13, 14])
+def test_a_suitable_python_is_found_by_the_name_of_its_version(checkout: Path, minor: int) -> None:
+    commands = path_with(checkout / "commands", python="#!/bin/sh\nexit 1\n")
+    python_of(checkout / "commands", f"python3.{minor}", f"3.{minor}.0")
+    assert f"Making .venv with Python 3.{minor}.0" in make(checkout, PATH=commands).stdout
+
+
+def test_the_makefile_and_pyproject_accept_the_same_pythons() -> None:
+    (probe,) = re.findall(r"\(3, (\d+)\) <= sys.version_info\[:2\] < \(3, (\d+)\)", (ROOT / "Makefile").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["requires-python"] == ">=3.{},<3.{}".format(*probe)
+
+
+def environment(checkout: Path, **variables: str) -> list[str]:
+    """Run make with an environment that has no packages; return what its Python was asked to do."""
+    write(checkout / ".venv" / "bin" / "python", PYTHON_OF_VENV)
+    (checkout / ".venv" / ".python").touch()
+    commands = path_with(checkout / "commands", python=None)
+    if "GPU" in variables:
+        write(checkout / "commands" / "nvidia-smi", "#!/bin/sh\n")
+    result = make(checkout, PATH=commands, **{"ANSWER": "0", "CONFIGURED": "global.cert=x", **variables})
+    asked = (checkout / ".venv" / "asked").read_text().splitlines()
+    return [line.partition("pip ")[2] for line in asked] + result.stderr.splitlines()[:1]
+
+
+@NO_GPU
+def test_without_a_gpu_torch_comes_from_the_index_without_cuda(checkout: Path) -> None:
+    asked = environment(checkout)
+    (torch,) = (
+        number for number, line in enumerate(asked) if line.endswith(f"install --no-deps --index-url {PYTORCH} torch")
+    )
+    (rest,) = (number for number, line in enumerate(asked) if line.endswith("--editable ."))
+    assert torch < rest
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"GPU": "1"},
+        pytest.param({"ANSWER": "1"}, marks=NO_GPU),
+        {"CONFIGURED": "global.index-url=https://mirror.example/simple"},
+        {"CONFIGURED": ":env:.extra-index-url=https://mirror.example/simple"},
+        {"TORCH_INDEX": ""},
+    ],
+    ids=["GPU", "no answer", "index", "extra index", "usual torch"],
+)
+def test_otherwise_torch_comes_with_the_other_packages(checkout: Path, variables: dict[str, str]) -> None:
+    asked = environment(checkout, **variables)
+    assert [line for line in asked if "install --no-deps" in line] == []
+    assert any(line.endswith("--editable .") for line in asked)
+    assert any("index versions" in line for line in asked) == ("ANSWER" in variables)
+
+
+def test_an_index_of_torch_that_is_named_must_have_it(checkout: Path) -> None:
+    *asked, sentence = environment(checkout, TORCH_INDEX="https://mirror.example/cu130", ANSWER="1", GPU="1")
+    assert sentence.startswith(
+        "https://mirror.example/cu130 did not answer, or has no torch for this Python. Check TORCH"
+    )
+    assert not any(line.endswith("--editable .") for line in asked)
+
+
+@pytest.mark.parametrize(("version", "again"), [("3.12.1", False), ("3.13.0", True)])
+def test_an_environment_with_another_python_than_the_one_named_is_made_again(
+    checkout: Path, version: str, again: bool
+) -> None:
+    write(checkout / ".venv" / "bin" / "python", PYTHON_OF_VENV)
+    (checkout / ".venv" / ".python").touch()
+    result = make(checkout, PYTHON=python_of(checkout, "other", version), ANSWER="1")
+    assert ("Making .venv with Python 3.13.0" in result.stdout) == again
 
 
 @pytest.mark.slow

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -13,12 +15,16 @@ from tests.unit.helpers.planted import directors_and_fans, tiny, unseen_share
 pytestmark = pytest.mark.training
 
 
-def literal_items(likes: np.ndarray, users: np.ndarray, confidence: float, l2: float) -> np.ndarray:
-    """Return the item vectors for given user vectors: y_i = (Xᵀ C_i X + λ I)⁻¹ Xᵀ C_i p_i, one item at a time."""
+def literal_items(likes: np.ndarray, users: np.ndarray, confidence: float | np.ndarray, l2: float) -> np.ndarray:
+    """Return the item vectors for given user vectors: y_i = (Xᵀ C_i X + λ I)⁻¹ Xᵀ C_i p_i, one item at a time.
+
+    `confidence` is that of all likes, or an array (n_users, n_items).
+    """
+    confidence = np.broadcast_to(confidence, likes.shape)
     n_users, n_items = likes.shape
     result = np.zeros((n_items, users.shape[1]))
     for i in range(n_items):
-        c = np.diag([confidence if likes[u, i] else 1.0 for u in range(n_users)])
+        c = np.diag([confidence[u, i] if likes[u, i] else 1.0 for u in range(n_users)])
         left = users.T @ c @ users + l2 * np.eye(users.shape[1])
         result[i] = np.linalg.solve(left, users.T @ c @ likes[:, i])
     return result
@@ -32,6 +38,25 @@ def test_item_vectors_solve_the_equations_of_the_user_vectors() -> None:
     model = ALS(embedding_dim=3, confidence=4.0, l2=0.5).fit(interactions)  # three steps solve three unknowns exactly
     expected = literal_items(table, model.user_vectors().astype(float), 4.0, 0.5)
     np.testing.assert_allclose(model.item_vectors(), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("alpha", [3.0, -0.5])
+def test_a_likes_confidence_is_one_plus_alpha_times_the_logarithm_of_its_weight(alpha: float) -> None:
+    rng = np.random.default_rng(0)
+    table = (rng.random((20, 9)) < 0.4).astype(float)
+    table[np.arange(20), np.arange(20) % 9] = 1
+    users, items = np.nonzero(table)
+    weights = rng.lognormal(0, 2, len(users))
+    interactions = Interactions.from_arrays(np.arange(20), np.arange(9), users, items, weights=weights)
+    model = ALS(embedding_dim=3, confidence=1 + alpha, l2=0.5).fit(interactions)
+    logs = [math.log(1 + weight / np.median(weights)) for weight in weights]
+    confidence = np.ones_like(table)
+    for user, item, log in zip(users, items, logs, strict=True):
+        confidence[user, item] = max(1 + alpha * log / (sum(logs) / len(logs)), 1e-3)
+    expected = literal_items(table, model.user_vectors().astype(float), confidence, 0.5)
+    np.testing.assert_allclose(model.item_vectors(), expected, atol=1e-5)
+    limit = float(np.linalg.norm(table * confidence, 2))
+    assert bearable_l2(interactions, 1 + alpha) == pytest.approx(limit / 2, rel=5e-3)
 
 
 def test_threads_change_nothing_and_seeds_do(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,23 +51,27 @@ def test_scores_are_those_of_the_equation() -> None:
     assert np.allclose(model.score(users, items), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("weights", [(1.0, 1.0, 1.0), (2.0, 0.5, 1.5)])
 @pytest.mark.parametrize("loss", ["bpr", "bce"])
-def test_the_loss_is_that_of_the_paper(loss: str) -> None:
+def test_the_loss_is_that_of_the_paper(loss: str, weights: tuple[float, ...]) -> None:
     model = fitted(loss=loss, l2=0.1, kge_weight=0.7)
     interactions, knowledge = tiny()
     task = CKETask(model.network, model.config, ClickThroughData(interactions, None, seed=0), knowledge.triples)
     w = weights_of(model)
     users, liked, other = [0, 1, 0], [0, 1, 1], [3, 4, 2]
-    pairs = Pairs(np.array(users * 2), np.array(liked + other), np.array([1, 1, 1, 0, 0, 0], dtype=np.float32))
+    pairs = Pairs(
+        np.array(users * 2), np.array(liked + other), np.array([1, 1, 1, 0, 0, 0], dtype=np.float32),
+        weights=None if weights == (1.0, 1.0, 1.0) else np.array(weights * 2, dtype=np.float32),
+    )  # fmt: skip
     triples, corrupt = knowledge.triples[[0, 1, 3, 4]], np.array([2, 4, 0, 3])
     expected = 0.0
-    for u, i, j in zip(users, liked, other, strict=True):
+    for u, i, j, weight in zip(users, liked, other, weights, strict=True):
         good, bad = literal_score(w, u, i), literal_score(w, u, j)
         if loss == "bpr":
-            expected += math.log1p(math.exp(bad - good)) / 3
+            expected += weight * math.log1p(math.exp(bad - good)) / 3
         else:
             b = float(w["global_bias"][0])
-            expected += (math.log1p(math.exp(-good - b)) + math.log1p(math.exp(bad + b))) / 6
+            expected += weight * (math.log1p(math.exp(-good - b)) + math.log1p(math.exp(bad + b))) / 6
     for u, i in zip(users * 2, liked + other, strict=True):
         for row in (w["users"][u], w["items"][i], w["entities"][int(w["item_entities"][i])]):
             expected += 0.1 * (row @ row) / 6

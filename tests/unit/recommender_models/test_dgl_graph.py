@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import sys
 
 import numpy as np
 import pytest
@@ -11,42 +11,42 @@ import torch
 from kgplug.errors import UsageError
 from kgplug.recommenders.parts.entity_graph import EntityGraph
 from kgplug.recommenders.parts.open_graph import open_graph
+from tests.unit.helpers.needs_dgl import NEEDS_DGL
 
 pytestmark = pytest.mark.training
-
-if importlib.util.find_spec("dgl") is None:  # import only through kgplug, which knows how
-    pytest.skip("DGL has no wheel for this machine", allow_module_level=True)
 
 N_USERS, N_ENTITIES, N_RELATIONS = 5, 40, 3
 
 
-def both() -> tuple[EntityGraph, EntityGraph]:
+def random_graph(backend: str) -> EntityGraph:
     rng = np.random.default_rng(0)
     ends = rng.integers(0, N_ENTITIES - 3, (60, 2))  # the last three entities stay without triples
     triples = np.stack([ends[:, 0], rng.integers(0, N_RELATIONS, 60), ends[:, 1]], axis=1)
     likes = rng.integers(0, N_USERS, 12), rng.integers(0, N_ENTITIES, 12)
     sizes = {"n_users": N_USERS, "n_entities": N_ENTITIES, "n_relations": N_RELATIONS}
-    dgl_graph, torch_graph = (
-        open_graph(backend, torch.device("cpu"), triples, likes, **sizes) for backend in ("dgl", "torch")
-    )
-    assert type(dgl_graph) is not type(torch_graph)
-    return dgl_graph, torch_graph
+    return open_graph(backend, torch.device("cpu"), triples, likes, **sizes)
 
 
+def both() -> tuple[EntityGraph, EntityGraph]:
+    return random_graph("dgl"), random_graph("torch")
+
+
+def empty_graph(backend: str, device: str = "cpu") -> EntityGraph:
+    none, triples = np.empty(0, dtype=np.int64), np.empty((0, 3), dtype=np.int64)
+    return open_graph(backend, torch.device(device), triples, (none, none), n_users=1, n_entities=1, n_relations=1)
+
+
+@NEEDS_DGL
 def test_dgl_is_the_default_on_the_cpu():
-    none = np.empty(0, dtype=np.int64)
-    graph = open_graph(
-        "auto",
-        torch.device("cpu"),
-        np.empty((0, 3), dtype=np.int64),
-        (none, none),
-        n_users=1,
-        n_entities=1,
-        n_relations=1,
-    )
-    assert type(graph).__name__ == "DglSampledGraph"
+    assert type(empty_graph("auto")).__name__ == "DglSampledGraph"
 
 
+def test_without_dgl_torch_is_the_default(monkeypatch):
+    monkeypatch.setitem(sys.modules, "dgl", None)  # as on a machine where it is not installed
+    assert type(empty_graph("auto")) is EntityGraph
+
+
+@NEEDS_DGL
 def test_both_draw_the_same_neighbours():
     dgl_graph, torch_graph = both()
     for k in (1, 3, 8):
@@ -55,6 +55,7 @@ def test_both_draw_the_same_neighbours():
         assert (left.relations == right.relations).all()
 
 
+@NEEDS_DGL
 def test_both_sum_the_same_messages_and_gradients():
     rng = torch.Generator().manual_seed(0)
     start, weights = torch.randn(9, 4, generator=rng), torch.rand(6, 3, generator=rng)
@@ -71,6 +72,7 @@ def test_both_sum_the_same_messages_and_gradients():
         torch.testing.assert_close(left, right, atol=1e-5, rtol=1e-5)
 
 
+@NEEDS_DGL
 def test_both_know_who_liked_what():
     dgl_graph, torch_graph = both()
     users, entities = (array.reshape(-1) for array in np.meshgrid(np.arange(N_USERS), np.arange(N_ENTITIES)))
@@ -81,7 +83,7 @@ def test_both_know_who_liked_what():
 
 
 def test_neighbours_follow_edges_both_ways_and_repeat_only_where_there_are_too_few():
-    graph = both()[1]
+    graph = random_graph("torch")
     edges = {(int(e), int(n), int(r)) for n, r, e in graph.edges}
     assert {(n, e, r) for e, n, r in edges} == edges
     drawn = graph.sample(4, np.random.default_rng(0))
@@ -105,15 +107,13 @@ def test_every_neighbour_has_the_same_chance():
     assert np.abs(counts[1:] / 2000 - 1).max() < 0.08
 
 
+@NEEDS_DGL
 def test_dgl_on_another_device_is_refused_in_one_sentence():
-    none = np.empty(0, dtype=np.int64)
-    with pytest.raises(UsageError, match='backend="dgl" needs DGL and the CPU'):
-        open_graph(
-            "dgl",
-            torch.device("meta"),
-            np.empty((0, 3), dtype=np.int64),
-            (none, none),
-            n_users=1,
-            n_entities=1,
-            n_relations=1,
-        )
+    with pytest.raises(UsageError, match='backend="dgl" needs DGL and the CPU; found device="meta"'):
+        empty_graph("dgl", device="meta")
+
+
+def test_dgl_that_is_not_installed_is_refused_in_one_sentence(monkeypatch):
+    monkeypatch.setitem(sys.modules, "dgl", None)
+    with pytest.raises(UsageError, match='backend="dgl" needs DGL and the CPU; found no DGL'):
+        empty_graph("dgl")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import psutil
@@ -15,6 +17,7 @@ from kgplug.data.sources import movielens_100k
 from kgplug.errors import TrainingError
 from kgplug.recommenders.models import ease
 from kgplug.recommenders.models.ease import EASE, _weights_in_place
+from kgplug.recommenders.training_data import TrainingData
 from kgplug.settings import Settings
 from tests.unit.helpers.planted import directors_and_fans, popular, two_tastes, unseen_share
 
@@ -36,7 +39,7 @@ def literal_weights(x: np.ndarray, l2: float, user_power: float) -> np.ndarray:
     n_users, n_items = x.shape
     gram = l2 * np.eye(n_items)
     for u in range(n_users):
-        gram += np.outer(x[u], x[u]) / max(x[u].sum(), 1) ** user_power
+        gram += np.outer(x[u], x[u]) / max((x[u] > 0).sum(), 1) ** user_power
     p = np.linalg.inv(gram)
     b = np.zeros((n_items, n_items))
     for j in range(n_items):
@@ -55,6 +58,22 @@ def test_scores_equal_the_closed_form_in_blocks_of_any_size(user_power: float, l
     model = EASE(l2=3.0, user_power=user_power).fit(interactions)
     found = model.score(*np.indices(SHAPE).reshape(2, -1)).reshape(SHAPE)
     np.testing.assert_allclose(found, table @ literal_weights(table, 3.0, user_power), atol=1e-5)
+
+
+def test_with_weights_a_like_is_the_root_of_its_confidence() -> None:
+    table, plain = likes()
+    weights = np.random.default_rng(1).lognormal(0, 2, len(plain))
+    interactions = replace(plain, weights=weights.astype(np.float32))
+    logs = [math.log(1 + weight / np.median(weights)) for weight in weights]
+    x = np.zeros(SHAPE)
+    for user, item, log in zip(plain.users, plain.items, logs, strict=True):
+        x[user, item] = math.sqrt(log / (sum(logs) / len(logs)))
+    model = EASE(l2=3.0).fit(interactions)
+    found = model.score(*np.indices(SHAPE).reshape(2, -1)).reshape(SHAPE)
+    np.testing.assert_allclose(found, x @ literal_weights(x, 3.0, 0.5), atol=1e-5)
+    n_likes = np.maximum(table.sum(axis=1), 1)
+    l2 = 500 * ((x**2).sum(axis=1) / n_likes**0.5).sum() / len(plain)
+    assert EASE()._default("l2", TrainingData(interactions)) == pytest.approx(l2, rel=1e-3)
 
 
 def test_the_column_of_an_item_solves_ridge_regression_on_the_other_items() -> None:

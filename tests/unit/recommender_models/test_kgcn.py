@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -11,8 +11,9 @@ import torch
 
 from kgplug.recommenders.click_through.pairs import ClickThroughData, Pairs
 from kgplug.recommenders.models.kgcn import KGCN, GraphBatch, KGCNTask
-from kgplug.recommenders.parts.entity_graph import Neighbours
+from kgplug.recommenders.parts.entity_graph import EntityGraph, Neighbours
 from kgplug.training.config import DataSize
+from tests.unit.helpers.needs_dgl import NEEDS_DGL
 from tests.unit.helpers.planted import directors_and_fans, shuffled, tiny, unseen_share
 from tests.unit.helpers.stirred import stir
 
@@ -28,7 +29,6 @@ VARIANTS = [
     {"aggregator": "neighbor"},
     {"bias": False},
 ]
-NEEDS_DGL = pytest.mark.skipif(importlib.util.find_spec("dgl") is None, reason="DGL has no wheel for this machine")
 BACKENDS = [pytest.param("dgl", marks=NEEDS_DGL), "torch"]
 
 
@@ -160,18 +160,23 @@ def test_label_smoothness_equals_its_definition(n_layers, backend):
 
 
 @NEEDS_DGL
+@pytest.mark.parametrize("backend", ["auto", "dgl"])
 @pytest.mark.parametrize("settings", [{}, {"n_layers": 2, "ls_weight": 0.5}, {"aggregator": "concat"}], ids=name_of)
-def test_dgl_and_torch_train_the_same_model(settings):
+def test_with_and_without_dgl_the_same_model_is_trained(backend, settings, monkeypatch, tmp_path):
     interactions, knowledge, *_ = directors_and_fans()
     settings = {**SMALL, "epochs": 2, "batch_size": 64, "embedding_dim": 8, **settings}
-    one, other = (
-        KGCN(**settings, backend=backend).fit(interactions, knowledge, progress=False) for backend in ("dgl", "torch")
-    )
-    assert type(one.graph) is not type(other.graph)
+    with_dgl = KGCN(**settings, backend=backend).fit(interactions, knowledge, progress=False)
+    with_dgl.save(tmp_path / "run")
+    monkeypatch.setitem(sys.modules, "dgl", None)  # as on a machine where it is not installed
+    without = KGCN(**settings).fit(interactions, knowledge, progress=False)
+    assert type(with_dgl.graph) is not EntityGraph
+    assert type(without.graph) is EntityGraph
+    for left, right in zip(with_dgl.network.parameters(), without.network.parameters(), strict=True):
+        torch.testing.assert_close(left, right, atol=1e-6, rtol=1e-6)
     users = np.arange(interactions.n_users)
-    for left, right in zip(one.network.parameters(), other.network.parameters(), strict=True):
-        torch.testing.assert_close(left, right, atol=1e-5, rtol=1e-4)
-    np.testing.assert_allclose(one._score_block(users), other._score_block(users), atol=1e-5)
+    scores = with_dgl._score_block(users)
+    for model in (without, KGCN.load(tmp_path / "run")):
+        np.testing.assert_allclose(model._score_block(users), scores, atol=1e-6)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -10,7 +10,8 @@ import numpy as np
 
 from kgplug.graph import catalog
 from kgplug.graph.bolt.connection import Connection
-from kgplug.graph.find_key import require_key
+from kgplug.graph.find_key import require_user
+from kgplug.graph.members import user_node
 from kgplug.graph.ownership import OWN_TYPES, is_own, own_runs
 from kgplug.graph.publishing.lease import leased
 from kgplug.graph.queries import quote
@@ -55,8 +56,8 @@ def erase_user(connection: Connection, schema: GraphSchema, user: int | str, *, 
     """
     user = user.item() if isinstance(user, np.generic) else user
     if must_exist:
-        require_key(connection, schema.user.label, schema.user.key, user)
-    match = f"MATCH (user:{quote(schema.user.label)}) WHERE user.{quote(schema.user.key)} = "
+        require_user(connection, schema, user)
+    match = f"MATCH {user_node(schema, 'user')} WHERE user.{quote(schema.user.key)} = "
     proof = (
         f"{match}{json.dumps(user, ensure_ascii=False)}\n"
         f"RETURN COUNT {{ (user)-[edge:{OWN_TYPES}]-() WHERE {is_own('edge')} }} AS edges,\n"
@@ -67,15 +68,19 @@ def erase_user(connection: Connection, schema: GraphSchema, user: int | str, *, 
         for model in models:
             stack.enter_context(leased(connection, model))
         before = _counted(connection, proof)
+        # The schema's condition on users is the caller's own Cypher, so it runs only in queries that read.
+        ids = [row["id"] for row in connection.rows(f"{match}$user RETURN elementId(user) AS id", user=user)]
+        found = f"MATCH (user) WHERE elementId(user) IN $ids AND user.{quote(schema.user.key)} = $user"
         edges = connection.write(
-            f"{match}$user MATCH (user)-[edge:{OWN_TYPES}]-() WHERE [edge.model, edge.run] IN $runs "
+            f"{found} MATCH (user)-[edge:{OWN_TYPES}]-() WHERE [edge.model, edge.run] IN $runs "
             "WITH DISTINCT edge DELETE edge",
+            ids=ids,
             user=user,
             runs=[[*pair] for pair in own_runs(connection)],
         )
         if before[1]:
             removed = ", ".join(f"user.{quote(name)}" for name in before[1])
-            connection.write(f"{match}$user REMOVE {removed}", user=user)
+            connection.write(f"{found} REMOVE {removed}", ids=ids, user=user)
     return EraseReport(user, edges["relationships_deleted"], before[1], proof, _counted(connection, proof), before)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from kgplug.errors import DataError, UsageError
 from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.contents import label_keys
+from kgplug.graph.members import members_of
 from kgplug.graph.queries import quote
 from kgplug.graph.schema import GraphSchema
 
@@ -29,9 +30,9 @@ class NodeLookup:
     Attributes:
         label: label of the nodes.
         key: name of their key property.
-        indexed: whether there is an index on this property.
-        handles: key → handle, the value by which a query finds the node; keys without a node are absent. With an index,
-            the handle is the key itself. Without an index, it is [element id, key], because the id alone may belong to
+        indexed: whether queries find nodes by an index on this property.
+        handles: key → handle, the value by which a query finds the node; keys without a node are absent. If `indexed`,
+            the handle is the key itself. Otherwise, it is [element id, key], because the id alone may belong to
             another node by the time of the query.
     """
 
@@ -80,15 +81,21 @@ def key_property(schema: GraphSchema, label: str, unique: dict[str, list[str]]) 
     return keys[label]
 
 
-def find_nodes(connection: Connection, label: str, key: str, wanted: Iterable[int | str]) -> NodeLookup:
+def find_nodes(
+    connection: Connection, schema: GraphSchema, label: str, key: str, wanted: Iterable[int | str]
+) -> NodeLookup:
     """Look up the nodes of a label whose property `key` has one of the wanted values.
+
+    If the schema has a condition on these nodes, the lookup finds them by their element ids: the condition is the
+    caller's own Cypher, so it runs only in queries that read.
 
     Raises:
         DataError: two nodes share a key, or no node has any of the keys. Then this is probably another graph.
     """
     wanted = list(dict.fromkeys(wanted))
-    indexed = bool(connection.rows(_KEY_INDEXES, label=label, key=key))
-    found = _seek(connection, label, key, wanted) if indexed else _scan(connection, label, key, set(wanted))
+    condition = members_of(schema, label, "node")
+    indexed = not condition and bool(connection.rows(_KEY_INDEXES, label=label, key=key))
+    found = _seek(connection, label, key, wanted) if indexed else _scan(connection, label, key, set(wanted), condition)
     lookup = NodeLookup(label, key, indexed, {})
     for value, handle in found:
         if value in lookup.handles:
@@ -112,9 +119,11 @@ def _seek(connection: Connection, label: str, key: str, wanted: list[int | str])
         yield from ((keys[row], keys[row]) for row in connection.rows(query, keys=keys)[0]["rows"])
 
 
-def _scan(connection: Connection, label: str, key: str, wanted: set[int | str]) -> Iterable[tuple[int | str, Any]]:
-    query = f"MATCH (node:{quote(label)}) RETURN elementId(node) AS id, node.{quote(key)} AS key"
-    for row in connection.rows(query):
+def _scan(
+    connection: Connection, label: str, key: str, wanted: set[int | str], condition: str
+) -> Iterable[tuple[int | str, Any]]:
+    match = f"MATCH (node:{quote(label)}) WHERE {condition or 'true'}"
+    for row in connection.rows(f"{match} RETURN elementId(node) AS id, node.{quote(key)} AS key"):
         value = row["key"]
         if isinstance(value, int | str | float) and not isinstance(value, bool) and value in wanted:
             yield value, [row["id"], value]

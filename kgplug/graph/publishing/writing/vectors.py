@@ -146,8 +146,8 @@ def create_indexes(connection: Connection, record: RunRecord) -> list[str]:
         config += ", `vector.quantization.enabled`: false"  # quantization costs recall and build time
     for name, (label, property_name, dimension) in wanted.items():
         if states.get(name) == "FAILED":
-            connection.autocommit(f"DROP INDEX {quote(name)} IF EXISTS")
-        connection.autocommit(
+            connection.write(f"DROP INDEX {quote(name)} IF EXISTS")
+        connection.write(
             f"CREATE VECTOR INDEX {quote(name)} IF NOT EXISTS FOR (node:{quote(label)}) "
             f"ON (node.{quote(property_name)}) OPTIONS {{indexConfig: {{{config}}}}}",
             dimension=dimension,
@@ -168,11 +168,11 @@ def wait_for_indexes(connection: Connection, names: list[str], *, timeout_s: flo
         GraphError: an index failed, is gone, or makes no progress.
     """
     moved_at, done = time.monotonic(), -1.0
-    with progress_bar(100 * len(names), what="Vector index", unit="%", progress=progress) as bar:
+    with progress_bar(100 if names else 0, what="Vector indexes", unit="%", progress=progress) as bar:
         while names:
             rows = connection.rows(_INDEXES, names=names)
             _check_states(rows, names)
-            percent = sum(100.0 if row["state"] == "ONLINE" else row["percent"] for row in rows)
+            percent = sum(100.0 if row["state"] == "ONLINE" else row["percent"] for row in rows) / len(rows)
             bar.update(max(0, int(percent) - bar.n))
             if all(row["state"] == "ONLINE" for row in rows):
                 return

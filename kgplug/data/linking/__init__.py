@@ -1,0 +1,1 @@
+"""Find the nodes of two sources that are the same thing."""
