@@ -25,7 +25,7 @@ _NODE = re.compile(rf"(?<![\w`])\(\s*(?P<variable>{_NAME})?\s*(?::(?P<names>[^()
 _RELATIONSHIP = re.compile(rf"-\s*\[\s*(?:{_NAME})?\s*:(?P<names>[^\[\]{{}}]*)")
 _BOUND = re.compile(rf"(?:-\s*\[|^|,)\s*(?P<variable>{_NAME})\s*(?=[:=*\]{{]|WHERE\b)", re.IGNORECASE)
 _WORD = re.compile(rf"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"|(?P<name>{_NAME})")
-_BEFORE_LABEL = re.compile(rf":\s*(?:!*\s*{_NAME}\s*[|&:]\s*)*!*\s*$")
+_BEFORE_LABEL = re.compile(rf":(?:[\s!]*{_NAME}\s*[|&:])*[\s!]*$")
 _BEFORE_VALUE = re.compile(rf"[{{,]\s*{_NAME}\s*:\s*$")  # of a map
 _ALTERNATIVE = re.compile(rf"(?P<no>!\s*)?(?P<name>{_NAME})")
 _CONDITION = re.compile(r"\bWHERE\b.*", re.IGNORECASE | re.DOTALL)

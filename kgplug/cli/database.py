@@ -30,6 +30,7 @@ from kgplug.data.sources.catalogue import DATA_SETS
 from kgplug.errors import UsageError, unknown_name
 from kgplug.graph.schema import DEFAULT_FILE
 from kgplug.graph.server.versions import VERSIONS
+from kgplug.plain_text import counted
 from kgplug.progress import stage
 from kgplug.settings import Settings
 
@@ -233,7 +234,11 @@ def init(
     with open_graph() as graph, printed_queries(explain):
         guess = Guess.of(graph.connection)
         if len(guess.options) > 1:
-            print_frame(guess.to_dataframe(), as_json=False, title="Possible feedback, the most likely first")
+            out.print("Possible feedback, the most likely first:")
+            for number, option in enumerate(guess.options, 1):
+                out.print(f"{number}. {option.title}, {counted(option.n, 'match', plural='matches')}", style="bold")
+                out.print(f"   {option.why}")
+            out.print()
         if feedback is None:
             feedback = _ask(len(guess.options)) if len(guess.options) > 1 and has_keyboard() and not yes else 1
         _, text = guess.write(feedback)

@@ -111,10 +111,14 @@ def joined(schema: GraphSchema, user: str, item: str) -> str:
 
 
 def count_between(schema: GraphSchema, user: str) -> str:
-    """Return the Cypher expression for the number of relationships and matches that join a user to items."""
+    """Return the Cypher expression for the number of relationships, and of items matched, that join a user to items."""
     types, others = _by_type(schema)
     found = [f"COUNT {{ ({user})-[:{types}]-(:{quote(schema.item.label)}) }}"] if types else []
-    found += [f"COUNT {{ {as_part(kind, match_of(schema, kind), user=user, item='kgplug_item')} }}" for kind in others]
+    items = (
+        as_part(kind, f"{match_of(schema, kind)} RETURN DISTINCT item", user=user, item="kgplug_item")
+        for kind in others
+    )
+    found += [f"COUNT {{ {match} }}" for match in items]
     return f"({' + '.join(found)})"
 
 

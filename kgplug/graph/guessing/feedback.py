@@ -211,8 +211,10 @@ def _judge_path(path: Path, nodes: dict[str, Holder], signs: _Signs) -> Candidat
         signs: pattern of a holder → names of its properties that look like a rating and a time.
     """
     of_users, of_people = mentions(path.user, USER_WORDS), mentions(path.user, PEOPLE_WORDS)
-    acts = [hop.profile.name for hop in path.hops if _is_act(hop)]
     events = [label for label in path.between if mentions(label, EVENT_WORDS)]
+    # A user who rates a film acts on the film, not on its genre: the first type counts only before events and copies.
+    at_once = bool(events) or "is a copy" in path.why[0]
+    acts = [hop.profile.name for hop in path.hops[0 if at_once else 1 :] if _is_act(hop)]
     about = [mentions(name, REFERENCE_WORDS) for name in path.types]  # a tweet that mentions a user is not the user's
     backward = any(_is_done_to_user(hop) for hop in path.hops)
     if about[0] or backward or not (of_users or of_people or (acts and _is_act(path.hops[0]))):

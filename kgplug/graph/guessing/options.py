@@ -48,12 +48,13 @@ class Option:
 
     @property
     def title(self) -> str:
-        """The kinds in one line: the way of a single kind, otherwise the types with their strengths."""
+        """The kinds in one line: the path of a single kind, otherwise labels and the types with their strengths."""
         if len(self.kinds) == 1:
             return str(self.kinds[0].candidate.path)
         strengths = [f" x{kind.strength:g}" if kind.strength != 1 else "" for kind in self.kinds]
         names = ["/".join(kind.candidate.path.types) for kind in self.kinds]
-        return " + ".join(f"{name}{strength}" for name, strength in zip(names, strengths, strict=True))
+        kinds = " + ".join(f"{name}{strength}" for name, strength in zip(names, strengths, strict=True))
+        return f"(:{self.ends[0]}) and (:{self.ends[1]}): {kinds}"
 
     @property
     def why(self) -> str:

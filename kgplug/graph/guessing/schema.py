@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kgplug.data.sources.catalogue import DEMO
 from kgplug.errors import DataError, UsageError
@@ -18,6 +18,7 @@ from kgplug.graph.guessing.feedback import Candidate, find_feedback, near_misses
 from kgplug.graph.guessing.keys import SAMPLED_NODES, Guessed, guess_keys, guess_title
 from kgplug.graph.guessing.knowledge import guess_knowledge
 from kgplug.graph.guessing.options import Kind, Option, list_options
+from kgplug.graph.guessing.others import other_options
 from kgplug.graph.guessing.profiles import TypeProfile, profile_types
 from kgplug.graph.guessing.tables import Table, make_table, names_of
 from kgplug.graph.guessing.toml import comment, entry, line
@@ -25,9 +26,6 @@ from kgplug.graph.guessing.values import MOST_JUDGED
 from kgplug.graph.queries import quote
 from kgplug.graph.schema import GraphSchema, ItemSchema, UserSchema
 from kgplug.plain_text import counted
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _MOST_JUDGED_OF_OTHERS = 100_000  # maximum number of relationships whose values are checked, per type in a comment
 
@@ -89,23 +87,6 @@ class Guess:
         keys = guess_keys(connection, contents)
         return cls(connection, contents, profiles, keys, candidates, list_options(candidates))
 
-    def to_dataframe(self) -> pd.DataFrame:
-        """Return one row per option: its number, user label, item label, ways, number of matches and reasons."""
-        import pandas as pd
-
-        rows = [
-            {
-                "number": number,
-                "users": option.ends[0],
-                "items": option.ends[1],
-                "feedback": option.title,
-                "matches": option.n,
-                "why": option.why,
-            }
-            for number, option in enumerate(self.options, 1)
-        ]
-        return pd.DataFrame(rows).set_index("number")
-
     def write(self, feedback: int = 1) -> tuple[GraphSchema, str]:
         """Return the schema with one of the options as the feedback, and its TOML text.
 
@@ -138,7 +119,7 @@ class Guess:
             for table in tables:
                 lines += ["", *table.lines]
             known = GraphSchema(**content)
-        others = self._others(chosen)
+        others = [] if chosen is None else other_options(self.options, chosen, ends=self._ends, table=self._table)
         knowledge, knowledge_lines = guess_knowledge(
             self.connection,
             self.contents,
@@ -221,71 +202,17 @@ class Guess:
             }
         )
 
-    def _others(self, chosen: Option | None) -> list[str]:
-        """Return lines with the options that are not chosen, as comments that can be used."""
-        if chosen is None:
-            return []
-        taken = [kind.candidate for kind in chosen.kinds]
-        lines: list[str] = []
-        done: set[tuple[str, str]] = set()
-        for number, option in enumerate(self.options, 1):
-            one = option.kinds[0].candidate
-            if option.ends == chosen.ends:
-                if len(option.kinds) == 1 and one not in taken:
-                    lines += self._another_kind(number, chosen, option)
-            elif option.ends not in done or (len(option.kinds) == 1 and not self._in_set(one)):
-                done.add(option.ends)
-                lines += self._instead(number, option)
-        if not lines:
-            return []
-        head = "Other feedback in this graph. `kgplug init --feedback N --force` writes a file that uses number N."
-        return ["", *comment(head), *lines]
-
-    def _in_set(self, one: Candidate) -> bool:
-        """Return whether a candidate is one of several kinds of an option."""
-        return any(one in [kind.candidate for kind in other.kinds] for other in self.options if len(other.kinds) > 1)
-
-    def _another_kind(self, number: int, chosen: Option, option: Option) -> list[str]:
-        """Return comments with a further kind of feedback between the same users and items."""
-        one = option.kinds[0].candidate
-        together = [*chosen.kinds, Kind(one, self._relative_strength(chosen, one))]
-        table = self._table(together[-1], names_of(together)[-1], several=True)
-        how = 'To add it as another kind of feedback, remove "# " from the lines below.'
-        return [
-            "#",
-            *comment(f"{number}. {one.path}, {option.why}. {how}"),
-            *(f"# {text}" for text in table.bare_lines),
-        ]
-
-    def _relative_strength(self, chosen: Option, one: Candidate) -> float:
-        """Return the strength of a candidate if that of the chosen kind is 1; without a guess, 1."""
-        for option in self.options:
-            strengths = {str(kind.candidate.path): kind.strength for kind in option.kinds}
-            mine, other = str(chosen.kinds[0].candidate.path), str(one.path)
-            if len(chosen.kinds) == 1 and {mine, other} <= strengths.keys():
-                return round(strengths[other] / strengths[mine], 2)
-        return 1.0
-
-    def _instead(self, number: int, option: Option) -> list[str]:
-        """Return comments with feedback between other users and items."""
+    def _ends(self, option: Option) -> list[str]:
+        """Return the lines of [user] and [item] for an option, without comments."""
         label, item = option.ends
         key = self._key(item)[0]
         title = self._title(item, key).value
-        block = ["[user]", line("label", label), line("key", self._key(label)[0])]
-        block += ["[item]", line("label", item), line("key", key), *([line("title", title)] if title else [])]
-        names = names_of(option.kinds)
-        for kind, name in zip(option.kinds, names, strict=True):
-            block += self._table(kind, name, several=len(option.kinds) > 1).bare_lines
-        how = (
-            'To use it, remove "# " from the lines below, and put "# " before the lines of [user], [item] and '
-            "[[feedback]] above."
-        )
-        found = option.kinds[0].candidate.path if len(option.kinds) == 1 else f"(:{label}) and (:{item})"
-        return ["#", *comment(f"{number}. {found}, {option.why}. {how}"), *(f"# {text}" for text in block)]
+        lines = ["[user]", line("label", label), line("key", self._key(label)[0])]
+        return [*lines, "[item]", line("label", item), line("key", key), *([line("title", title)] if title else [])]
 
-    def _table(self, kind: Kind, name: str | None, *, several: bool) -> Table:
-        rows = _MOST_JUDGED_OF_OTHERS
-        return make_table(self.connection, kind, name=name, several=several, rows=rows)
+    def _table(self, kind: Kind, name: str | None, several: bool) -> Table:
+        """Return the table of a kind that is not chosen. Fewer values are checked than for a chosen one."""
+        return make_table(self.connection, kind, name=name, several=several, rows=_MOST_JUDGED_OF_OTHERS)
 
 
 def _hub(profiles: list[TypeProfile]) -> str:

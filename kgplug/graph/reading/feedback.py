@@ -184,8 +184,7 @@ def _scan_matches(
 ) -> Feedback:
     own = count_own(connection, kind.type) if kind.type else 0
     match = match_of(schema, kind, also=not_own(connection, kind.type, "rated") if own else "")
-    # As the entry of a map, a value has no type that Neo4j knows beforehand, so it does not refuse arithmetic with it.
-    given = {f"kgplug_{name}": f"{{value: {value}}}.value" for name in _READ if (value := expression_of(kind, name))}
+    given = {f"kgplug_{name}": expression for name in _READ if (expression := expression_of(kind, name))}
     values = [expression for name in given for expression in _READ[name.removeprefix("kgplug_")](name)]
     table = read_matches(
         connection, bulk, match, given=given, values=values, users=users, table=schema.table_of(kind), advance=advance

@@ -44,7 +44,7 @@ def test_one_of_several_kinds_may_be_chosen_and_the_others_do_not_reveal_it(conn
     connection.write(SHOP)
     guess = Guess.of(connection)
     assert [option.title for option in guess.options] == [
-        "BOUGHT x5 + ADDED x3 + VIEWED",
+        "(:Customer) and (:Product): BOUGHT x5 + ADDED x3 + VIEWED",
         "(:Customer)-[:BOUGHT]->(:Product)",
         "(:Customer)-[:ADDED]->(:Product)",
         "(:Customer)-[:VIEWED]->(:Product)",

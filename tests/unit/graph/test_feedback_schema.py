@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kgplug.cypher_text import names_in, parts, prefixes, renamed, uses, variables, write_clause
 from kgplug.data.graph_identity import GraphIdentity
@@ -173,6 +175,22 @@ def test_variables_are_renamed_and_nothing_else() -> None:
         "K:order AND order('x') = $order AND [x IN K.l | K.y] = [K] AND {a: K}.order = K"
     )
     assert uses("rated.stars", "rated") and uses("labels(rated)", "rated") and not uses("stars rated", "rated")
+
+
+PIECES = st.sampled_from(
+    ["(", ")", "[", "]", "{", "}", "'", '"', "`", "//", "/*", "*/", ":", "|", ",", "user", " ", "\\"]
+)
+
+
+@given(st.one_of(st.text(), st.lists(PIECES).map("".join)))
+def test_any_text_can_be_looked_into(text: str) -> None:
+    assert renamed(text, {}) == text
+    names_in(text), variables(text), write_clause(text), prefixes(text), parts(text), uses(text, "user")
+
+
+def test_a_long_list_of_labels_is_no_trouble() -> None:
+    labels = " | ".join(f"L{number}" for number in range(60))
+    assert renamed(f"(user: {labels} x) y", {"y": "z"}).endswith(" x) z")
 
 
 def test_names_in_a_users_cypher_are_not_replaced_in_shipped_queries() -> None:
