@@ -1,4 +1,4 @@
-# make demo: run the main job on real data against a real local Neo4j.   make test: run all tests, on all cores.
+# make demo: run the main job on real data against a real local Neo4j.   make test: run all tests, on all cores; NEO4J=5.26 chooses the older Neo4j.
 # make check: linters, layers, types.   make quick: the same, and all tests that need no training, torch or database; under a minute.
 # make coverage: the tests, with the lines they miss.   make clean: remove the environment.
 # make docs: build the documentation site into docs/_build/html; warnings are errors.

@@ -43,9 +43,9 @@ class Figure:
 
 def build(connection: Connection, types: int, triples: int) -> None:
     """Write `triples` triples of `types` types. The pairs of nodes do not depend on the number of types."""
-    connection.autocommit("MATCH ()-[r]->() CALL { WITH r DELETE r } IN TRANSACTIONS OF 10000 ROWS")
+    connection.autocommit("MATCH ()-[r]->() CALL (r) { DELETE r } IN TRANSACTIONS OF 10000 ROWS")
     connection.autocommit(
-        f"UNWIND range(0, $triples - 1) AS k CALL {{ WITH k MATCH (a:Thing {{id: (k * 13) % {NODES}}}), "
+        f"UNWIND range(0, $triples - 1) AS k CALL (k) {{ MATCH (a:Thing {{id: (k * 13) % {NODES}}}), "
         f"(b:Thing {{id: (k * 29 + k / {NODES} + 1) % {NODES}}}) "
         "CREATE (a)-[:$('T' + toString(k % $types))]->(b) } IN TRANSACTIONS OF 10000 ROWS",
         types=types,

@@ -116,7 +116,7 @@ class Bench:
             self._in_transactions("range(0, $n - 1) AS i", f"{ends} CREATE (h)-[:{name}]->(t)", "i", n=n)
 
     def _in_transactions(self, rows: str, work: str, variable: str, **parameters: object) -> None:
-        query = f"UNWIND {rows} CALL {{ WITH {variable} {work} }} IN TRANSACTIONS OF 20000 ROWS"
+        query = f"UNWIND {rows} CALL ({variable}) {{ {work} }} IN TRANSACTIONS OF 20000 ROWS"
         self.connection.autocommit(query, **parameters)
 
     def compare(
@@ -379,7 +379,7 @@ class Bench:
         self._remove("MATCH ()-[r:RECOMMENDS]->()", "r", "DELETE r")
 
     def _remove(self, match: str, variable: str, change: str) -> None:
-        self.connection.autocommit(f"{match} CALL {{ WITH {variable} {change} }} IN TRANSACTIONS OF 20000 ROWS")
+        self.connection.autocommit(f"{match} CALL ({variable}) {{ {change} }} IN TRANSACTIONS OF 20000 ROWS")
 
 
 def _run(work: Callable[[slice], object], n: int, batch: int, sessions: int) -> None:

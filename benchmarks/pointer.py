@@ -36,8 +36,8 @@ WITH model MATCH (run:PointerRun {number: model.serves}) CREATE (model)-[:SERVES
 """
 READ = f"""
 UNWIND range(1, {READINGS}) AS reading
-CALL {{
-    WITH reading MATCH (model:PointerModel) OPTIONAL MATCH (model)-[:SERVES]->(run:PointerRun)
+CALL (reading) {{
+    MATCH (model:PointerModel) OPTIONAL MATCH (model)-[:SERVES]->(run:PointerRun)
     RETURN count(run) AS n, model.serves AS number
 }}
 RETURN sum(CASE WHEN n = 0 THEN 1 ELSE 0 END) AS none, sum(CASE WHEN n > 1 THEN 1 ELSE 0 END) AS two,

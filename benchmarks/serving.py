@@ -115,7 +115,7 @@ class Bench:
         self._note("the graph alone", time.monotonic() - began)
 
     def _in_transactions(self, rows: str, work: str, variable: str, **parameters: object) -> None:
-        query = f"UNWIND {rows} CALL {{ WITH {variable} {work} }} IN TRANSACTIONS OF 5000 ROWS"
+        query = f"UNWIND {rows} CALL ({variable}) {{ {work} }} IN TRANSACTIONS OF 5000 ROWS"
         self.connection.autocommit(query, **parameters)
 
     def _lists(self, run: str) -> TopLists:

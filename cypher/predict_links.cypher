@@ -4,6 +4,8 @@
 // Returns: rank, name, score (minus the distance between head + translation and tail, as in `kgplug predict`)
 // Cost: one query of the vector index for more than ten times $k candidates, which are then scored exactly; a few
 //       milliseconds.
+// This is a query of Cypher 5: in Cypher 25, the clause SEARCH replaces the procedure queryNodes, but its LIMIT cannot
+// depend on the item's number of relationships.
 // TransE's entity vectors have length 1, so ordering by the cosine of the index is the same as ordering by distance.
 // The call below does the same with Neo4j GDS, for all items at once, with two differences: its score is the distance
 // (smallest first), and it does not exclude existing relationships. 'projection' is a GDS projection of the nodes with
@@ -14,6 +16,7 @@
 //     relationshipTypeEmbedding: [x IN relation.translation | x], scoringFunction: 'transe', topK: $k
 //   }) YIELD sourceNodeId, targetNodeId, score
 // For DistMult, use relationshipTypeEmbedding: [x IN relation.diagonal | x], scoringFunction: 'distmult'.
+CYPHER 5
 MATCH (model:KgplugModel {name: $model})
 WITH model.serves AS number LIMIT 1
 MATCH (run:KgplugRun {model: $model, number: number})-[:HAS_RELATION]->(relation:KgplugRelation)

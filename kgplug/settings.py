@@ -31,6 +31,9 @@ class Settings(BaseSettings):
         default_factory=lambda: platformdirs.user_data_path("kgplug"),
         description="folder for the local Neo4j, downloads and runs",
     )
+    kgplug_neo4j_version: str | None = Field(
+        default=None, description="version of Neo4j for a new local database, such as 5.26; the newest if unset"
+    )
     kgplug_checkpoint_s: float = Field(
         default=60.0,
         ge=0,

@@ -30,9 +30,13 @@ from kgplug.graph.queries import quote
 from kgplug.graph.server.home import Endpoint
 from kgplug.graph.server.install import installed
 from kgplug.graph.server.local import LocalNeo4j
+from kgplug.graph.server.versions import NEWEST, version_named
 from kgplug.settings import Settings
 
 TESTS = Path(__file__).parent
+# Servers of the tests are of this version: the newest, or the one that `make test NEO4J=5.26` names.
+VERSION = version_named(os.environ.get("NEO4J") or NEWEST.name)
+os.environ["KGPLUG_NEO4J_VERSION"] = VERSION.name
 NOT_QUICK = ("training", "gpu", "database", "faults", "demo", "slow")
 FOLDERS = ("demo", "faults")  # each is the name of a marker that all tests in the folder have
 # Only Java's quick compiler, C1: a server of the tests spends most of its time on plans of new queries. For the queries
@@ -109,10 +113,18 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Begin to download a server's jars if they are missing, so that no test has to wait long for them."""
     folder = _jars()
     first_process = os.environ.get("PYTEST_XDIST_WORKER", "gw0") == "gw0" and not session.config.option.collectonly
-    if first_process and not installed(folder) and any(item.get_closest_marker("database") for item in session.items):
-        code = "import sys; from pathlib import Path; from kgplug.graph.server.install import install; "
+    if (
+        first_process
+        and not installed(folder, VERSION)
+        and any(item.get_closest_marker("database") for item in session.items)
+    ):
+        code = (
+            "import sys; from pathlib import Path; from kgplug.graph.server.install import install; "
+            "from kgplug.graph.server.versions import version_named as version; "
+            "install(Path(sys.argv[1]), version(sys.argv[2]))"
+        )
         subprocess.Popen(
-            [sys.executable, "-c", f"{code}install(Path(sys.argv[1]))", str(folder)],
+            [sys.executable, "-c", code, str(folder), VERSION.name],
             cwd=session.config.rootpath,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -287,7 +299,7 @@ def empty(connection: Connection, *, keys: Collection[str] = ()) -> None:
     others = "SHOW INDEXES YIELD name, type, owningConstraint WHERE type <> 'LOOKUP' AND owningConstraint IS NULL"
     for row in connection.rows(others):
         connection.autocommit(f"DROP INDEX {quote(row['name'])}")
-    connection.autocommit("MATCH (n) CALL { WITH n DETACH DELETE n } IN TRANSACTIONS OF 5000 ROWS")
+    connection.autocommit("MATCH (n) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 5000 ROWS")
     for label in missing:
         connection.autocommit(f"CREATE CONSTRAINT FOR (n:{quote(label)}) REQUIRE n.id IS UNIQUE")
     for file in (connection.import_dir or Path("absent")).glob("*"):

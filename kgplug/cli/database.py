@@ -27,12 +27,21 @@ from kgplug.cli.serving import use_schema
 from kgplug.data.sources.catalogue import DATA_SETS
 from kgplug.errors import UsageError, unknown_name
 from kgplug.graph.schema import DEFAULT_FILE
+from kgplug.graph.server.versions import VERSIONS
 from kgplug.progress import stage
 from kgplug.settings import Settings
 
+Version = Annotated[
+    str | None,
+    typer.Option(
+        metavar="VERSION",
+        help=f"Version of Neo4j: {' or '.join(each.name for each in VERSIONS)}.",
+        autocompletion=lambda: [each.name for each in VERSIONS],
+    ),
+]
 REJECTED_FILE = Path("rejected-rows.csv")
 
-db = typer.Typer(no_args_is_help=True, help="The local Neo4j that kgplug manages: start, stop, status, path.")
+db = typer.Typer(no_args_is_help=True, help="The local Neo4j that kgplug manages: start, stop, status, path, upgrade.")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -44,15 +53,18 @@ def add_to(app: typer.Typer) -> None:
 
 
 @db.command()
-def start() -> None:
+def start(version: Version = None) -> None:
     """Start the local Neo4j. The first start downloads it.
 
-    Example: `kgplug db start`
+    A new database gets the newest version. An existing one keeps its version until `kgplug db upgrade`.
+
+    Examples: `kgplug db start`, `kgplug db start --version 5.26`
     """
     from kgplug.graph.server.local import LocalNeo4j
 
-    endpoint = LocalNeo4j(Settings().neo4j_dir).start()
-    out.print(f"Neo4j is running at {endpoint.uri}, user {endpoint.username}.")
+    local = LocalNeo4j(Settings().neo4j_dir, version=version)
+    endpoint = local.start()
+    out.print(f"{local.version} is running at {endpoint.uri}, user {endpoint.username}.")
     out.print(f"Its password is in {_password_file()}; `kgplug db path` lists all files.")
 
 
@@ -70,7 +82,7 @@ def stop() -> None:
 
 @db.command()
 def status(as_json: Json = False) -> None:
-    """Report whether the local Neo4j is running, where, and on which Java. Exit code 1 if it is not running.
+    """Report whether the local Neo4j is running, its version, address and Java. Exit code 1 if it is not running.
 
     Example: `kgplug db status --json`
     """
@@ -85,6 +97,38 @@ def status(as_json: Json = False) -> None:
             out.print(f"{name:<12} {'' if value is None else value}")
     if facts["state"] != "running":
         raise typer.Exit(1)
+
+
+@db.command()
+def upgrade(
+    version: Version = None,
+    undo: Annotated[bool, typer.Option("--undo", help="Go back to the store from before the last upgrade.")] = False,
+) -> None:
+    """Move the local Neo4j to a newer version. Its old store is kept, so that you can go back.
+
+    Neo4j changes a store when a newer version opens it. So the store is copied, and the newer version gets the copy.
+    If anything fails, the old version serves the old store as before.
+
+    Examples: `kgplug db upgrade`, `kgplug db upgrade --undo`
+    """
+    from kgplug.graph.server.local import LocalNeo4j
+    from kgplug.graph.server.upgrade import undo_upgrade, upgrade
+
+    if undo and version is not None:
+        raise UsageError("--undo goes back to the version from before the upgrade. Leave out --version.")
+    local = LocalNeo4j(Settings().neo4j_dir)
+    before = local.store
+    if undo:
+        store = undo_upgrade(local)
+        out.print(f"{store.version} serves the store from before the upgrade again, in {store.folder}.")
+        out.print(f"What was written since then is in {before.folder}, which the next upgrade replaces.")
+        return
+    store = upgrade(local, version)
+    if store == before:
+        out.print(f"The local Neo4j is {store.version} already.")
+        return
+    out.print(f"The local Neo4j is {store.version} now. Its store is in {store.folder}.")
+    out.print(f"To go back: `kgplug db upgrade --undo`. If you never want to, delete the old store: {before.folder}")
 
 
 @db.command()

@@ -97,10 +97,9 @@ SET run.edition = $edition, run.lists_digest = $lists_digest, run.rates = $rates
 SET model.previous = CASE WHEN model.serves = run.number THEN model.previous ELSE model.serves END
 SET model.serves = run.number, model.edition = run.edition
 WITH model, run
-CALL { WITH model OPTIONAL MATCH (model)-[link:SERVES]->() DELETE link }
-CALL { WITH model OPTIONAL MATCH (:KgplugRun {model: model.name})-[link:PREVIOUS]->() DELETE link }
-CALL {
-    WITH model, run
+CALL (model) { OPTIONAL MATCH (model)-[link:SERVES]->() DELETE link }
+CALL (model) { OPTIONAL MATCH (:KgplugRun {model: model.name})-[link:PREVIOUS]->() DELETE link }
+CALL (model, run) {
     MATCH (before:KgplugRun {model: model.name, number: model.previous})
     SET before.status = 'previous'
     CREATE (run)-[:PREVIOUS]->(before)

@@ -16,6 +16,7 @@ from kgplug.graph.catalog import OWN_RELATIONSHIPS
 from kgplug.graph.contents import Contents, label_keys, listed, read_contents
 from kgplug.graph.ownership import count_own
 from kgplug.graph.privileges import Purpose, missing_privileges
+from kgplug.graph.provided import provided
 from kgplug.graph.reading.bulk import BulkReader
 from kgplug.graph.reading.feedback import Feedback, expected_rows, scan_kind
 from kgplug.graph.reading.node_keys import key_problem, labels_with_problems
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 
 Level = Literal["ok", "warning", "error"]
 _MOST_LABELS = 10  # maximum number of labels whose keys are reported as wrong
-_VECTOR_PROCEDURE = "db.index.vector.queryNodes"
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def check(connection: Connection, schema: GraphSchema) -> CheckReport:
     """
     contents, user, seen = read_contents(connection), schema.user, _Read(BulkReader(connection))
     parts: dict[str, Callable[[], Iterator[Finding]]] = {
-        "server": lambda: _server(connection),
+        "server": lambda: _server(connection, seen.bulk),
         "privileges": lambda: _privileges(connection),
         "users": lambda: _users(connection, schema, contents, seen),
         "items": lambda: _items(connection, schema, contents, seen),
@@ -119,14 +119,14 @@ def check(connection: Connection, schema: GraphSchema) -> CheckReport:
     return CheckReport(connection.uri, findings)
 
 
-def _server(connection: Connection) -> Iterator[Finding]:
+def _server(connection: Connection, bulk: BulkReader) -> Iterator[Finding]:
     text = f'Neo4j {connection.server_version} {connection.edition}, database "{connection.database}"'
     yield Finding("server", "ok", text)
-    found = connection.rows("SHOW PROCEDURES YIELD name WHERE name = $name", name=_VECTOR_PROCEDURE)
-    if found:
-        yield Finding("vector index", "ok", "supported")
+    yield from (Finding(*each) for each in provided(connection))
+    if bulk.has_numbers:
+        yield Finding("element ids", "ok", "contain numbers, so large graphs are read in steps; id() is not used")
     else:
-        yield Finding("vector index", "warning", f"{_VECTOR_PROCEDURE} is missing: similar items cannot be queried")
+        yield Finding("element ids", "ok", "contain no numbers, so a large graph is read in one stream, more slowly")
 
 
 def _privileges(connection: Connection) -> Iterator[Finding]:

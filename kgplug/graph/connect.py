@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from kgplug.errors import GraphError
 from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.server.local import LocalNeo4j
@@ -9,7 +11,11 @@ from kgplug.settings import Settings
 
 
 def connect_settings(
-    settings: Settings | None = None, *, start_local: bool = True, progress: bool | None = None
+    settings: Settings | None = None,
+    *,
+    start_local: bool = True,
+    progress: bool | None = None,
+    bookmarks: Iterable[str] = (),
 ) -> Connection:
     """Connect to the server in NEO4J_URI or, if this is not set, to the local Neo4j that kgplug manages.
 
@@ -17,6 +23,7 @@ def connect_settings(
         settings: server and login. Default: read from the environment.
         start_local: start the local server if it is not running, instead of raising an error.
         progress: Whether to show a progress bar while the local server is downloaded. None: only on a terminal.
+        bookmarks: see `Connection.open`.
 
     Raises:
         GraphError: the server cannot be used (LocalServerError for the local server).
@@ -33,6 +40,7 @@ def connect_settings(
             password=settings.neo4j_password,
             database=settings.neo4j_database,
             ca_file=settings.neo4j_ca_file,
+            bookmarks=bookmarks,
         )
     local = LocalNeo4j(settings.neo4j_dir)
     endpoint = local.start(progress=progress) if start_local else local.endpoint()
@@ -42,4 +50,5 @@ def connect_settings(
         password=endpoint.password,
         database=settings.neo4j_database,
         import_dir=endpoint.import_dir,
+        bookmarks=bookmarks,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, Unpack
@@ -81,6 +82,11 @@ class Graph:
     def known_schema(self) -> GraphSchema | None:
         """The schema that the property `schema` returns; None if that property would raise an error."""
         return self._read[0] if self._used is None and len(self._read) == 1 else self._used
+
+    @property
+    def bookmarks(self) -> list[str]:
+        """Texts that stand for what this graph has read and written so far, for `connect` in another process."""
+        return self.connection.bookmarks
 
     def _note_read(self, schema: GraphSchema) -> dict[str, Any]:
         """Remember that the graph was read with this schema. Return the schema as a dict, which models store."""
@@ -336,6 +342,7 @@ def connect(
     password: str | None = None,
     database: str | None = None,
     ca_file: str | Path | None = None,
+    bookmarks: Iterable[str] = (),
     progress: bool | None = None,
 ) -> Graph:
     """Connect to a Neo4j server.
@@ -350,6 +357,8 @@ def connect(
         database: name of the database; by default the account's home database.
         ca_file: PEM file with the certificate authorities to trust for bolt+s:// and neo4j+s://, if your own authority
             signed the server's certificate.
+        bookmarks: `graph.bookmarks` of a graph that another process has just changed. In a cluster, whose servers
+            receive changes one after another, the new graph then sees these changes from whichever server it reads.
         progress: Whether to show a progress bar while the local server is downloaded. None: only on a terminal.
 
     Raises:
@@ -363,4 +372,4 @@ def connect(
         "neo4j_ca_file": None if ca_file is None else Path(ca_file),
     }
     settings = Settings().model_copy(update={name: value for name, value in given.items() if value is not None})
-    return Graph(connect_settings(settings, progress=progress))
+    return Graph(connect_settings(settings, progress=progress, bookmarks=bookmarks))

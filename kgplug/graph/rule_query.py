@@ -32,7 +32,7 @@ def rule_query(rules: Sequence[PathRule]) -> str:
     parts = "\n  UNION ALL\n".join(_part(rule) for rule in rules)
     return (
         "// Missing relationships that mined rules predict. Parameter: $k, the maximum number of rows.\n"
-        f"CALL {{\n{parts}\n}}\n"
+        f"CALL () {{\n{parts}\n}}\n"
         "WITH head, tail, confidence, rule ORDER BY confidence DESC\n"
         "WITH head, tail, collect({confidence: confidence, rule: rule}) AS found\n"
         "RETURN head, tail, found[0].confidence AS confidence, found[0].rule AS rule, size(found) AS n_rules\n"

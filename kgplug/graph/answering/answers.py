@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from kgplug.errors import UsageError
+from kgplug.errors import GraphError, UsageError
 from kgplug.graph import catalog, queries
 from kgplug.graph.answering.lookups import models_with_list
+from kgplug.graph.answering.nearest import is_lost_index, with_search
 from kgplug.graph.answering.nothing_found import live_list_of, no_list, no_neighbour
 from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.find_key import require_key
@@ -34,10 +36,15 @@ def run_query(
     parameters = {"like_threshold": None if schema is None else schema.like_threshold, **parameters}
     text = queries.load(name, schema)
     parameters = queries.checked(name, text, parameters)
-    if schema is None or schema.has_plain_feedback:
-        found = connection.frame(text, **parameters)
-    else:
-        found = user_frame(connection, "[feedback]", text, **parameters)
+    read = (
+        connection.frame if schema is None or schema.has_plain_feedback else partial(_limited_frame, connection, name)
+    )
+    try:
+        found = read(with_search(connection, text, parameters.get("model")), **parameters)
+    except GraphError as error:
+        if not is_lost_index(error):
+            raise
+        found = read(text, **parameters)
     if found.empty:
         nodes = {} if schema is None else {"user": schema.user, "item": schema.item}
         for parameter in nodes.keys() & parameters.keys():
@@ -46,6 +53,13 @@ def run_query(
         if "model" in parameters:
             catalog.require_published(connection, parameters["model"])
     return found
+
+
+def _limited_frame(connection: Connection, name: str, text: str, /, **parameters: Any) -> pd.DataFrame:
+    """Run a shipped query; if it uses feedback, so that its text has users' Cypher, run it with the time limit."""
+    if "`RATED`" in queries.load(name):
+        return user_frame(connection, "[feedback]", text, **parameters)
+    return connection.frame(text, **parameters)
 
 
 def recommend(

@@ -18,7 +18,7 @@ from kgplug.graph.bolt.server_errors import DATABASE_NOT_FOUND, translated_error
 from kgplug.graph.bolt.tls import driver_address
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     import neo4j
@@ -28,7 +28,9 @@ _T = TypeVar("_T")
 _SCHEMES = ("bolt", "bolt+s", "bolt+ssc", "neo4j", "neo4j+s", "neo4j+ssc")
 _DEFAULT_PORT = 7687
 _SYSTEM = "system"
-_OLDEST_VERSION = (5, 13)  # the first version with vector indexes
+_CYPHER = "Cypher"  # the component that newer servers report next to the server itself
+_OLDEST_VERSION = (5, 26)  # the oldest version on which kgplug is tested
+_OLDEST_SEARCH = (2026, 2)  # in 2026.01, the clause SEARCH was a preview
 _CONNECTION_TIMEOUT_S = 5
 _RETRY_TIME_S = 15
 _FIRST_PAUSE_S = 0.5
@@ -52,6 +54,9 @@ class Connection:
 
     Every method raises GraphError, with a message in plain words, if the server refuses a request or the network fails.
 
+    In a cluster, each transaction waits until its server has the effects of all earlier transactions of this
+    connection. So what was published is seen at once, from whichever server.
+
     Attributes:
         uri: URI of the server.
         database: name of the database.
@@ -60,14 +65,26 @@ class Connection:
         import_dir: folder that file:/// means in LOAD CSV; None if this process cannot write to it.
         server_version: version of the server, such as "5.26.30".
         edition: "community" or "enterprise".
+        has_cypher_25: whether the server understands queries that begin with CYPHER 25.
+        has_search: whether it has the clause SEARCH for vector indexes, a part of Cypher 25.
     """
 
-    def __init__(self, driver: neo4j.Driver, *, uri: str, database: str | None, import_dir: Path | None) -> None:
+    def __init__(
+        self,
+        driver: neo4j.Driver,
+        *,
+        uri: str,
+        database: str | None,
+        import_dir: Path | None,
+        bookmarks: neo4j.BookmarkManager | None = None,
+    ) -> None:
         self._driver = driver
+        self._bookmarks = bookmarks
         self.uri = uri
         self.import_dir = import_dir
         self.database: str = database or ""
         self.store, self.server_version, self.edition = "", "", ""
+        self.has_cypher_25 = self.has_search = False
 
     def __repr__(self) -> str:
         server = f", Neo4j {self.server_version} {self.edition}" if self.server_version else ""
@@ -83,6 +100,7 @@ class Connection:
         database: str | None = None,
         import_dir: Path | None = None,
         ca_file: Path | None = None,
+        bookmarks: Iterable[str] = (),
     ) -> Connection:
         """Connect and log in.
 
@@ -95,6 +113,8 @@ class Connection:
             import_dir: folder that file:/// means in LOAD CSV, if this process can write to it.
             ca_file: PEM file with the certificate authorities to trust for bolt+s:// and neo4j+s://, instead of those
                 of the system.
+            bookmarks: the property `bookmarks` of other connections to this database. Each transaction waits until its
+                server has the effects of their transactions.
 
         Raises:
             GraphError: the URI or certificate file is unusable, no server answers, the login is refused, the database
@@ -117,7 +137,8 @@ class Connection:
                 user_agent="kgplug",
                 **encryption,
             )
-        connection = cls(driver, uri=uri, database=database, import_dir=import_dir)
+        manager = neo4j.GraphDatabase.bookmark_manager(initial_bookmarks=neo4j.Bookmarks.from_raw_values(bookmarks))
+        connection = cls(driver, uri=uri, database=database, import_dir=import_dir, bookmarks=manager)
         try:
             with translated_errors(uri, database):
                 driver.verify_connectivity()  # tries once; a transaction would retry for 15 s
@@ -126,6 +147,11 @@ class Connection:
             connection.close()
             raise
         return connection
+
+    @property
+    def bookmarks(self) -> list[str]:
+        """Texts that stand for the last transactions of this connection; see the argument `bookmarks` of `open`."""
+        return [] if self._bookmarks is None else sorted(self._bookmarks.get_bookmarks())
 
     def rows(self, query: str, /, **parameters: object) -> list[dict[str, Any]]:
         """Run a query that only reads, and return its rows. Repeat it after a deadlock or a lost connection."""
@@ -174,7 +200,9 @@ class Connection:
 
     def session(self, *, access: Literal["READ", "WRITE"] = "WRITE") -> neo4j.Session:
         """Return a driver session on this database. The caller must close it and use it inside `translated_errors`."""
-        return self._driver.session(database=self.database or None, default_access_mode=access)
+        return self._driver.session(
+            database=self.database or None, default_access_mode=access, bookmark_manager=self._bookmarks
+        )
 
     def close(self) -> None:
         """Close all connections to the server."""
@@ -222,19 +250,21 @@ class Connection:
                 f"{self._other_databases()}"
             )
         try:
-            server = self.rows("CALL dbms.components() YIELD versions, edition RETURN versions[0] AS version, edition")
+            components = self.rows("CALL dbms.components() YIELD name, versions, edition")
         except GraphError as error:
             if getattr(error.__cause__, "code", None) == DATABASE_NOT_FOUND:
                 raise self._unknown_database() from error
             raise
-        self.server_version, self.edition = server[0]["version"], server[0]["edition"]
+        server = next(component for component in components if component["name"] != _CYPHER)
+        self.server_version, self.edition = server["versions"][0], server["edition"]
         numbers = tuple(int(number) for number in re.findall(r"\d+", self.server_version)[:2])
         if numbers < _OLDEST_VERSION:
             oldest = ".".join(map(str, _OLDEST_VERSION))
             raise GraphError(
-                f"The server at {self.uri} is Neo4j {self.server_version}, which has no vector indexes. "
-                f"kgplug needs {oldest} or newer."
+                f"The server at {self.uri} is Neo4j {self.server_version}. kgplug needs {oldest} or newer."
             )
+        self.has_cypher_25 = any(one["name"] == _CYPHER and "25" in one["versions"] for one in components)
+        self.has_search = self.has_cypher_25 and numbers >= _OLDEST_SEARCH
         database = self.rows("CALL db.info() YIELD name, id")[0]
         self.database, self.store = database["name"], str(database["id"])
 

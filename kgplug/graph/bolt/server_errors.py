@@ -68,6 +68,9 @@ _BY_CODE = {
     DATABASE_NOT_FOUND: (
         "The server at {uri} has no database {database}. Set NEO4J_DATABASE to one that SHOW DATABASES lists."
     ),
+    "Neo.ClientError.Transaction.InvalidBookmark": (
+        "The server at {uri} does not know these bookmarks: {message} Use bookmarks of a connection to this database."
+    ),
     "Neo.ClientError.Security.Forbidden": "This account may not do that on {uri}: {message}",
 }
 

@@ -129,7 +129,7 @@ def _query(
     for number, (heads, tails, _) in enumerate(groups):
         group = f"$groups[{number}]"
         parts.append(
-            f"""CALL {{
+            f"""CALL () {{
             UNWIND range(0, size({group}.heads) - 1) AS row
             {heads.match("head", f"{group}.heads[row]")}
             {tails.match("tail", f"{group}.tails[row]")}

@@ -4,13 +4,16 @@ The driver unpacks a list value by value in Python, which is slow. So the server
 few dozen rows per string, and numpy parses them. This is several times faster than lists of integers
 (`benchmarks/neo4j_io.py` measures both).
 
-Within one read, nodes are identified by their internal id, and large reads step through ranges of ids. Only this module
-uses Cypher's function `id()`, which is deprecated. If a server refuses it, `elementId()` is used, and large reads are
-streamed with one query. Large reads are also streamed if most ids are unused, because then stepping would be slower.
+Within one read, nodes are identified by the number at the end of their element id ("4:da15…25c1:792"), and large reads
+step through ranges of these numbers. Neo4j does not promise that element ids look like this. If they look otherwise,
+the whole element ids are used, and large reads are streamed with one query. Large reads are also streamed if most
+numbers are unused, because then stepping would be slower. Cypher's function `id()` returns the same numbers a little
+faster, but it is deprecated, in Cypher 5 and in Cypher 25.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -19,11 +22,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
-from kgplug.errors import GraphError
 from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.bolt.server_errors import translated_errors
 from kgplug.graph.counts import MOST_NAMES
-from kgplug.graph.queries import quote
+from kgplug.graph.queries import quote, quote_text
 from kgplug.graph.reading.node_ids import ElementIds
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 
+_NUMBERED_ID = re.compile(r"(?P<start>\d:[0-9a-f-]{36}:)\d+")
 _CHUNK_ROWS = 200_000  # relationships or ids per query
 CHUNK_NODES = 50_000  # nodes per query when keys are read
 _SESSIONS = 2  # one result is unpacked while the server works on the next query
@@ -125,7 +128,7 @@ class BulkReader:
     Args:
         connection: connection to the database.
         chunk_rows: maximum number of relationships or ids per query.
-        internal_ids: whether to use Cypher's `id()` rather than `elementId()`. None: use it if the server supports it.
+        internal_ids: whether to use the numbers in element ids. None: use them if the server's element ids have them.
     """
 
     def __init__(
@@ -133,9 +136,13 @@ class BulkReader:
     ) -> None:
         self._connection = connection
         self.chunk_rows = chunk_rows
-        self._internal = _answers_id(connection) if internal_ids is None else internal_ids
-        self._id = "id" if self._internal else "elementId"
+        self._starts = None if internal_ids is False else _starts_of_ids(connection)
         self._elements = ElementIds()
+
+    @property
+    def has_numbers(self) -> bool:
+        """Whether nodes are identified by the numbers in their element ids."""
+        return self._starts is not None
 
     def edges(self, wanted: Wanted, advance: Callable[[int], object] = int) -> Edges:
         """Read relationships.
@@ -166,9 +173,9 @@ class BulkReader:
         columns += () if text is None else (f"coalesce(n.{quote(text)}, '')",)
         if n <= self.chunk_rows:
             rows = [self._first(f"MATCH {match} RETURN {_collected(columns)}")]
-        elif limit := self._id_limit("MATCH (n) RETURN max(id(n)) AS top, count(*) AS n"):
+        elif limit := self._id_limit("(n)", "n"):
             query = (
-                "UNWIND range($start, $stop - 1) AS i MATCH (n) WHERE id(n) = i "
+                f"UNWIND range($start, $stop - 1) AS i MATCH (n) WHERE {self._has_id('n')} "
                 f"AND n:{quote(label)} RETURN {_collected(columns)}"
             )
             rows = list(in_parallel(lambda span: self._first(query, **span), self._spans(limit)))
@@ -188,7 +195,7 @@ class BulkReader:
             parameters: query parameters that the two expressions use.
         """
         query = (
-            f"UNWIND $ids AS i MATCH (n) WHERE {self._id}(n) = i WITH n, {code} AS code "
+            f"UNWIND $ids AS i MATCH (n) WHERE {self._has_id('n')} WITH n, {code} AS code "
             f"RETURN {_collected(self._node_columns('code', key))}"
         )
         chunks = [ids[start : start + CHUNK_NODES] for start in range(0, len(ids), CHUNK_NODES)]
@@ -198,7 +205,7 @@ class BulkReader:
     def count_labels(self, ids: np.ndarray) -> dict[str, int]:
         """Return label → number of the given nodes that have it, largest number first."""
         rows = self._records(
-            f"UNWIND $ids AS i MATCH (n) WHERE {self._id}(n) = i UNWIND labels(n) AS label "
+            f"UNWIND $ids AS i MATCH (n) WHERE {self._has_id('n')} UNWIND labels(n) AS label "
             "RETURN label, count(*) AS n ORDER BY n DESC, label",
             ids=self.as_parameter(ids),
         )
@@ -236,15 +243,15 @@ class BulkReader:
     def _long_tasks(self, types: dict[str, int], of_types: str, wanted: Wanted) -> list[Callable[[], _Part]]:
         """Return tasks that each read the relationships in a range of ids, or one task that streams all relationships.
 
-        Streaming is used if internal ids are not available or most of them are unused. `of_types` is the Cypher
+        Streaming is used if element ids have no numbers or most of them are unused. `of_types` is the Cypher
         condition that a relationship has one of the types to read.
         """
-        limit = self._id_limit("MATCH ()-[r]->() RETURN max(id(r)) AS top, count(*) AS n")
+        limit = self._id_limit("()-[r]->()", "r")
         if limit is None:
             return [lambda: self._streamed(types, of_types, wanted)]
         query = (
             "UNWIND range($start, $stop - 1) AS i MATCH (a)-[r]->(b) "
-            f"{_where('id(r) = i', of_types, wanted.where)} {self._as_text(wanted)}"
+            f"{_where(self._has_id('r'), of_types, wanted.where)} {self._as_text(wanted)}"
         )
         return [lambda span=span: self._part(query, wanted, types=list(types), **span) for span in self._spans(limit)]
 
@@ -285,8 +292,8 @@ class BulkReader:
             head, tail: Cypher variables of the nodes.
             values: Cypher expressions that give numbers, never null.
         """
-        columns = (f"{self._id}({head})", f"{self._id}({tail})", *values)
-        return " + ".join(f"toString({column}) + ' '" for column in columns)
+        columns = (self._id_text(head), self._id_text(tail), *(f"toString({value})" for value in values))
+        return " + ".join(f"{column} + ' '" for column in columns)
 
     def parse(self, texts: Iterable[str], n_values: int) -> np.ndarray:
         """Parse texts that consist of rows of `row_of`: (n, 2 + n_values), head id, tail id, values.
@@ -295,23 +302,34 @@ class BulkReader:
         """
         width, text = 2 + n_values, "".join(texts)
         kind = np.float64 if n_values else np.int64
-        if self._internal:
+        if self._starts is not None:
             return np.fromstring(text, dtype=kind, sep=" ").reshape(-1, width)
         cells = np.array(text.split(), dtype=object).reshape(-1, width)
         ends = [self._elements.encode(cells[:, column]) for column in range(2)]
         return np.column_stack([*ends, cells[:, 2:].astype(np.float64)]).astype(kind)
 
     def _node_columns(self, code: str, key: str) -> tuple[str, ...]:
-        return f"{self._id}(n)", code, key
+        return self._id("n"), code, key
 
-    def _id_limit(self, query: str) -> int | None:
-        """Return a number above all internal ids; None if internal ids are not available or most of them are unused.
+    def _id_text(self, variable: str) -> str:
+        """Return the Cypher expression for the id of a node or relationship, as text."""
+        whole = f"elementId({variable})"
+        return whole if self._starts is None else f"substring({whole}, {len(self._starts['n'])})"
 
-        `query` must return the highest id and the number of ids in use.
-        """
-        if not self._internal:
+    def _id(self, variable: str) -> str:
+        """Return the Cypher expression for the id of a node or relationship."""
+        return self._id_text(variable) if self._starts is None else f"toInteger({self._id_text(variable)})"
+
+    def _has_id(self, variable: str) -> str:
+        """Return the Cypher condition that a node n or a relationship r has the id i. Neo4j seeks it by this id."""
+        value = "i" if self._starts is None else f"{quote_text(self._starts[variable])} + toString(i)"
+        return f"elementId({variable}) = {value}"
+
+    def _id_limit(self, pattern: str, variable: str) -> int | None:
+        """Return a number above the ids of all nodes or relationships; None if ids are texts, or most are unused."""
+        if self._starts is None:
             return None
-        top, n = self._first(query)
+        top, n = self._first(f"MATCH {pattern} RETURN max({self._id(variable)}) AS top, count(*) AS n")
         return None if top is None or top >= _MOST_IDS_A_ROW * (n + self.chunk_rows) else top + 1
 
     def _spans(self, limit: int) -> list[dict[str, int]]:
@@ -340,7 +358,9 @@ class BulkReader:
         columns = list(zip(*rows, strict=True)) or [(), (), ()]
         ids, codes, keys, *others = ([value for part in column for value in part] for column in columns)
         return Nodes(
-            np.array(ids, dtype=np.int64) if self._internal else self._elements.encode(np.array(ids, dtype=object)),
+            self._elements.encode(np.array(ids, dtype=object))
+            if self._starts is None
+            else np.array(ids, dtype=np.int64),
             np.array(codes, dtype=np.int64),
             np.fromiter(keys, dtype=object, count=len(keys)),
             np.fromiter(others[0], dtype=object, count=len(keys)) if others else None,
@@ -353,22 +373,28 @@ class BulkReader:
             node: variable of the node; it must be the only one that is used afterwards.
             ids: Cypher expression of the list, from `as_parameter`.
         """
-        return f"UNWIND {ids} AS kgplug_id MATCH ({node}) WHERE {self._id}({node}) = kgplug_id WITH {node}"
+        return f"UNWIND {ids} AS i MATCH (n) WHERE {self._has_id('n')} WITH n AS {node}"
 
     def as_parameter(self, ids: np.ndarray) -> list[Any]:
         """Return ids, int64 (n,), as a parameter of a query."""
-        return ids.tolist() if self._internal else self._elements.decode(ids)
+        return self._elements.decode(ids) if self._starts is None else ids.tolist()
 
     def _errors(self) -> Any:
         return translated_errors(self._connection.uri, self._connection.database)
 
 
-def _answers_id(connection: Connection) -> bool:
-    try:
-        connection.rows("OPTIONAL MATCH (n) WITH n LIMIT 1 RETURN id(n) AS id")
-    except GraphError:
-        return False
-    return True
+def _starts_of_ids(connection: Connection) -> dict[str, str] | None:
+    """Return the fixed starts of the element ids of nodes ("n") and of relationships ("r"); a number follows them.
+
+    The result is None if element ids look otherwise, or if the graph has no relationship.
+    """
+    query = (
+        "OPTIONAL MATCH (n) WITH n LIMIT 1 OPTIONAL MATCH ()-[r]->() WITH n, r LIMIT 1 "
+        "RETURN elementId(n) AS n, elementId(r) AS r"
+    )
+    found = {name: _NUMBERED_ID.fullmatch(text or "") for name, text in connection.rows(query)[0].items()}
+    starts = {name: match["start"] for name, match in found.items() if match is not None}
+    return starts if len({len(start) for start in starts.values()}) == 1 and len(starts) == len(found) else None
 
 
 def _collected(columns: Iterable[str]) -> str:

@@ -136,7 +136,7 @@ def find_repeating(
         connection,
         schema,
         f"MATCH (u:{u}) WITH u, {count_between(schema, 'u')} AS n "
-        f"CALL {{ WITH u MATCH (u)-[r{_listed(types)}]-(i:{i}) WHERE u <> i AND type(r) IN $types "
+        f"CALL (u) {{ MATCH (u)-[r{_listed(types)}]-(i:{i}) WHERE u <> i AND type(r) IN $types "
         "AND NOT (type(r) IN $own AND coalesce([r.model, r.run] IN $runs, false)) WITH DISTINCT u, type(r) AS name, i "
         f"WITH name, CASE WHEN {joined(schema, 'u', 'i')} THEN 1 ELSE 0 END AS shared "
         "RETURN name, count(*) AS pairs, sum(shared) AS shared } "
@@ -257,7 +257,7 @@ def _repeated_links(
         f"WITH n, COLLECT {{ MATCH (n)-[r]-(u:{u}) WHERE NOT type(r) IN $feedback RETURN DISTINCT u }} AS users "
         "WHERE size(users) > 0 "
         f"WITH n, users, reduce(sum = 0, u IN users | sum + {count_between(schema, 'u')}) AS taken "
-        f"CALL {{ WITH n MATCH (n)--(i:{i}) RETURN i UNION WITH n MATCH (n)--(x)--(i:{i}) "
+        f"CALL (n) {{ MATCH (n)--(i:{i}) RETURN i UNION MATCH (n)--(x)--(i:{i}) "
         f"WHERE NOT x:{u} AND NOT x:{i} AND x <> n "
         "AND COUNT { MATCH (x)--(m) WHERE any(label IN labels(m) WHERE label IN $labels) RETURN DISTINCT m } = 1 "
         "RETURN i } "

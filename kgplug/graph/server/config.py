@@ -12,13 +12,13 @@ import psutil
 from pydantic import SecretStr
 
 from kgplug.graph.server.java import Java
+from kgplug.graph.server.versions import Neo4jVersion
 
-MAIN_CLASS = "org.neo4j.server.CommunityEntryPoint"
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 _MB = 1 << 20
 _HASH_ROUNDS = 1024
 
-# The options that the script bin/neo4j of this Neo4j version passes to Java.
+# The options that the script bin/neo4j of Neo4j 5.26 passes to Java.
 _JVM_OPTIONS = (
     "-XX:+UseG1GC",
     "-XX:-OmitStackTraceInFastThrow",
@@ -45,12 +45,13 @@ def heap_bytes() -> int:
     return min(max(_memory_bytes() // 8, 512 * _MB), 2048 * _MB)
 
 
-def write_config(home: Path, port: int, further: Mapping[str, str] | None = None) -> None:
+def write_config(home: Path, port: int, *, data: Path, further: Mapping[str, str] | None = None) -> None:
     """Write neo4j.conf: listen on loopback only, require a login, send no usage reports.
 
     Args:
         home: home folder of the server.
         port: port for Bolt, Neo4j's protocol.
+        data: folder of the store, inside `home`.
         further: further settings, name → value; they take precedence.
     """
     page_cache = min(max(_memory_bytes() // 32, 64 * _MB), 512 * _MB)
@@ -63,6 +64,7 @@ def write_config(home: Path, port: int, further: Mapping[str, str] | None = None
         "server.http.enabled": "false",
         "server.https.enabled": "false",
         "server.directories.import": "import",
+        "server.directories.data": data.relative_to(home).as_posix(),
         "server.memory.pagecache.size": f"{page_cache // _MB}m",
         "dbms.security.auth_enabled": "true",
         "dbms.usage_report.enabled": "false",
@@ -79,11 +81,12 @@ def write_config(home: Path, port: int, further: Mapping[str, str] | None = None
     (home / "conf" / "neo4j.conf").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def command_line(home: Path, java: Java, jars: list[Path]) -> list[str]:
+def command_line(home: Path, version: Neo4jVersion, java: Java, jars: list[Path]) -> list[str]:
     """Return the command that starts the server. Write Java's options to a file, from which Java reads them.
 
     Args:
         home: home folder of the server.
+        version: version of Neo4j.
         java: Java runtime to use.
         jars: paths of the server's jars, in class path order.
     """
@@ -101,7 +104,7 @@ def command_line(home: Path, java: Java, jars: list[Path]) -> list[str]:
     return [
         str(java.path),
         f"@{arguments}",
-        MAIN_CLASS,
+        version.main_class,
         f"--home-dir={home}",
         f"--config-dir={home / 'conf'}",
         "--console-mode",  # also log to standard output, only for this start
@@ -116,10 +119,10 @@ def arguments_file(home: Path) -> Path:
     return home / "conf" / "java.arguments"
 
 
-def set_first_password(home: Path) -> SecretStr:
+def set_first_password(home: Path, data: Path) -> SecretStr:
     """Choose, store and return a password before the first start, so that the server never has the default password.
 
-    The server reads a salted hash from `data/dbms/auth.ini`, in the format of `neo4j-admin dbms
+    The server reads a salted hash from the file dbms/auth.ini in its folder `data`, in the format of `neo4j-admin dbms
     set-initial-password`. The password itself goes into a file that only its owner can read.
     """
     password, salt = secrets.token_urlsafe(24), secrets.token_bytes(32)
@@ -128,7 +131,7 @@ def set_first_password(home: Path) -> SecretStr:
         digest = hashlib.sha256(digest).digest()
     _write_private(password_file(home), password + "\n")
     line = f"neo4j:SHA-256,{digest.hex()},{salt.hex()},{_HASH_ROUNDS}:\n"
-    _write_private(home / "data" / "dbms" / "auth.ini", line)
+    _write_private(data / "dbms" / "auth.ini", line)
     return SecretStr(password)
 
 

@@ -19,6 +19,9 @@ from kgplug.errors import LocalServerError
 from kgplug.graph.server import install
 from kgplug.graph.server.config import arguments_file, password_file
 from kgplug.graph.server.process import age_s, carries, executable, serves
+from kgplug.graph.server.store import Store, store_in_use
+from kgplug.graph.server.versions import NEWEST, Neo4jVersion, version_named
+from kgplug.settings import Settings
 
 State = Literal["not installed", "stopped", "starting", "running", "unhealthy"]
 START_TIMEOUT_S = 300  # a start takes 20 s of CPU time, which can be minutes on a very busy machine
@@ -54,16 +57,33 @@ class LocalHome:
     Args:
         home: home folder of the server, with its configuration, data, logs and password file.
         jars: folder of the server's jars. Default: `home`/jars.
+        version: version of Neo4j, such as "5.26". A home folder that has a store keeps the store's version, and
+            refuses to start with another. Default: the store's version; for an empty home, KGPLUG_NEO4J_VERSION or the
+            newest.
+
+    Raises:
+        UsageError: kgplug does not install this version.
     """
 
-    def __init__(self, home: Path, *, jars: Path | None = None) -> None:
+    def __init__(self, home: Path, *, jars: Path | None = None, version: str | None = None) -> None:
         self.home = home.expanduser().resolve()
+        self._wanted = None if version is None else version_named(version)
         self.jars = jars or self.home / "jars"
         self.log = self.home / "logs" / "console.log"
         self._pid_file = self.home / "neo4j.pid"
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.home)!r})"
+
+    @property
+    def store(self) -> Store:
+        """The store that this home folder uses."""
+        return store_in_use(self.home)
+
+    @property
+    def version(self) -> Neo4jVersion:
+        """The version of Neo4j that serves this home folder, or will serve it if it is empty."""
+        return self.store.version or self._wanted or _version_of_new_homes()
 
     def status(self) -> LocalStatus:
         """Return whether the server runs, with its address, Java and files."""
@@ -72,11 +92,11 @@ class LocalHome:
             state=self._state(process),
             pid=process.pid if process else None,
             uri=self._uri() if process else None,
-            version=install.NEO4J_VERSION,
+            version=self.version.release,
             java=executable(process) if process else None,
             home=self.home,
             log=self.log,
-            data_bytes=_size(self.home / "data"),
+            data_bytes=_size(self.store.folder),
         )
 
     def endpoint(self) -> Endpoint:
@@ -97,7 +117,7 @@ class LocalHome:
 
     def _state(self, process: psutil.Process | None) -> State:
         if process is None:
-            return "stopped" if install.installed(self.jars) else "not installed"
+            return "stopped" if install.installed(self.jars, self.version) else "not installed"
         if serves(process, self._port()):
             return "running"
         return "starting" if age_s(process) < START_TIMEOUT_S else "unhealthy"
@@ -126,7 +146,7 @@ class LocalHome:
         except FileNotFoundError:
             raise LocalServerError(
                 f"The password file {path} is missing, so kgplug cannot log in to the local database. "
-                f"Restore it, or delete {self.home / 'data'} to start with an empty database."
+                f"Restore it, or delete {self.store.folder} to start with an empty database."
             ) from None
 
     def _uri(self) -> str:
@@ -140,6 +160,11 @@ class LocalHome:
             return None
         match = re.search(r"^server\.bolt\.listen_address=127\.0\.0\.1:(\d+)$", config, re.MULTILINE)
         return int(match[1]) if match else None
+
+
+def _version_of_new_homes() -> Neo4jVersion:
+    chosen = Settings().kgplug_neo4j_version
+    return version_named(chosen) if chosen else NEWEST
 
 
 def _size(folder: Path) -> int:

@@ -18,10 +18,9 @@ from pathlib import Path
 
 from kgplug.errors import LocalServerError
 from kgplug.graph.server.lock import locked
+from kgplug.graph.server.versions import Neo4jVersion
 from kgplug.progress import bar as progress_bar
 
-NEO4J_VERSION = "5.26.30"
-_PINS = Path(__file__).with_name(f"neo4j-{NEO4J_VERSION}.jars.txt")
 _THREADS = 8
 _READ_BYTES = 1 << 20
 _NETWORK_TIMEOUT_S = 15
@@ -60,27 +59,30 @@ class Jar:
         return digest.hexdigest() == self.sha256
 
 
-def pinned_jars() -> list[Jar]:
-    """Return the jars of the server in class path order."""
+def pinned_jars(version: Neo4jVersion) -> list[Jar]:
+    """Return the jars of a server in class path order."""
+    pins = Path(__file__).with_name(f"neo4j-{version.release}.jars.txt")
     jars = []
-    for line in _PINS.read_text(encoding="utf-8").splitlines():
+    for line in pins.read_text(encoding="utf-8").splitlines():
         if not line.startswith("#"):
             sha256, size, coordinates = line.split()
-            group, artifact, version, *classifier = coordinates.split(":")
-            jars.append(Jar(group, artifact, version, "".join(classifier), sha256, int(size)))
+            group, artifact, release, *classifier = coordinates.split(":")
+            jars.append(Jar(group, artifact, release, "".join(classifier), sha256, int(size)))
     return jars
 
 
-def installed(folder: Path) -> bool:
-    """Return whether a folder has a file with the name of each jar. The content is not checked."""
-    return all((folder / jar.file_name).is_file() for jar in pinned_jars())
+def installed(folder: Path, version: Neo4jVersion) -> bool:
+    """Return whether a folder has a file with the name of each jar of a version. The content is not checked."""
+    return all((folder / jar.file_name).is_file() for jar in pinned_jars(version))
 
 
-def install(folder: Path, *, progress: bool | None = None) -> list[Path]:
-    """Make sure that every pinned jar is in a folder and unaltered; copy or download the others.
+def install(folder: Path, version: Neo4jVersion, *, progress: bool | None = None) -> list[Path]:
+    """Make sure that every jar of a version is in a folder and unaltered; copy or download the others.
 
     Args:
-        folder: folder for the jars; created if missing.
+        folder: folder for the jars; created if missing. Several versions share it: jars that they have in common are
+            there once.
+        version: version of Neo4j.
         progress: Whether to show a progress bar while downloading. None: only on a terminal or in a notebook.
 
     Returns:
@@ -89,12 +91,12 @@ def install(folder: Path, *, progress: bool | None = None) -> list[Path]:
     Raises:
         LocalServerError: a network, disk or permission problem, or a jar with a wrong hash after two downloads.
     """
-    jars = pinned_jars()
+    jars = pinned_jars(version)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if _missing(jars, folder):
             with locked(folder / ".lock"):
-                _download_all(_missing(jars, folder), folder, progress)
+                _download_all(_missing(jars, folder), folder, version, progress)
     except OSError as error:
         raise disk_error(folder, error) from error
     return [folder / jar.file_name for jar in jars]
@@ -127,14 +129,14 @@ def _check_space(folder: Path, download_bytes: int) -> None:
         )
 
 
-def _download_all(jars: list[Jar], folder: Path, progress: bool | None) -> None:
+def _download_all(jars: list[Jar], folder: Path, version: Neo4jVersion, progress: bool | None) -> None:
     """Copy or download jars, in parallel, into a folder that the caller has locked."""
     for left_by_a_killed_download in folder.glob(".download-*"):
         shutil.rmtree(left_by_a_killed_download, ignore_errors=True)
     _check_space(folder, sum(jar.size for jar in jars))
     largest_first = sorted(jars, key=lambda jar: -jar.size)
     n_bytes = sum(jar.size for jar in jars)
-    bar = progress_bar(n_bytes, what=f"Neo4j {NEO4J_VERSION}", unit="B", progress=progress, in_notebooks=True)
+    bar = progress_bar(n_bytes, what=f"Neo4j {version.release}", unit="B", progress=progress, in_notebooks=True)
     with bar, tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as staging:
         pool = ThreadPoolExecutor(_THREADS)
         try:

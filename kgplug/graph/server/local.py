@@ -12,7 +12,8 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -26,6 +27,7 @@ from kgplug.graph.server.home import START_TIMEOUT_S, Endpoint, LocalHome
 from kgplug.graph.server.java import find_java
 from kgplug.graph.server.lock import locked
 from kgplug.graph.server.process import dying_with_parent, last_telling_line, serves
+from kgplug.graph.server.store import new_store, use_store
 from kgplug.progress import bar as progress_bar
 from kgplug.settings import child_environment
 
@@ -44,11 +46,19 @@ class LocalNeo4j(LocalHome):
     Args:
         home: home folder of the server, with its configuration, data, logs and password file.
         jars: folder of the server's jars. Default: `home`/jars. Several home folders may share one.
+        version: see `LocalHome`.
         config: further settings for neo4j.conf, name → value, used from the next start. They must not disable bolt://.
     """
 
-    def __init__(self, home: Path, *, jars: Path | None = None, config: Mapping[str, str] | None = None) -> None:
-        super().__init__(home, jars=jars)
+    def __init__(
+        self,
+        home: Path,
+        *,
+        jars: Path | None = None,
+        version: str | None = None,
+        config: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(home, jars=jars, version=version)
         self._config = dict(config or {})
         self._child: subprocess.Popen[bytes] | None = None
 
@@ -64,11 +74,13 @@ class LocalNeo4j(LocalHome):
             Address and login of the server, which already answers queries.
 
         Raises:
-            LocalServerError: a problem with network, disk, permissions or Java; or the server ended or does not answer.
+            LocalServerError: a problem with network, disk, permissions or Java; or the server ended or does not answer;
+                or the store belongs to another version than the one that was asked for.
         """
         try:
             self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
             with locked(self.home / "lock"):
+                self._check_version()
                 process = self._process()
                 if process is None:
                     self._install_and_launch(progress, die_with_parent)
@@ -87,24 +99,42 @@ class LocalNeo4j(LocalHome):
         if not self.home.is_dir():
             return False
         with locked(self.home / "lock"):
-            process = self._process()
-            if process is None:
-                return False
-            if self._has_failed(process):
-                process.kill()
-            else:
-                process.terminate()
+            return self._stop()
+
+    @contextmanager
+    def while_stopped(self, *, progress: bool | None = None) -> Generator[None]:
+        """Stop the server for the time of a `with` block, in which no other process can start it.
+
+        If it ran, it is started again afterwards, also after an error.
+        """
+        with locked(self.home / "lock"):
+            ran = self._stop()
             try:
-                process.wait(_STOP_TIMEOUT_S)
-            except psutil.TimeoutExpired:
-                _log.warning(
-                    "Neo4j did not stop within %d s and was killed. It recovers at its next start.", _STOP_TIMEOUT_S
-                )
-                process.kill()
-                process.wait(_STOP_TIMEOUT_S)
-            self._pid_file.unlink(missing_ok=True)
-            self._child = None
-            return True
+                yield
+            finally:
+                if ran:
+                    self._install_and_launch(progress, die_with_parent=False)
+
+    def _stop(self) -> bool:
+        """Stop the server as `stop` does. The caller holds the lock."""
+        process = self._process()
+        if process is None:
+            return False
+        if self._has_failed(process):
+            process.kill()
+        else:
+            process.terminate()
+        try:
+            process.wait(_STOP_TIMEOUT_S)
+        except psutil.TimeoutExpired:
+            _log.warning(
+                "Neo4j did not stop within %d s and was killed. It recovers at its next start.", _STOP_TIMEOUT_S
+            )
+            process.kill()
+            process.wait(_STOP_TIMEOUT_S)
+        self._pid_file.unlink(missing_ok=True)
+        self._child = None
+        return True
 
     def _has_failed(self, process: psutil.Process) -> bool:
         """Return whether the database has stopped after an error, such as a full disk.
@@ -132,14 +162,17 @@ class LocalNeo4j(LocalHome):
 
     def _install_and_launch(self, progress: bool | None, die_with_parent: bool) -> None:
         """Install what is missing, start the server, and wait until it answers. The server must not be running."""
-        java = find_java()
-        jars = install.install(self.jars, progress=progress)
-        if not (self.home / "data" / "databases" / "system").exists():
-            set_first_password(self.home)
+        version, store = self.version, self.store
+        java = find_java(version)
+        jars = install.install(self.jars, version, progress=progress)
+        if not store.exists:
+            store = new_store(self.home, version)
+            use_store(self.home, store)
+            set_first_password(self.home, store.folder)
         self._endpoint_password()
         for attempt in range(_LAUNCH_ATTEMPTS):
-            write_config(self.home, self._choose_port(retry=attempt > 0), self._config)
-            self._launch(command_line(self.home, java, jars), die_with_parent)
+            write_config(self.home, self._choose_port(retry=attempt > 0), data=store.folder, further=self._config)
+            self._launch(command_line(self.home, version, java, jars), die_with_parent)
             try:
                 return self._wait(progress)
             except LocalServerError:
@@ -149,6 +182,15 @@ class LocalNeo4j(LocalHome):
             f"Another program took the port of the local Neo4j {_LAUNCH_ATTEMPTS} times while it started. "
             "Start it again: kgplug db start."
         )
+
+    def _check_version(self) -> None:
+        """Raise LocalServerError if this home has a store that belongs to another version than the one asked for."""
+        owner = self.store.version
+        if owner is not None and self._wanted not in (None, owner):
+            raise LocalServerError(
+                f"The store in {self.home} belongs to {owner}, so it cannot be started with {self._wanted}. To move it "
+                f"to another version, use `kgplug db upgrade`."
+            )
 
     def _launch(self, command: list[str], die_with_parent: bool) -> None:
         """Start the server's process in a session of its own, so that Ctrl-C does not reach it."""

@@ -21,6 +21,7 @@ from kgplug.graph.queries import quote
 from kgplug.graph.server.home import Endpoint
 from kgplug.graph.server.local import LocalNeo4j
 from kgplug.settings import Settings
+from tests.conftest import VERSION
 
 
 def open_with(endpoint: Endpoint, **changes) -> Connection:
@@ -49,7 +50,7 @@ def test_each_test_starts_with_an_empty_database(connection) -> None:
 
 
 def test_a_connection_knows_its_server_and_database(connection, neo4j_server) -> None:
-    assert (connection.server_version, connection.edition) == ("5.26.30", "community")
+    assert (connection.server_version, connection.edition) == (VERSION.release, "community")
     assert (connection.database, connection.uri) == ("neo4j", neo4j_server.uri)
 
 
@@ -66,7 +67,7 @@ def test_parameters_may_have_any_name(connection) -> None:
 
 def test_autocommit_runs_schema_commands_and_batched_transactions(connection) -> None:
     connection.autocommit("CREATE CONSTRAINT FOR (a:A) REQUIRE a.x IS UNIQUE")
-    connection.autocommit("UNWIND range(1, 10) AS x CALL { WITH x CREATE (:A {x: x}) } IN TRANSACTIONS OF 3 ROWS")
+    connection.autocommit("UNWIND range(1, 10) AS x CALL (x) { CREATE (:A {x: x}) } IN TRANSACTIONS OF 3 ROWS")
     assert connection.autocommit("MATCH (a:A) RETURN count(a) AS n") == [{"n": 10}]
 
 
@@ -144,10 +145,33 @@ def test_a_port_that_does_not_speak_bolt_is_reported(neo4j_server, monkeypatch) 
     web.server_close()
 
 
-def test_a_server_without_vector_indexes_is_refused(neo4j_server, monkeypatch) -> None:
-    old = [{"version": "5.12.0", "edition": "community"}]
+def test_a_server_of_an_old_version_is_refused(neo4j_server, monkeypatch) -> None:
+    old = [{"name": "Neo4j Kernel", "versions": ["5.25.1"], "edition": "community"}]
     monkeypatch.setattr(Connection, "rows", lambda self, query: old)
-    assert "is Neo4j 5.12.0, which has no vector indexes. kgplug needs 5.13 or newer." in refused(neo4j_server)
+    assert "is Neo4j 5.25.1. kgplug needs 5.26 or newer." in refused(neo4j_server)
+
+
+@pytest.mark.parametrize(
+    ("version", "languages", "provides"),
+    [
+        ("5.26.30", None, (False, False)),
+        ("2025.06.0", ["5", "25"], (True, False)),
+        ("2026.01.3", ["5", "25"], (True, False)),
+        ("2026.02.0", ["5", "25"], (True, True)),
+        ("2026.09-aura", ["5", "25"], (True, True)),
+        ("2027.01.0", ["5"], (False, False)),
+    ],
+)
+def test_what_a_server_provides_is_read_from_its_components(
+    neo4j_server, monkeypatch, version, languages, provides
+) -> None:
+    kernel = {"name": "Neo4j Kernel", "versions": [version], "edition": "community"}
+    cypher = [] if languages is None else [{"name": "Cypher", "versions": languages, "edition": ""}]
+    answers = iter([[*cypher, kernel], [{"name": "neo4j", "id": "x"}]])
+    monkeypatch.setattr(Connection, "rows", lambda self, query: next(answers))
+    with open_with(neo4j_server) as opened:
+        assert (opened.server_version, opened.edition) == (version, "community")
+        assert (opened.has_cypher_25, opened.has_search) == provides
 
 
 @pytest.mark.parametrize(

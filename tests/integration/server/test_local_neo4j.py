@@ -19,6 +19,7 @@ from kgplug.graph.connect import connect_settings
 from kgplug.graph.server.home import Endpoint
 from kgplug.graph.server.local import LocalNeo4j
 from kgplug.settings import Settings
+from tests.conftest import VERSION
 
 
 @pytest.fixture(scope="module")
@@ -42,12 +43,12 @@ def process_of(local: LocalNeo4j) -> psutil.Process:
 def test_a_started_server_answers_and_starting_it_again_returns_it(local) -> None:
     endpoint = local.start(die_with_parent=True)
     status = local.status()
-    assert (status.state, status.uri, status.version) == ("running", endpoint.uri, "5.26.30")
+    assert (status.state, status.uri, status.version) == ("running", endpoint.uri, VERSION.release)
     assert status.data_bytes > 0
     assert local.start() == endpoint
     assert local.status().pid == status.pid
     with connect(endpoint) as connection:
-        assert connection.server_version == "5.26.30"
+        assert connection.server_version == VERSION.release
 
 
 def test_without_neo4j_uri_the_local_server_is_used(local) -> None:

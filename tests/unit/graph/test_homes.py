@@ -11,6 +11,7 @@ import pytest
 
 from kgplug.graph.server.config import command_line
 from kgplug.graph.server.java import Java
+from kgplug.graph.server.versions import NEWEST
 from tests import warm_python
 
 pytestmark = pytest.mark.training
@@ -67,5 +68,5 @@ def test_importing_kgplug_makes_no_folder(tmp_path: Path) -> None:
 
 def test_the_local_server_unpacks_nothing_into_the_users_home(tmp_path: Path) -> None:
     (tmp_path / "conf").mkdir()
-    command_line(tmp_path, Java(Path("java"), 17), [])
+    command_line(tmp_path, NEWEST, Java(Path("java"), 21), [])
     assert f'"-Djna.tmpdir={tmp_path / "run"}"' in (tmp_path / "conf" / "java.arguments").read_text().splitlines()

@@ -17,39 +17,15 @@ import pytest
 from kgplug.errors import LocalServerError
 from kgplug.graph.server import config, home, install, local
 from kgplug.graph.server.local import LocalNeo4j
+from tests.unit.helpers.fake_java import use_fake_java
 
-FAKE_JAVA = """#!{python}
-import os, pathlib, re, signal, socket, sys, time
-if "-version" in sys.argv:
-    sys.exit(print('openjdk version "17.0.1"', file=sys.stderr))
-home = pathlib.Path(next(a for a in sys.argv if a.startswith("--home-dir=")).split("=", 1)[1])
-launches = home / "launches"
-number = len(launches.read_text().split()) if launches.exists() else 0
-with launches.open("a") as file:
-    print(os.getpid(), file=file)
-mode = (home / "mode").read_text() if (home / "mode").exists() else ""
-if mode == "dies":
-    sys.exit("2026-01-01 INFO  Starting...\\n2026-01-01 ERROR Failed to start Neo4j\\nCaused by: store is locked\\n")
-if mode == "is killed":
-    os.kill(os.getpid(), signal.SIGKILL)
-if mode == "port taken" or mode == "port taken once" and number == 0:
-    sys.exit("Caused by: java.net.BindException: Address already in use")
-if mode == "ignores":
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-if mode != "mute":
-    port = int(re.search(r"bolt.listen_address=127.0.0.1:(\\d+)", (home / "conf/neo4j.conf").read_text())[1])
-    listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(("127.0.0.1", port))
-    listener.listen()
-time.sleep(60)
-"""
 START = """
 import sys
 from pathlib import Path
 from kgplug.graph.server import install
 from kgplug.graph.server.local import LocalNeo4j
-install.install = lambda folder, progress: []
+from tests.unit.helpers.fake_java import use_fake_java
+install.install = lambda folder, version, progress: []
 LocalNeo4j._log_in = lambda self: None
 print(LocalNeo4j(Path(sys.argv[1])).start().uri)
 """
@@ -58,12 +34,8 @@ print(LocalNeo4j(Path(sys.argv[1])).start().uri)
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A local server whose Java is the fake one; killed afterwards."""
-    fake = tmp_path / "java home" / "bin" / "java"
-    fake.parent.mkdir(parents=True)
-    fake.write_text(FAKE_JAVA.format(python=sys.executable))
-    fake.chmod(0o755)
-    monkeypatch.setenv("JAVA_HOME", str(fake.parents[1]))
-    monkeypatch.setattr(install, "install", lambda folder, progress: [])
+    use_fake_java(tmp_path / "java home", monkeypatch)
+    monkeypatch.setattr(install, "install", lambda folder, version, progress: [])
     monkeypatch.setattr(LocalNeo4j, "_log_in", lambda self: None)
     server = LocalNeo4j(tmp_path / "a home")
     server.home.mkdir()
@@ -154,10 +126,12 @@ def test_a_port_that_stays_taken_is_reported_in_one_sentence(server) -> None:
 
 def test_another_program_on_the_servers_port_is_not_the_server(server) -> None:
     (server.home / "mode").write_text("mute")
-    config.write_config(server.home, 0)
-    process = subprocess.Popen(config.command_line(server.home, local.find_java(), []), cwd=server.home)
+    data = server.home / "data"
+    config.write_config(server.home, 0, data=data)
+    command = config.command_line(server.home, server.version, local.find_java(server.version), [])
+    process = subprocess.Popen(command, cwd=server.home)
     with socket.create_server(("127.0.0.1", 0)) as other:
-        config.write_config(server.home, other.getsockname()[1])
+        config.write_config(server.home, other.getsockname()[1], data=data)
         deadline = time.monotonic() + 120
         while server.status().pid is None and time.monotonic() < deadline:
             time.sleep(0.02)
@@ -211,13 +185,13 @@ def test_a_missing_password_file_next_to_data_is_reported_in_one_sentence(server
 
 
 def test_an_interrupted_first_start_is_repeated_with_a_new_password(server) -> None:
-    first = config.set_first_password(server.home)
+    first = config.set_first_password(server.home, server.home / "data")
     assert server.start().password != first
 
 
 def test_an_installed_server_that_never_ran_is_stopped_and_one_without_jars_not_installed(server, monkeypatch) -> None:
     assert server.status().state == "not installed"
-    monkeypatch.setattr(install, "installed", lambda folder: True)
+    monkeypatch.setattr(install, "installed", lambda folder, version: True)
     assert server.status().state == "stopped"
     assert server.status().data_bytes == 0
 

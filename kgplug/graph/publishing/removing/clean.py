@@ -47,7 +47,7 @@ def drop_editions(connection: Connection, model: str, *, keep: Collection[int]) 
         connection.autocommit(
             f"MATCH ()-[edge:{edge}]->() WHERE edge.model = $model AND edge.run IN $runs "
             "AND (edge.edition IS NULL OR NOT edge.edition IN $keep) "
-            f"CALL {{ WITH edge DELETE edge }} IN TRANSACTIONS OF {_BATCH_NODES} ROWS",
+            f"CALL (edge) {{ DELETE edge }} IN TRANSACTIONS OF {_BATCH_NODES} ROWS",
             model=model,
             runs=_runs(connection, model),
             keep=list(keep),
@@ -64,7 +64,7 @@ def drop_run(connection: Connection, run: RunRecord) -> None:
         name = quote(property_name)
         connection.autocommit(
             f"MATCH (node:{quote(label)}) WHERE node.{name} IS NOT NULL "
-            f"CALL {{ WITH node REMOVE node.{name} }} IN TRANSACTIONS OF {_BATCH_NODES} ROWS"
+            f"CALL (node) {{ REMOVE node.{name} }} IN TRANSACTIONS OF {_BATCH_NODES} ROWS"
         )
     catalog.forget(connection, run.id)
 
@@ -73,7 +73,7 @@ def drop_predictions(connection: Connection, model: str, *, run: str | None = No
     """Delete the PREDICTED edges of one run of a model, or of all its runs if `run` is None."""
     connection.autocommit(
         f"MATCH ()-[edge:{catalog.PREDICTED}]->() WHERE edge.model = $model AND edge.run IN $runs "
-        f"CALL {{ WITH edge DELETE edge }} IN TRANSACTIONS OF {_BATCH_NODES} ROWS",
+        f"CALL (edge) {{ DELETE edge }} IN TRANSACTIONS OF {_BATCH_NODES} ROWS",
         model=model,
         runs=_runs(connection, model) if run is None else [run],
     )

@@ -1,0 +1,118 @@
+"""Move the local Neo4j to a newer version, and back.
+
+A newer Neo4j changes a store when it opens it, so an upgrade never touches the store in use. It copies the store, and
+starts the newer version on the copy, in a home folder of its own. Only if this works does the home folder use the copy.
+The old store stays as it was, so one can go back to it. If an upgrade is killed, the old store is still the one in use.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from kgplug.errors import LocalServerError
+from kgplug.graph.server.config import password_file
+from kgplug.graph.server.install import disk_error, install
+from kgplug.graph.server.local import LocalNeo4j
+from kgplug.graph.server.store import Store, use_store
+from kgplug.graph.server.versions import NEWEST, VERSIONS, Neo4jVersion, version_named
+from kgplug.progress import stage
+
+_SPARE_BYTES = 300_000_000  # kept free for the database, next to the copy
+
+
+def upgrade(server: LocalNeo4j, version: str | None = None, *, progress: bool | None = None) -> Store:
+    """Copy the store of a local Neo4j, and let a newer version serve the copy.
+
+    A running server is stopped, and started again afterwards.
+
+    Args:
+        server: the local Neo4j.
+        version: name of the newer version. Default: the newest.
+        progress: see `LocalNeo4j.start`.
+
+    Returns:
+        The store that is now in use; its `before` is the old one. If it already belongs to this version, nothing is
+        changed.
+
+    Raises:
+        UsageError: kgplug does not install this version.
+        LocalServerError: there is no store, the version is older than the store's, the disk is full, or the newer
+            version cannot open the copy. The old store is still in use then.
+    """
+    new = NEWEST if version is None else version_named(version)
+    old = server.store
+    if old.version is None:
+        raise LocalServerError(
+            f"There is no store in {server.home} yet. `kgplug db start --version {new.name}` creates one."
+        )
+    if new == old.version:
+        return old
+    if VERSIONS.index(new) < VERSIONS.index(old.version):
+        raise LocalServerError(
+            f"The store in {server.home} belongs to {old.version}, and {new} cannot open a store of a newer version. "
+            "`kgplug db upgrade --undo` goes back to the copy from before an upgrade, if there is one."
+        )
+    try:
+        install(server.jars, new, progress=progress)  # while the old version still serves
+        with server.while_stopped(progress=progress):
+            return _upgraded(server, old, new, progress)
+    except OSError as error:
+        raise disk_error(server.home, error) from error
+
+
+def undo_upgrade(server: LocalNeo4j, *, progress: bool | None = None) -> Store:
+    """Let a local Neo4j use the store from before its last upgrade again, without what was written since then.
+
+    The newer store stays on disk until the next upgrade replaces it.
+
+    Raises:
+        LocalServerError: there was no upgrade, or the old store was deleted.
+    """
+    old = server.store.before
+    if old is None or not old.exists:
+        missing = "has not been upgraded" if old is None else f"was upgraded, but its old store {old.folder} is missing"
+        raise LocalServerError(f"The local Neo4j in {server.home} {missing}, so there is no upgrade to undo.")
+    with server.while_stopped(progress=progress):
+        use_store(server.home, old)
+    return old
+
+
+def _upgraded(server: LocalNeo4j, old: Store, new: Neo4jVersion, progress: bool | None) -> Store:
+    """Do the work of `upgrade`, while the server is stopped."""
+    trial = LocalNeo4j(server.home / "upgrade", jars=server.jars, version=new.name)
+    trial.kill()  # left running by an upgrade that was killed
+    shutil.rmtree(trial.home, ignore_errors=True)
+    copy = Store(trial.home / "data", new)
+    _check_space(server.home, old.folder)
+    trial.home.mkdir(mode=0o700)
+    try:
+        with stage("Copying the store", progress=progress):
+            shutil.copytree(old.folder, copy.folder)
+        shutil.copy2(password_file(server.home), password_file(trial.home))
+        use_store(trial.home, copy)
+        trial.start(progress=progress, die_with_parent=True)
+        trial.stop()
+    except LocalServerError as error:
+        shutil.rmtree(copy.folder, ignore_errors=True)  # the rest stays, because the message names its log
+        raise LocalServerError(f"{new} cannot serve a copy of the store, so nothing was changed. {error}") from error
+    store = Store(server.home / f"data-{new.name}", new, before=replace(old, before=None))
+    shutil.rmtree(store.folder, ignore_errors=True)  # of an upgrade that was undone or killed
+    copy.folder.rename(store.folder)
+    use_store(server.home, store)
+    shutil.rmtree(trial.home, ignore_errors=True)
+    if old.before is not None:
+        shutil.rmtree(old.before.folder, ignore_errors=True)
+    return store
+
+
+def _check_space(home: Path, store: Path) -> None:
+    """Raise LocalServerError if the disk has no room for a copy of a store."""
+    needed = sum(path.stat().st_size for path in store.rglob("*") if path.is_file()) + _SPARE_BYTES
+    free = shutil.disk_usage(home).free
+    if free < needed:
+        raise LocalServerError(
+            f"An upgrade copies the store, which needs {needed / 1e6:.0f} MB in {home}, but only {free / 1e6:.0f} MB "
+            "are free. Free some space, then run the command again."
+        )

@@ -1,0 +1,256 @@
+"""Which version of Neo4j a home folder has, and moving it to a newer one; a small program stands for Java and Neo4j."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from kgplug.cli import app
+from kgplug.errors import LocalServerError, UsageError
+from kgplug.graph.server import install, upgrade
+from kgplug.graph.server.home import LocalHome
+from kgplug.graph.server.local import LocalNeo4j
+from kgplug.graph.server.store import Store
+from kgplug.graph.server.versions import FIRST, NEWEST, version_named
+from tests.unit.helpers.fake_java import use_fake_java
+
+# Runs an upgrade and kills itself at the n-th call of a function.
+KILLED_UPGRADE = """
+import os, signal, sys
+from pathlib import Path
+from kgplug.graph.server import upgrade
+from kgplug.graph.server import install
+from kgplug.graph.server.local import LocalNeo4j
+home, (owner, function), n = Path(sys.argv[1]), sys.argv[2].rsplit(".", 1), int(sys.argv[3])
+upgrade.install = install.install = lambda folder, version, progress: []
+LocalNeo4j._log_in = lambda self: None
+owner = eval(owner)
+whole, calls = getattr(owner, function), []
+def killed(*args, **kwargs):
+    calls.append(1)
+    if len(calls) == n:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return whole(*args, **kwargs)
+setattr(owner, function, killed)
+upgrade.upgrade(LocalNeo4j(home))
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home folder whose Java is the fake one; nothing is downloaded."""
+    use_fake_java(tmp_path / "java home", monkeypatch)
+    for module in (install, upgrade):
+        monkeypatch.setattr(module, "install", lambda folder, version, progress: [])
+    monkeypatch.setattr(LocalNeo4j, "_log_in", lambda self: None)
+    monkeypatch.delenv("KGPLUG_NEO4J_VERSION", raising=False)
+    folder = tmp_path / "neo4j"
+    yield folder
+    LocalNeo4j(folder).kill()
+    LocalNeo4j(folder / "upgrade").kill()
+
+
+def with_store(home: Path, version: str = FIRST.name) -> LocalNeo4j:
+    """Return a stopped server of a home folder whose store was opened once by this version."""
+    (home / "data" / "databases" / "system").mkdir(parents=True)
+    (home / "data" / "databases" / "film").write_text("a node")
+    (home / "password").write_text("secret")
+    (home / "store.json").write_text(json.dumps({"version": version, "data": "data"}))
+    server = LocalNeo4j(home)
+    server.start()
+    server.stop()
+    return server
+
+
+def opened_by(store: Path) -> list[str]:
+    return (store / "opened").read_text().split()
+
+
+def test_a_new_home_gets_the_newest_version_and_the_setting_or_an_argument_may_choose_another(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert LocalNeo4j(home).version == NEWEST
+    monkeypatch.setenv("KGPLUG_NEO4J_VERSION", FIRST.name)
+    assert LocalNeo4j(home).version == FIRST
+    assert LocalNeo4j(home, version=NEWEST.release).version == NEWEST
+    LocalNeo4j(home, version=NEWEST.name).start()
+    assert json.loads((home / "store.json").read_text()) == {"version": NEWEST.name, "data": "data"}
+
+
+def test_a_home_of_before_the_choice_is_of_the_first_version(home: Path) -> None:
+    with_store(home)
+    (home / "store.json").unlink()
+    assert LocalNeo4j(home).version == FIRST
+    assert LocalNeo4j(home).status().version == FIRST.release
+
+
+def test_an_existing_store_keeps_its_version_and_refuses_another_in_one_sentence(home: Path) -> None:
+    with_store(home)
+    with pytest.raises(
+        LocalServerError, match=r"belongs to Neo4j 5\.26, .* with Neo4j 2026\.09\..*`kgplug db upgrade`"
+    ):
+        LocalNeo4j(home, version=NEWEST.name).start()
+    assert LocalNeo4j(home).version == FIRST
+    LocalNeo4j(home, version=FIRST.name).start()
+    assert set(opened_by(home / "data")) == {FIRST.main_class}
+
+
+@pytest.mark.parametrize("name", ["4.4", "", "5.26.29", "newest", "2026.09 "])
+def test_a_version_that_is_not_pinned_is_refused_and_those_that_are_are_named(name: str) -> None:
+    with pytest.raises(
+        UsageError, match=r"does not install Neo4j '.*'\. Choose one of its versions: 5\.26 and 2026\.09"
+    ):
+        version_named(name)
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"version": "5.26"}', '{"version": 5, "data": [', '"5.26"'])
+def test_a_damaged_record_of_the_store_is_refused_in_one_sentence(home: Path, text: str) -> None:
+    with_store(home)
+    (home / "store.json").write_text(text)
+    with pytest.raises(LocalServerError, match=r"store\.json is damaged\. Expected version and data"):
+        LocalNeo4j(home).start()
+
+
+def test_a_store_of_a_version_that_this_kgplug_does_not_know_is_refused(home: Path) -> None:
+    with_store(home)
+    (home / "store.json").write_text('{"version": "2031.01", "data": "data"}')
+    with pytest.raises(LocalServerError, match=r"belongs to Neo4j 2031\.01, but this kgplug installs only 5\.26 and"):
+        LocalNeo4j(home).start()
+
+
+def test_an_upgrade_gives_a_copy_to_the_newer_version_and_never_touches_the_old_store(home: Path) -> None:
+    server = with_store(home)
+    store = upgrade.upgrade(server)
+    assert (store.version, store.folder, store.before.folder) == (NEWEST, home / "data-2026.09", home / "data")
+    assert opened_by(home / "data") == [FIRST.main_class]
+    assert opened_by(store.folder)[-1] == NEWEST.main_class
+    assert (store.folder / "databases" / "film").read_text() == "a node"
+    assert not (home / "upgrade").exists()
+    assert server.status().pid is None  # it did not run before
+    assert upgrade.upgrade(server) == store
+    assert LocalHome(home).version == NEWEST
+
+
+def test_a_running_server_runs_again_after_an_upgrade_and_after_its_undoing(home: Path) -> None:
+    server = with_store(home)
+    server.start()
+    upgrade.upgrade(server)
+    assert server.status().state == "running"
+    assert len(opened_by(home / "data-2026.09")) == 4  # 5.26 twice, the trial, and now
+    assert upgrade.undo_upgrade(server).version == FIRST
+    assert server.status().state == "running"
+    assert opened_by(home / "data") == [FIRST.main_class] * 3
+
+
+def test_the_commands_choose_show_upgrade_and_undo_a_version(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KGPLUG_HOME", str(home.parent))
+
+    def run(words: str) -> str:
+        result = CliRunner().invoke(app, words.split())
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return " ".join(result.stdout.split())
+
+    with pytest.raises(UsageError, match=r"does not install Neo4j '4\.4'"):
+        run("db start --version 4.4")
+    with_store(home)
+    assert run("db start --version 5.26").startswith("Neo4j 5.26 is running at bolt://")
+    assert f"The local Neo4j is Neo4j 2026.09 now. Its store is in {home}/data-2026.09." in run("db upgrade")
+    assert run("db upgrade") == "The local Neo4j is Neo4j 2026.09 already."
+    assert json.loads(run("db status --json"))["version"] == NEWEST.release
+    with pytest.raises(UsageError, match="Leave out --version"):
+        run("db upgrade --undo --version 5.26")
+    assert f"Neo4j 5.26 serves the store from before the upgrade again, in {home}/data." in run("db upgrade --undo")
+    assert json.loads(run("db status --json"))["version"] == FIRST.release
+
+
+def test_an_undone_upgrade_can_be_repeated_from_the_old_store(home: Path) -> None:
+    server = with_store(home)
+    upgrade.upgrade(server)
+    upgrade.undo_upgrade(server)
+    (home / "data" / "databases" / "film").write_text("another node")
+    store = upgrade.upgrade(server)
+    assert (store.folder / "databases" / "film").read_text() == "another node"
+
+
+def test_an_upgrade_without_a_way_back_says_so(home: Path) -> None:
+    server = with_store(home)
+    with pytest.raises(LocalServerError, match="has not been upgraded"):
+        upgrade.undo_upgrade(server)
+    upgrade.upgrade(server)
+    shutil.rmtree(home / "data")
+    with pytest.raises(LocalServerError, match=f"its old store {home}/data is missing"):
+        upgrade.undo_upgrade(server)
+    assert server.version == NEWEST
+
+
+def test_a_store_is_never_given_to_an_older_version(home: Path) -> None:
+    server = with_store(home, NEWEST.name)
+    with pytest.raises(LocalServerError, match=r"Neo4j 5\.26 cannot open a store of a newer version.*upgrade --undo"):
+        upgrade.upgrade(server, FIRST.name)
+
+
+def test_without_a_store_there_is_nothing_to_upgrade(home: Path) -> None:
+    with pytest.raises(LocalServerError, match="There is no store in"):
+        upgrade.upgrade(LocalNeo4j(home))
+
+
+def test_a_newer_version_that_cannot_open_the_copy_changes_nothing(home: Path, monkeypatch) -> None:
+    server = with_store(home)
+    whole = upgrade.use_store
+
+    def used(folder: Path, store: Store) -> None:
+        whole(folder, store)
+        (folder / "mode").write_text("dies")
+
+    monkeypatch.setattr(upgrade, "use_store", used)
+    server.start()
+    with pytest.raises(LocalServerError, match=r"cannot serve a copy of the store, so nothing was changed.*is locked"):
+        upgrade.upgrade(server)
+    assert server.status().state == "running" and server.version == FIRST
+    assert set(opened_by(home / "data")) == {FIRST.main_class}
+    assert (home / "upgrade" / "logs" / "console.log").exists()
+    assert not (home / "upgrade" / "data").exists()
+
+
+def test_a_disk_without_room_for_a_copy_is_reported_before_anything_is_copied(home: Path, monkeypatch) -> None:
+    server = with_store(home)
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(1000, 999, 1))
+    with pytest.raises(LocalServerError, match="copies the store, which needs 300 MB"):
+        upgrade.upgrade(server)
+    assert not (home / "upgrade").exists() and server.version == FIRST
+
+
+@pytest.mark.parametrize(
+    ("function", "n"),
+    [
+        ("upgrade.shutil.copystat", 1),  # in the middle of the copy
+        ("LocalNeo4j._launch", 1),  # before the newer version starts on the copy
+        ("LocalNeo4j._wait", 1),  # while it starts
+        ("LocalNeo4j.stop", 1),  # while it runs
+        ("Path.rename", 1),
+        ("upgrade.use_store", 2),  # before the copy is used
+    ],
+    ids=lambda value: str(value),
+)
+def test_after_a_killed_upgrade_the_old_store_serves_and_the_upgrade_can_be_repeated(
+    home: Path, function: str, n: int
+) -> None:
+    server = with_store(home)
+    done = subprocess.run([sys.executable, "-c", KILLED_UPGRADE, home, function, str(n)])
+    assert done.returncode == -signal.SIGKILL
+    assert server.version == FIRST
+    server.start()
+    assert opened_by(home / "data") == [FIRST.main_class] * 2
+    assert upgrade.upgrade(server).version == NEWEST
+    assert server.status().state == "running"
+    assert not (home / "upgrade").exists()
