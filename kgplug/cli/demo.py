@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,8 @@ from kgplug.graph.schema import DEMO_SCHEMA
 from kgplug.settings import Settings
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from kgplug.graph.graph import Graph
     from kgplug.jobs import GraphData
 
@@ -55,8 +57,9 @@ def demo() -> None:
             from kgplug import jobs
 
             tables = jobs.evaluate(graph, [run_dirs[name] for name in TRAINED], k=(10,))
-        for table in tables.values():
-            _print_metrics(table)
+        n_entities = 0 if data.knowledge is None else data.knowledge.n_entities
+        for kind, table in tables.items():
+            _print_metrics(kind, table, n_entities)
         _publish(graph, _train(data, PUBLISHED, final=True))
         _show(graph)
     out.print(f"\nDone in {time.perf_counter() - began:.0f} s.", style="bold green")
@@ -96,21 +99,31 @@ def _import(graph: Graph) -> None:
 
 
 def _is_imported(graph: Graph, folder: Path) -> bool:
-    """Return whether the graph has as many nodes, and as many relationships of each type, as the folder.
+    """Return whether the graph has as many nodes, relationships and property values of nodes as the folder.
 
-    After an interrupted import, the graph has fewer.
+    After an interrupted import, the graph has fewer. A graph that an earlier version imported has fewer names.
     """
-    from kgplug.data.sources.csv_folder import open_folder, read_blocks
+    from kgplug.data.sources.csv_folder import NODES, open_folder, read_blocks
     from kgplug.graph.catalog import OWN_LABELS
-    from kgplug.graph.counts import count_nodes, read_counts
+    from kgplug.graph.counts import count_patterns, read_counts
+    from kgplug.graph.queries import quote
 
-    expected: Counter[str] = Counter()  # relationship type → number of relationships, "" → number of nodes
+    types: Counter[str] = Counter()  # relationship type → number of relationships
+    values: Counter[str] = Counter()  # property → number of nodes that have it
     for table in open_folder(folder):
-        expected[table.type] += sum(len(block.rows) for block in read_blocks(table))
-    counts = read_counts(graph.connection)
-    found = {name: counts.types.get(name, 0) for name in expected}
-    found[""] = count_nodes(graph.connection) - sum(counts.labels.get(label, 0) for label in OWN_LABELS)
-    return found == expected
+        for block in read_blocks(table):
+            if table.kind != NODES:
+                types[table.type] += len(block.rows)
+                continue
+            for column, cells in zip(table.columns, zip(*block.rows, strict=True), strict=True):
+                if column in (*table.keys, *table.properties):
+                    values[column.name] += sum(cell != "" for cell in cells)
+    own = " OR ".join(f"n:{label}" for label in OWN_LABELS)
+    patterns = {name: f"(n WHERE n.{quote(name)} IS NOT NULL AND NOT ({own}))" for name in values}
+    found = read_counts(graph.connection).types
+    return types == {name: found.get(name, 0) for name in types} and values == count_patterns(
+        graph.connection, patterns
+    )
 
 
 def _read(graph: Graph) -> GraphData:
@@ -143,13 +156,41 @@ def _train(data: GraphData, names: Sequence[str], *, final: bool = False) -> dic
     return run_dirs
 
 
-def _print_metrics(table: Any) -> None:
+def _print_metrics(kind: str, table: pd.DataFrame, n_entities: int) -> None:
+    """Print the metrics of the models of one kind, and below them what they mean."""
+    from kgplug.data.kinds import Kind
     from kgplug.evaluation.metrics.catalogue import shown
     from kgplug.evaluation.metrics.metric import Shown
 
-    table = table[shown(table.columns, Shown.SUMMARY)]
     table.index = [next(name for name in TRAINED if run.startswith(name.lower())) for run in table.index]
-    print_frame(table, as_json=False)
+    print_frame(table[shown(table.columns, Shown.SUMMARY)], as_json=False)
+    metrics = {str(name): row for name, row in table.to_dict("index").items()}
+    explained = _lists_explained(metrics) if kind == Kind.RECOMMENDER else _links_explained(metrics, n_entities)
+    out.print(f"{explained}\n", soft_wrap=not out.is_terminal)
+
+
+def _lists_explained(metrics: Mapping[str, Mapping[Any, float]]) -> str:
+    """Return what the metrics of recommenders mean, with the values of the model that has the best lists."""
+    best = max(metrics, key=lambda name: metrics[name]["NDCG@10"])
+    return (
+        "AUC compares a film that the user likes with a film that the user has not rated. "
+        f"{best} scores the liked one higher in {metrics[best]['AUC']:.0%} of such pairs; guessing does in 50%. "
+        "The columns with @10 compare ten recommended films with the user's likes in the test set. "
+        f"{best} finds at least one of these likes for {metrics[best]['hit@10']:.0%} of the users (hit@10)."
+    )
+
+
+def _links_explained(metrics: Mapping[str, Mapping[Any, float]], n_entities: int) -> str:
+    """Return what the metrics of embeddings mean, with the values of the first model."""
+    model, values = next(iter(metrics.items()))
+    chance = sum(1 / rank for rank in range(1, n_entities + 1)) / n_entities  # if all ranks are equally likely
+    return (
+        f"Link prediction: {values['test rows']:,.0f} facts were hidden from {model}, such as who acted in a film. "
+        f"For each end of a hidden fact, {model} ranks all {n_entities:,} entities. "
+        f"MRR is the mean of 1 / rank of the right one: {values['MRR']:.4f}. A perfect order gives 1, "
+        f"guessing {chance:.4f}. "
+        f"In {values['hits@10']:.0%} of the cases, the right one is among the first ten (hits@10)."
+    )
 
 
 def _publish(graph: Graph, run_dirs: dict[str, Path]) -> None:
@@ -161,13 +202,17 @@ def _publish(graph: Graph, run_dirs: dict[str, Path]) -> None:
 
 
 def _show(graph: Graph) -> None:
+    from kgplug.graph.answering.lookups import titles_of
     from kgplug.serving import explain
 
     graph.use(DEMO_SCHEMA)
-    frame = explain.recommendations(graph, DEMO.example_user, model="MKR", k=10, reasons=True)
-    print_frame(frame, as_json=False, title=f"MKR recommends to user {DEMO.example_user}")
-    frame = explain.similar_items(graph, DEMO.example_item, model="TransE", k=5)
-    print_frame(frame, as_json=False, title=f"TransE: films similar to film {DEMO.example_item}")
+    user, item = DEMO.example_user, DEMO.example_item
+    frame = explain.recommendations(graph, user, model="MKR", k=10, reasons=True)
+    print_frame(frame, as_json=False, title=f"MKR recommends to user {user}")
+    out.print("because: a film that the user likes — relationship — what it shares with the recommended film\n")
+    frame = explain.similar_items(graph, item, model="TransE", k=5)
+    title = titles_of(graph.connection, DEMO_SCHEMA, [item])[item]
+    print_frame(frame, as_json=False, title=f"TransE: films similar to {title} (film {item})")
 
 
 def _print_next_steps() -> None:

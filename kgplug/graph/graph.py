@@ -301,15 +301,16 @@ class Graph:
             k: maximum number of paths.
 
         Returns:
-            One row per path, highest weight first, with the columns `liked` (title of the liked item), `via` (type of
-            its relationship to the shared node), `shared_label` and `shared` (label and name of the shared node), `to`
-            (type of the shared node's relationship to the item), `weight` (1 / number of the shared node's
-            relationships).
+            One row per path, best first, with the columns `liked` (title of the liked item), `via` (type of its
+            relationship to the shared node), `shared_label` and `shared` (label and name of the shared node; without a
+            readable name a description, such as "an actor they share"), `to` (type of the shared node's relationship to
+            the item), `weight`. Nodes with a name come first, then those with a high weight. It is log2(1 + number of
+            liked items connected to the shared node) / (5 + number of its relationships).
 
         Raises:
             UsageError: the user or item is unknown.
         """
-        return answers.run_query(self.connection, self.schema, "explain", {"user": user, "item": item, "k": k})
+        return answers.explain(self.connection, self.schema, user, item, k=k)
 
     def _schema_to_ask(self, model: str | None) -> GraphSchema | None:
         """Return the graph's schema.

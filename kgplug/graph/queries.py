@@ -9,8 +9,9 @@ replaces them with those of a schema:
 
 Properties are replaced only on a variable whose name ends in user, item or rated. A line that begins with AND or // is
 removed if it uses a rating or timestamp that the schema does not have. The lines from "// name of x" to "// end of
-name" become an expression for the readable name of the node x (`kgplug.graph.naming`). The lines from "// label of x"
-to "// end of label" become an expression for the label that identifies x.
+name" become an expression for the name of the node x (`kgplug.graph.naming`). "// readable name of x" does the same,
+but gives null instead of a key that people cannot read. The lines from "// label of x" to "// end of label" become an
+expression for the label that identifies x.
 
 If feedback is stored from items to users, the arrows of RATED are reversed. If the schema has several kinds of
 feedback, or describes it with Cypher, `kgplug.graph.feedback_queries` inserts it.
@@ -25,16 +26,16 @@ from pathlib import Path
 from kgplug.data.values.whole_numbers import whole_number
 from kgplug.errors import UsageError, unknown_name
 from kgplug.graph.feedback_queries import INSERTED, with_feedback
-from kgplug.graph.naming import KEY_NAMES, TITLE_NAMES, TITLE_PATTERN, named_keys
+from kgplug.graph.naming import KEY_NAMES, OPAQUE_PATTERN, TITLE_NAMES, TITLE_PATTERN, named_keys
 from kgplug.graph.quoting import feedback_arrow, quote, quote_text
 from kgplug.graph.schema import GraphSchema
 
-__all__ = ["LONGEST", "checked", "feedback_arrow", "load", "names", "parameters", "purpose", "queries_dir", "quote"]
-__all__ += ["quote_text", "render", "writes"]
+__all__ = ["LONGEST", "checked", "feedback_arrow", "load", "name_expression", "names", "parameters", "purpose"]
+__all__ += ["queries_dir", "quote", "quote_text", "render", "writes"]
 
 LONGEST = 10_000_000  # maximum $k; queries ask for 10 * $k candidates, and Neo4j's vector index returns at most 2^31
 _TOKEN = re.compile(r"(?P<before>:|\w*user\.|\w*item\.|\w*rated\.)`(?P<name>[^`]+)`")
-_MARKED = re.compile(r"// (?P<what>name|label) of (?P<node>\w+)\n.*?// end of (?P=what)\n", re.DOTALL)
+_MARKED = re.compile(r"// (?P<what>readable name|name|label) of (?P<node>\w+)\n.*?// end of (?P=what)\n", re.DOTALL)
 _CONDITION = re.compile(r"^ *(AND|//) .*$\n", re.MULTILINE)
 _FEEDBACK_ARROW = re.compile(r"(?P<left><?)-(?P<between>\[\w*:`RATED`\])-(?P<right>>?)")
 
@@ -156,33 +157,51 @@ def render(text: str, schema: GraphSchema) -> str:
 
 
 def _described(schema: GraphSchema, what: str, node: str) -> str:
-    """Return the Cypher expression for the label or the readable name of a node.
+    """Return the Cypher expression for the label or the name of a node.
 
-    `what` is "label" or "name", and `node` is the node's Cypher variable.
+    `what` is "label", "name" or "readable name", and `node` is the node's Cypher variable.
     """
-    keys = named_keys(schema)
-    first = f"head([label IN [{', '.join(map(quote_text, keys))}] WHERE label IN labels({node})]"
-    if what == "label":
-        return f"{first} + labels({node}))\n"
+    return f"{_label(schema, node)}\n" if what == "label" else name_expression(schema, node, readable=what != "name")
+
+
+def _label(schema: GraphSchema, node: str) -> str:
+    first = f"head([label IN [{', '.join(map(quote_text, named_keys(schema)))}] WHERE label IN labels({node})]"
+    return f"{first} + labels({node}))"
+
+
+def name_expression(schema: GraphSchema, node: str, *, readable: bool = False) -> str:
+    """Return the Cypher expression for the name of a node, by the rule of `kgplug.graph.naming`.
+
+    Args:
+        schema: schema of the graph.
+        node: Cypher variable of the node.
+        readable: give null instead of a key that people cannot read.
+    """
     item = f"{node}.{quote(schema.item.key)}"
+    if readable:
+        item = f"CASE WHEN {_is_readable(item)} THEN {item} END"
     title = f"coalesce({node}.{quote(schema.item.title)}, {item})" if schema.item.title else item
-    key_of = ", ".join(f"{quote(label)}: {quote_text(key)}" for label, key in keys.items())
+    key_of = ", ".join(f"{quote(label)}: {quote_text(key)}" for label, key in named_keys(schema).items())
     titles, others = (", ".join(map(quote_text, names)) for names in (TITLE_NAMES, KEY_NAMES))
+    only_readable = f" AND (title_rank < 100 OR {_is_readable('value')})" if readable else ""
     return (
         f"CASE WHEN {node}:{quote(schema.item.label)} THEN {title} ELSE head(COLLECT {{ // a title, else the key\n"
-        f"    WITH {{{key_of}}}[{first})] AS key\n"
-        f"    UNWIND keys({node}) AS name\n"
+        f"    WITH {{{key_of}}}[{_label(schema, node)}] AS key\n"
+        f"    UNWIND [name IN keys({node}) WHERE NOT name STARTS WITH 'kgplug_'] AS name\n"
         f"    WITH name, {node}[name] AS value, CASE\n"
-        "      WHEN name STARTS WITH 'kgplug_' THEN null\n"
         "      WHEN name = key THEN 100\n"
         f"      WHEN {node}[name] IS :: STRING NOT NULL AND trim({node}[name]) <> '' AND (\n"
         f"        toLower(name) IN [{titles}] OR name =~ {quote_text(TITLE_PATTERN)})\n"
         f"        THEN head([i IN range(0, 99) WHERE [{titles}][i] = toLower(name)] + [99])\n"
         f"      ELSE head([i IN range(0, 99) WHERE [{others}][i] = toLower(name) | 101 + i]) END AS title_rank\n"
-        "    WHERE title_rank IS NOT NULL\n"
+        f"    WHERE title_rank IS NOT NULL{only_readable}\n"
         "    RETURN value ORDER BY title_rank, name LIMIT 1\n"
         "  }) END\n"
     )
+
+
+def _is_readable(value: str) -> str:
+    return f"NOT toStringOrNull({value}) =~ {quote_text(OPAQUE_PATTERN)}"
 
 
 def _turned(match: re.Match[str]) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import html
 import uuid
+from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,7 +15,7 @@ import numpy as np
 from kgplug.data.artefact import write_text_whole
 from kgplug.errors import UsageError
 from kgplug.graph.answering.lookups import relationships_around, relationships_between
-from kgplug.graph.naming import label_of, name_of
+from kgplug.graph.naming import description_of, is_readable, label_of, readable_name_of
 from kgplug.plain_text import counted
 from kgplug.serving.spreading import spread
 
@@ -32,7 +34,7 @@ def neighbourhood(graph: Graph, *, label: str, key: int | str, limit: int = 50) 
     Args:
         graph: graph with a schema (`graph.use(schema)`).
         label, key: label and key of the node.
-        limit: maximum number of relationships.
+        limit: maximum number of relationships. Those to nodes with a readable name are drawn first.
 
     Returns:
         A picture that a notebook shows interactively.
@@ -46,7 +48,7 @@ def why(graph: Graph, *, user: int | str, item: int | str, limit: int = 10) -> P
     Args:
         graph: graph with a schema (`graph.use(schema)`).
         user, item: keys of the user and the item.
-        limit: maximum number of paths. Those through the entities with the fewest relationships are drawn.
+        limit: maximum number of paths. Those that are the best reasons are drawn.
     """
     return _draw(graph, relationships_between(graph.connection, graph.schema, user, item, limit=limit))
 
@@ -54,10 +56,15 @@ def why(graph: Graph, *, user: int | str, item: int | str, limit: int = 10) -> P
 def _draw(graph: Graph, rows: list[dict[str, Any]]) -> Picture:
     captions: dict[str, str] = {}
     labels: dict[str, str] = {}
+    types: dict[str, set[str]] = defaultdict(set)
     for row in rows:
         for end in ("head", "tail"):
-            captions[row[end]] = _caption(graph, row[f"{end}_labels"], row[f"{end}_properties"])
-            labels[row[end]] = sorted(row[f"{end}_labels"])[0]
+            types[row[end]].add(row["type"])
+    for row in rows:
+        for end in ("head", "tail"):
+            node, its_labels = row[end], row[f"{end}_labels"]
+            captions[node] = _caption(graph, its_labels, row[f"{end}_properties"], types[node])
+            labels[node] = sorted(its_labels)[0]
     return draw(captions, labels, [(row["head"], row["type"], row["tail"]) for row in rows])
 
 
@@ -166,8 +173,11 @@ class Picture:
         return f"Picture of {counted(self.n_nodes, 'node')} and {counted(self.n_relationships, 'relationship')}"
 
 
-def _caption(graph: Graph, labels: list[str], properties: dict[str, Any]) -> str:
-    label, name = label_of(graph.schema, labels), name_of(graph.schema, labels, properties)
-    if label == graph.schema.user.label != graph.schema.item.label:
-        return f"{label} {properties.get(graph.schema.user.key)}"
-    return label if name is None else str(name)
+def _caption(graph: Graph, labels: list[str], properties: dict[str, Any], types: Collection[str]) -> str:
+    """Return a node's readable name, or what it is in words; see `kgplug.graph.naming`."""
+    schema = graph.schema
+    label, name = label_of(schema, labels), readable_name_of(schema, labels, properties)
+    if label == schema.user.label != schema.item.label:
+        key = properties.get(schema.user.key)
+        return f"{label} {key}" if is_readable(key) else label
+    return description_of(schema, labels, types) if name is None else str(name)

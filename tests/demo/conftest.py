@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from tests import warm_python
 KILLED_AFTER = ("MovieLens-100K", "Train TransE", "Evaluate")  # a step whose end is seen; then kill in the next one
 PUBLISHED = ("TransE", "MKR", "KGCN")
 LIMIT_S = 1200
+BARE_ID = re.compile(r"\b[mg]\.[01]\w+")  # of Freebase
 EPOCHS = 20  # of MKR and KGCN, whose four trainings take 80 s of a core with the settings of the demo itself
 COMMAND = f"""
 from kgplug.cli import demo, main

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import html
+import re
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from tests.demo.conftest import Demo
+from tests.demo.conftest import BARE_ID, Demo
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 
@@ -28,6 +30,12 @@ def test_a_notebook_runs_and_shows_tables_and_pictures(
     for cell in notebook.cells:  # fewer epochs: what is tested is that it runs
         cell.source = cell.source.replace("EPOCHS = 30", "EPOCHS = 2")
     NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
-    kinds = [set(output.get("data", {})) for cell in notebook.cells for output in cell.get("outputs", [])]
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    data = [output.get("data", {}) for output in outputs]
+    pictures = "".join(html.unescape(one.get("text/html", "")) for one in data)  # with the code of the viewer
+    captions = re.findall(r'"caption": "([^"]*)"', pictures)
+    assert {"Star Wars", "Harrison Ford", "actor"} <= set(captions)
+    assert not any(BARE_ID.search(text) for text in [*captions, *(one.get("text/plain", "") for one in data)])
+    kinds = [set(output.get("data", {})) for output in outputs]
     assert sum("image/png" in kind for kind in kinds) >= 2
     assert sum("text/html" in kind for kind in kinds) >= 4

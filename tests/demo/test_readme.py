@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kgplug.graph.graph import Graph
-from tests.demo.conftest import Demo
+from tests.demo.conftest import BARE_ID, Demo
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 
@@ -37,6 +37,7 @@ def test_the_shown_lists_are_those_of_the_real_demo(demo: Demo) -> None:
     rows = re.findall(r"^│ +\d+ │.*$", shown, re.MULTILINE)
     assert len(rows) >= 3
     assert {row.count("│") for row in rows} == {6}  # rank, id, title, score, because
+    assert not BARE_ID.search(README)
 
 
 def test_the_shell_commands_run(demo: Demo, tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ Freebase states most facts twice, once from each end; here each fact is stored o
 A Freebase id becomes one node, which may have several labels: a person who acts and directs is
 (:Person:Actor:Director). A film of MovieLens is in the file of the label Movie. Any other node is in the file of one of
 its labels, such as Person or Subject; if several are possible, the alphabetically first one. The column :LABEL of the
-file has the node's other labels.
+file has the node's other labels. The column name has the names of `movielens_100k_names.csv`, which
+`benchmarks/demo_names.py` makes.
 """
 
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
@@ -158,10 +159,15 @@ def _freebase_ids(wheel: zipfile.ZipFile) -> dict[int, str]:
     """
     links = _table(wheel, "link")
     by_release_id = dict(zip(links["item_id"].astype(int), links["entity_id"], strict=True))
-    with resources.files("kgplug.data.sources").joinpath("movielens_100k_ids.csv").open(encoding="utf-8") as file:
-        ids = pd.read_csv(file)
+    ids = _package_table("movielens_100k_ids.csv")
     pairs = zip(ids["item"].tolist(), ids["release_id"].tolist(), strict=True)
     return {item: by_release_id[release_id] for item, release_id in pairs if release_id in by_release_id}
+
+
+def _package_table(name: str) -> pd.DataFrame:
+    """Return a table that is part of the package. Its cells are texts or whole numbers."""
+    with resources.files("kgplug.data.sources").joinpath(name).open(encoding="utf-8") as file:
+        return pd.read_csv(file, keep_default_na=False)
 
 
 def _facts(wheel: zipfile.ZipFile) -> pd.DataFrame:
@@ -208,11 +214,14 @@ _KEYED = {end.split(":")[0].replace(_FILM, "OtherFilm") for ends in _ENDS.values
 
 
 def _entities(kinds: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Return the nodes of all Freebase ids except the films of MovieLens: label → frame."""
+    """Return the nodes of all Freebase ids except the films of MovieLens: label → frame, without empty columns."""
+    names = _package_table("movielens_100k_names.csv").set_index("id")["name"]
     frames = {}
     for label, group in kinds[kinds["label"] != "Movie"].groupby("label"):
-        frame = pd.DataFrame({"id": group.index, ":LABEL": group["more"].str.join(";").to_numpy()})
-        frames[str(label)] = frame if (frame[":LABEL"] != "").any() else frame[["id"]]
+        frame = pd.DataFrame({"id": group.index})
+        frame["name"] = frame["id"].map(names).fillna("")
+        frame[":LABEL"] = group["more"].str.join(";").to_numpy()
+        frames[str(label)] = frame.loc[:, (frame != "").any()]
     return frames
 
 

@@ -27,7 +27,7 @@ WHEEL = Wheel(
 )
 LIKE_THRESHOLD = 4.0  # stars, as in the KGCN and MKR papers
 _NAME, _TITLE = "movielens-100k", "MovieLens-100K"
-_LAYOUT = 1  # increase this when the folder's content changes, so that older folders are rewritten
+_LAYOUT = 2  # increase this when the folder's content changes, so that older folders are rewritten
 
 
 def fetch(downloads_dir: Path, *, progress: bool | None = None) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from kgplug.graph.answering.nearest import is_lost_index, with_search
 from kgplug.graph.answering.nothing_found import live_list_of, no_list, no_neighbour
 from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.find_key import require_key
+from kgplug.graph.naming import description_of, with_article
 from kgplug.graph.schema import GraphSchema
 from kgplug.graph.user_cypher import user_frame
 
@@ -123,19 +124,38 @@ def similar(
     )
 
 
+def explain(
+    connection: Connection, schema: GraphSchema | None, user: int | str, item: int | str, *, k: int = 5
+) -> pd.DataFrame:
+    """Return paths from items that a user likes, through a shared node, to an item; see `Graph.explain`."""
+    paths = run_query(connection, schema, "explain", {"user": user, "item": item, "k": k})
+    unnamed = paths["shared"].isna()
+    described = [_described(schema, path) for path in paths[unnamed].to_dict("records")]
+    paths["shared"] = paths["shared"].astype(object)
+    paths.loc[unnamed, "shared"] = described
+    return paths.drop(columns="shared_labels")
+
+
 def reasons_for(connection: Connection, schema: GraphSchema, user: int | str, items: Iterable[int | str]) -> list[str]:
     """Return one text per item: the best path to it from an item that the user likes; "" if there is none."""
     found = [run_query(connection, schema, "explain", {"user": user, "item": item, "k": 1}) for item in items]
-    return [_reason(paths) for paths in found]
+    return [_reason(schema, paths.to_dict("records")) for paths in found]
 
 
-def _reason(paths: pd.DataFrame) -> str:
-    if paths.empty:
+def _reason(schema: GraphSchema, paths: Sequence[Mapping[Any, Any]]) -> str:
+    if not paths:
         return ""
-    path = paths.iloc[0]
+    path = paths[0]
     how = path["via"] if path["via"] == path["to"] else f"{path['via']}, {path['to']}"
-    shared = f" {path['shared']}" if path["shared"] == path["shared"] and path["shared"] is not None else ""
-    return f"{path['liked']} — {how} — {path['shared_label']}{shared}"
+    has_name = path["shared"] is not None and path["shared"] == path["shared"]
+    shared = f"{path['shared_label']} {path['shared']}" if has_name else _described(schema, path)
+    return f"{path['liked']} — {how} — {shared}"
+
+
+def _described(schema: GraphSchema | None, path: Mapping[Any, Any]) -> str:
+    """Return words for the shared node of a row of the query explain, such as "an actor they share"."""
+    what = description_of(schema or GraphSchema(), path["shared_labels"], (path["via"], path["to"]))
+    return f"{with_article(what)} they share"
 
 
 def required(schema: GraphSchema | None) -> GraphSchema:

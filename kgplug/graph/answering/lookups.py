@@ -23,7 +23,7 @@ from kgplug.graph.feedback_match import (
 )
 from kgplug.graph.find_key import require_key
 from kgplug.graph.ownership import is_own, not_own
-from kgplug.graph.queries import quote
+from kgplug.graph.queries import name_expression, quote
 from kgplug.graph.reading.ratings import rating_of
 from kgplug.graph.reading.times import timestamp_of
 from kgplug.graph.schema import FeedbackSchema, GraphSchema
@@ -36,15 +36,21 @@ MATCH (recommended:{item}) WHERE recommended.{item_key} = $item
 MATCH (liked_item)-[first]-(shared)-[second]-(recommended)
 WHERE NOT {feedback_first} AND NOT {feedback_second} AND NOT (shared:{user} AND {has_feedback})
   AND NOT {own_first} AND NOT {own_second}
-WITH steps, first, second ORDER BY COUNT {{ (shared)--() }} LIMIT $limit
-UNWIND steps + [first, second] AS relationship
+WITH shared, collect([steps, first, second]) AS paths, COUNT {{ (shared)--() }} AS degree
+WITH paths, log(1 + size(paths)) / (5 + degree) AS weight, {name} AS name
+ORDER BY name IS NULL, weight DESC // as in explain.cypher
+UNWIND paths AS path
+WITH path LIMIT $limit
+UNWIND path[0] + [path[1], path[2]] AS relationship
 """
 _AROUND = """
 MATCH (centre:{label}) WHERE centre.{key} = $key
 MATCH (centre)-[relationship]-(other)
 WHERE NOT {feedback} AND NOT (other:{user} AND {has_feedback})
   AND NOT {own}
-WITH relationship LIMIT $limit
+WITH relationship, other LIMIT 20 * $limit
+WITH relationship, {name} AS name
+ORDER BY name IS NULL LIMIT $limit
 """
 _RELATIONSHIPS = """
 WITH DISTINCT relationship, startNode(relationship) AS head, endNode(relationship) AS tail
@@ -143,7 +149,7 @@ def titles_of(connection: Connection, schema: GraphSchema, keys: Sequence[int | 
 def relationships_around(
     connection: Connection, schema: GraphSchema, label: str, key: int | str, *, limit: int
 ) -> list[dict[str, Any]]:
-    """Return up to `limit` relationships of a node.
+    """Return up to `limit` relationships of a node, those to nodes with a readable name first.
 
     Left out are feedback, relationships to a user who has feedback, and kgplug's own edges.
 
@@ -166,6 +172,7 @@ def relationships_around(
             feedback=is_feedback(schema, "relationship"),
             has_feedback=has_feedback(schema, "other"),
             own=is_own("relationship"),
+            name=name_expression(schema, "other", readable=True),
         )
         + _RELATIONSHIPS
     )
@@ -181,7 +188,7 @@ def relationships_between(
 ) -> list[dict[str, Any]]:
     """Return all relationships on paths from a user to a liked item, then to a shared node, then to the given item.
 
-    If there are more than `limit` paths, those whose shared nodes have the fewest relationships are used.
+    If there are more than `limit` paths, those whose shared nodes come first in explain.cypher are used.
 
     Returns:
         Dicts as in `relationships_around`.
@@ -194,6 +201,7 @@ def relationships_between(
         _PATHS_BETWEEN.format(
             own_first=is_own("first"),
             own_second=is_own("second"),
+            name=name_expression(schema, "shared", readable=True),
             user=quote(schema.user.label),
             user_key=quote(schema.user.key),
             item=quote(schema.item.label),

@@ -125,8 +125,10 @@ def test_explain_returns_the_paths_from_liked_items_through_shared_nodes(publish
         expected.itertuples(index=False, name=None)
     )
     assert frame["weight"].is_monotonic_decreasing
-    degree = connection.rows("MATCH (s {name: $name}) RETURN COUNT { (s)--() } AS n", name=frame["shared"].iloc[0])
-    assert frame["weight"].iloc[0] == pytest.approx(1 / degree[0]["n"])
+    best = frame.iloc[0]
+    degree = connection.rows("MATCH (s {name: $name}) RETURN COUNT { (s)--() } AS n", name=best["shared"])[0]["n"]
+    n_liked = expected[expected["shared"] == best["shared"]]["liked"].nunique()
+    assert best["weight"] == pytest.approx(np.log2(1 + n_liked) / (5 + degree))
     assert set(frame["shared_label"]) <= {"Actor", "Genre", "Artist", "Person"}
     assert len(run(published, "explain", user=user, item=item, like_threshold=like, k=1)) == 1
 

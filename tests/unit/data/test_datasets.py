@@ -37,13 +37,17 @@ MEMBERS = {
 }
 
 
+def write_wheel(path: Path, members: dict[str, str]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for ending, text in members.items():
+            archive.writestr(f"recbole/dataset_example/ml-100k/ml-100k.{ending}", text)
+    return path
+
+
 @pytest.fixture
 def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A small wheel that stands for the real one, in the downloads folder."""
-    path = tmp_path / WHEEL.file_name
-    with zipfile.ZipFile(path, "w") as archive:
-        for ending, text in MEMBERS.items():
-            archive.writestr(f"recbole/dataset_example/ml-100k/ml-100k.{ending}", text)
+    path = write_wheel(tmp_path / WHEEL.file_name, MEMBERS)
     monkeypatch.setattr(movielens_100k, "WHEEL", replace(WHEEL, sha256=hashlib.sha256(path.read_bytes()).hexdigest()))
     return path
 
@@ -76,6 +80,12 @@ def test_freebase_facts_become_readable_relationships_each_once(wheel: Path) -> 
 def test_a_person_is_one_node_with_a_label_for_each_role(wheel: Path) -> None:
     people = read_movielens(zipfile.ZipFile(wheel)).nodes["Person"]
     assert rows(people) == [("m.hanks", "Actor;Director;Subject")]
+
+
+def test_people_in_the_table_of_names_have_a_name_and_others_only_their_id(tmp_path: Path) -> None:
+    members = {**MEMBERS, "kg": f"{MEMBERS['kg']}m.toy\tfilm.film.actor\tm.0bxtg\nm.toy\tfilm.film.actor\tm.extra\n"}
+    people = read_movielens(zipfile.ZipFile(write_wheel(tmp_path / "wheel", members))).nodes["Person"]
+    assert people[["id", "name"]].to_numpy().tolist() == [["m.0bxtg", "Tom Hanks"], ["m.extra", ""], ["m.hanks", ""]]
 
 
 def test_films_are_linked_by_the_ids_that_the_link_file_really_uses(wheel: Path) -> None:

@@ -168,11 +168,11 @@ def wait_for_indexes(connection: Connection, names: list[str], *, timeout_s: flo
         GraphError: an index failed, is gone, or makes no progress.
     """
     moved_at, done = time.monotonic(), -1.0
-    with progress_bar(100 * len(names), what="Vector index", unit="%", progress=progress) as bar:
+    with progress_bar(100 if names else 0, what="Vector indexes", unit="%", progress=progress) as bar:
         while names:
             rows = connection.rows(_INDEXES, names=names)
             _check_states(rows, names)
-            percent = sum(100.0 if row["state"] == "ONLINE" else row["percent"] for row in rows)
+            percent = sum(100.0 if row["state"] == "ONLINE" else row["percent"] for row in rows) / len(rows)
             bar.update(max(0, int(percent) - bar.n))
             if all(row["state"] == "ONLINE" for row in rows):
                 return
