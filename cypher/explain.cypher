@@ -10,8 +10,8 @@
 //          liked items and is not connected to everything. Without the 5, a node with only two relationships, which
 //          hardly anyone knows, would come before a well-known one.
 // Cost: takes the item's 200 neighbours with the fewest relationships (from 2 to 100,000 each). Those with a name and
-//       few relationships come first. Of these, it reads all neighbours, until $k + 9 of them are connected to a liked
-//       item. Milliseconds, or tens of milliseconds if these have very many relationships.
+//       few relationships come first. Of these, it reads all neighbours, until 10 of them ($k, if that is more) are
+//       connected to a liked item. Milliseconds, or tens of milliseconds if these have very many relationships.
 MATCH (user:`User`)-[rated:`RATED`]->(liked_item:`Movie`)
 WHERE user.`id` = $user
   AND ($like_threshold IS NULL OR toFloatOrNull(coalesce(toIntegerOrNull(toBooleanOrNull(toStringOrNull(rated.`rating`))), rated.`rating`)) >= $like_threshold)
@@ -44,7 +44,7 @@ CALL (item, likes, shared) {
 }
 WITH shared, tos, degree, name, ways, log(1 + n_liked) / log(2) / (5 + degree) AS weight
 WHERE n_liked > 0
-LIMIT $k + 9
+LIMIT CASE WHEN $k > 10 THEN $k ELSE 10 END
 WITH *
 ORDER BY name IS NULL, weight DESC, elementId(shared)
 LIMIT $k

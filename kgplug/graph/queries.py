@@ -35,8 +35,8 @@ from kgplug.graph.naming import KEY_NAMES, OPAQUE_PATTERN, TITLE_NAMES, TITLE_PA
 from kgplug.graph.quoting import feedback_arrow, quote, quote_text
 from kgplug.graph.schema import GraphSchema
 
-__all__ = ["LONGEST", "checked", "feedback_arrow", "load", "names", "parameters", "purpose", "queries_dir", "quote"]
-__all__ += ["quote_text", "render", "writes"]
+__all__ = ["LONGEST", "checked", "feedback_arrow", "load", "name_expression", "names", "parameters", "purpose"]
+__all__ += ["queries_dir", "quote", "quote_text", "render", "writes"]
 
 LONGEST = 10_000_000  # maximum $k; queries ask for 10 * $k candidates, and Neo4j's vector index returns at most 2^31
 _TOKEN = re.compile(

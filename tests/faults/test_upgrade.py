@@ -48,6 +48,7 @@ def test_an_upgrade_killed_halfway_leaves_the_old_store_serving_and_can_be_repea
     with opened(server.start(die_with_parent=True)) as connection:
         connection.write("UNWIND range(1, 1000) AS i CREATE (:Kept {i: i})")
         store = connection.store
+    server.stop()  # a server that this process started would stay its child
     trial = LocalNeo4j(home / "neo4j" / "upgrade")
     command = [sys.executable, "-c", warm_python.COMMAND, "db", "upgrade"]
     process = subprocess.Popen(command, env=environment(home, None), cwd=home)

@@ -233,7 +233,7 @@ def test_what_repeats_a_pattern_is_left_out_of_the_knowledge(connection: Connect
     assert (
         f":LOOKED_AT joins {n} pairs of :Customer and :Product, {n} of them also joined by :ORDERS, :PURCHASED" in said
     )
-    assert ":Review each belong to one :Customer and lead to :Product" in said
+    assert ":Review nodes each belong to one :Customer and lead to :Product" in said
     one_of_two = shop(two, FeedbackSchema(type="LOOKED_AT"), keys={"City": "id", "Category": "id"})
     knowledge, report = pull_knowledge(connection, one_of_two)
     assert list(knowledge.relations) == ["LIVES_IN", "PART_OF"] and "LOOKED_AT" not in " ".join(report.left_out)
