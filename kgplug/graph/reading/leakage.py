@@ -148,11 +148,13 @@ def find_repeating(
     )
     if not rows:
         return []
-    taken = _feedback_pairs(connection, schema)
+    taken, n_items = _feedback_pairs(connection, schema), contents.labels[item]
+    if schema.item.where is not None:
+        n_items = schema_rows(connection, schema, f"MATCH (i:{i}) RETURN count(*) AS n")[0]["n"]
     return [
         RepeatingType(row["name"], row["pairs"], row["shared"], taken)
         for row in sorted(rows, key=lambda row: row["name"])
-        if _repeats(row["pairs"], row["shared"], row["chance"] / contents.labels[item], taken)
+        if _repeats(row["pairs"], row["shared"], row["chance"] / n_items, taken)
     ]
 
 
