@@ -21,9 +21,10 @@ from kgplug.graph.catalog import OWN_RELATIONSHIPS
 from kgplug.graph.contents import Contents
 from kgplug.graph.counts import MOST_NAMES
 from kgplug.graph.feedback_match import count_between, items_joined, joined, schema_rows
+from kgplug.graph.members import condition_on
 from kgplug.graph.ownership import own_runs
 from kgplug.graph.queries import quote
-from kgplug.graph.schema import GraphSchema
+from kgplug.graph.schema import GraphSchema, ItemSchema, UserSchema
 
 _SINGLE = 0.95  # share of the owned nodes of a label that must have exactly one owner
 _OWNED = 0.5  # share of a label's nodes that must have an owner
@@ -131,7 +132,7 @@ def find_repeating(
     types = [name for name in types if name not in schema.feedback_types and _may_join(contents, name, user, item)]
     if not types:
         return []
-    u, i = quote(user), quote(item)
+    u, i = _members(schema.user, "u"), _members(schema.item, "i")
     rows = schema_rows(
         connection,
         schema,
@@ -147,11 +148,13 @@ def find_repeating(
     )
     if not rows:
         return []
-    taken = _feedback_pairs(connection, schema)
+    taken, n_items = _feedback_pairs(connection, schema), contents.labels[item]
+    if schema.item.where is not None:
+        n_items = schema_rows(connection, schema, f"MATCH (i:{i}) RETURN count(*) AS n")[0]["n"]
     return [
         RepeatingType(row["name"], row["pairs"], row["shared"], taken)
         for row in sorted(rows, key=lambda row: row["name"])
-        if _repeats(row["pairs"], row["shared"], row["chance"] / contents.labels[item], taken)
+        if _repeats(row["pairs"], row["shared"], row["chance"] / n_items, taken)
     ]
 
 
@@ -177,9 +180,15 @@ def _feedback_pairs(connection: Connection, schema: GraphSchema) -> int:
     (row,) = schema_rows(
         connection,
         schema,
-        f"MATCH (u:{quote(schema.user.label)}) RETURN sum(size({items_joined(schema, 'u')})) AS n",
+        f"MATCH (u:{_members(schema.user, 'u')}) RETURN sum(size({items_joined(schema, 'u')})) AS n",
     )
     return row["n"]
+
+
+def _members(part: UserSchema | ItemSchema, variable: str) -> str:
+    """Return the label of users or items, and their condition if they have one, for a node of a Cypher pattern."""
+    condition = condition_on(part, variable)
+    return quote(part.label) + (f" WHERE {condition}" if condition else "")
 
 
 def _has_feedback(schema: GraphSchema, contents: Contents) -> bool:

@@ -133,11 +133,15 @@ def plan_triples(connection: Connection, schema: GraphSchema, contents: Contents
     include = knowledge.include
     written = {name: count_own(connection, name) for name in OWN_RELATIONSHIPS if name in names}
     theirs = [name for name in names if written.get(name, 0) < contents.types[name]]
-    everybody = schema.without_conditions()  # tenants that share labels share what these labels mean
+    # Tenants that share labels share what these mean. But a type may repeat the feedback of one tenant only.
+    everybody = schema.without_conditions()
     owned = find_owned(connection, everybody, contents)
     # A pattern may lead through types that are not read as triples.
     suspected = list(contents.types) if knowledge.patterns else theirs
     repeating = find_repeating(connection, everybody, contents, suspected)
+    if schema.has_conditions:
+        rest = [name for name in suspected if name not in {one.type for one in repeating}]
+        repeating += find_repeating(connection, schema, contents, rest)
     passed, through = _passed(schema, contents)
     again = find_repeating_patterns(
         connection,

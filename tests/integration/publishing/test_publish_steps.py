@@ -92,7 +92,7 @@ def test_a_publish_reaches_its_first_write_in_half_of_the_steps_and_reads_the_ru
     with traced() as trace:
         publishing.publish(folder.name)
     assert [frame.f_code.co_name for frame in reversed(trace.stack)] == [
-        "publish", "publish", "write", "ensure_constraints", "autocommit"
+        "publish", "publish", "write", "ensure_constraints", "write"
     ]  # fmt: skip
     assert len(trace.steps) <= STEPS_OF_0_1_0 // 2, trace.steps
     assert trace.count("_parse_content") == 1

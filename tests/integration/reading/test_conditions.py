@@ -10,9 +10,11 @@ import pytest
 from kgplug.errors import DataError, GraphError, UsageError
 from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.check import check
+from kgplug.graph.contents import read_contents
 from kgplug.graph.graph import Graph
 from kgplug.graph.reading import reader
 from kgplug.graph.reading.bulk import BulkReader
+from kgplug.graph.reading.triples import plan_triples
 from kgplug.graph.schema import GraphSchema, ItemSchema, UserSchema
 from tests.integration.helpers.sample_graphs import build
 from tests.integration.helpers.tenants import NORTH, SOUTH, TENANTS, schema_of
@@ -57,6 +59,23 @@ def test_triples_touch_no_user_or_item_of_another_tenant(tenants: Connection, te
     assert report.vanished == 0
     items = [key for key, label in zip(knowledge.entity_keys, knowledge.entity_labels, strict=True) if label == "Movie"]
     assert sorted(items) == list(range(1, 10))
+
+
+def test_a_type_that_repeats_the_feedback_of_one_tenant_only_is_left_out_there(tenants: Connection) -> None:
+    tenants.write(
+        "MATCH (u:User {tenant: 'north'})-[:RATED]->(m:Movie {tenant: 'north'}) CREATE (u)-[:SAW]->(m) "
+        "WITH count(*) AS n MATCH (u:User {tenant: 'south'}), (m:Movie {tenant: 'south'}) "
+        "WHERE NOT (u)-[:RATED]->(m) CREATE (u)-[:SAW]->(m)"
+    )
+    try:
+        north, south, everybody = (
+            plan_triples(tenants, schema, read_contents(tenants))
+            for schema in (NORTH, SOUTH, NORTH.without_conditions())
+        )
+    finally:
+        tenants.write("MATCH ()-[r:SAW]->() DELETE r")
+    assert [one.type for one in north.repeating] == ["SAW"]
+    assert south.repeating == everybody.repeating == []
 
 
 def test_patterns_and_properties_read_only_the_tenant(tenants: Connection) -> None:
