@@ -60,7 +60,7 @@ def test_a_bare_pair_is_scored_and_one_user_can_be_paired_with_many_items(model)
 
 
 @pytest.mark.parametrize(
-    "users", ["ann", ["ann"], 0.5, [0.5], np.array([1.0]), True, [True, False], None, [None], [[0, 1]], 1 + 0j, np.timedelta64(1)]  # noqa: E501
+    "users", ["ann", ["ann"], 0.5, [0.5], np.array([1.0]), True, [True, False], None, [None], [[0, 1]], 1 + 0j, np.timedelta64(1, "s")]  # noqa: E501
 )  # fmt: skip
 def test_values_that_are_not_indices_are_refused_with_the_call_that_returns_one(model, users) -> None:
     with pytest.raises(UsageError, match=r"users: expected indices from 0 to 11, found .*model.user_index\(key\)"):
@@ -82,7 +82,7 @@ def test_a_bare_item_is_a_like_of_a_new_user(model) -> None:
         assert np.array_equal(found, right)
 
 
-@pytest.mark.parametrize("k", [0, -1, 2.5, "3", True, None, [3], np.float64(3), np.timedelta64(3)])
+@pytest.mark.parametrize("k", [0, -1, 2.5, "3", True, None, [3], np.float64(3), np.timedelta64(3, "s")])
 def test_invalid_lengths_are_refused(model, k) -> None:
     with pytest.raises(UsageError, match=r"k must be at least 1; found "):
         model.recommend([0], k)
@@ -98,7 +98,7 @@ def test_numpy_lengths_and_diversities_work() -> None:
         assert model.recommend([0], k)[0].shape == (1, 3)
     for diversity in (np.float32(0.5), np.float64(0.5), np.int64(1), Decimal("0.5")):
         assert model.recommend([0], 3, diversity=diversity)[0].shape == (1, 3)
-    for diversity in (np.float32("nan"), -1, 2, "0.5", True, None, 1j, np.timedelta64(1), [0.5]):
+    for diversity in (np.float32("nan"), -1, 2, "0.5", True, None, 1j, np.timedelta64(1, "s"), [0.5]):
         with pytest.raises(UsageError, match=r"diversity: expected a number from 0 .* found "):
             model.recommend([0], 3, diversity=diversity)
 
@@ -116,7 +116,7 @@ def test_numpy_seeds_and_settings_give_the_same_run_as_pythons(tmp_path: Path) -
     assert models.load(tmp_path / "run").seed == 7
 
 
-@pytest.mark.parametrize("seed", [-1, 0.5, True, "1", None, np.timedelta64(1)])
+@pytest.mark.parametrize("seed", [-1, 0.5, True, "1", None, np.timedelta64(1, "s")])
 def test_invalid_seeds_are_refused(seed) -> None:
     with pytest.raises(UsageError, match=r"seed: expected a whole number of at least 0, found "):
         kgplug.create("Popularity").fit(_rows(), seed=seed)

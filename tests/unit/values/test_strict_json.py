@@ -35,7 +35,7 @@ class Report:
     "value",
     [
         *(math.nan, math.inf, -math.inf, np.nan, np.float32("inf"), np.float16("-inf"), np.array(np.nan)),
-        *(pd.NA, pd.NaT, np.datetime64("NaT"), np.timedelta64("NaT"), None),
+        *(pd.NA, pd.NaT, np.datetime64("NaT"), np.timedelta64("NaT", "s"), None),
     ],
     ids=repr,
 )

@@ -206,7 +206,7 @@ def test_half_precision_ratings_are_the_decimals_that_they_print_as() -> None:
     "like_threshold",
     [
         float("nan"), np.float32("inf"), "four", True, np.True_, pd.NA, pd.NaT, [4], 4 + 0j, np.array([4.0]),
-        dt.datetime(2020, 1, 1), np.timedelta64(4), pd.Timedelta(4), "4_0",
+        dt.datetime(2020, 1, 1), np.timedelta64(4, "s"), pd.Timedelta(4), "4_0",
     ],
 )  # fmt: skip
 def test_an_invalid_like_threshold_is_refused(like_threshold) -> None:
