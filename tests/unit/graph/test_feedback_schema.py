@@ -83,7 +83,10 @@ def test_one_table_means_the_same_with_one_or_two_brackets(tmp_path: Path) -> No
         ("strength = nan", "strength: expected a (finite )?number"),
         ("strength = 'much'", "strength: expected a number, found 'much'"),
         ("half_life = 0\nrepeated = 'decay'\ntimestamp = 'at'", "half_life: expected a number above 0, found 0"),
-        ("patern = 'x'", r"\[feedback\] has no setting patern. Did you mean pattern\? The settings of \[feedback\] are"),
+        (
+            "patern = 'x'",
+            r"\[feedback\] has no setting patern. Did you mean pattern\? The settings of \[feedback\] are",
+        ),
     ],
 )
 def test_a_wrong_table_is_refused_with_one_sentence(tmp_path: Path, text: str, message: str) -> None:
