@@ -212,10 +212,10 @@ def test_nodes_that_are_added_or_deleted_during_a_read_do_no_harm(
         changed()
         return read_edges(self, *arguments)  # type: ignore[arg-type]
 
-    def label(self: BulkReader, *arguments: object) -> bulk.Nodes:
+    def label(self: BulkReader, *arguments: object, **options: object) -> bulk.Nodes:
         """Change the graph after the triples were read, before their nodes are."""
         changed()
-        return read_label(self, *arguments)  # type: ignore[arg-type]
+        return read_label(self, *arguments, **options)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patched:
         patched.setattr(BulkReader, "edges", edges)
