@@ -208,7 +208,8 @@ def test_names_in_a_users_cypher_are_not_replaced_in_shipped_queries() -> None:
 
 def test_the_reference_lists_every_setting_of_feedback_with_its_default() -> None:
     page = (Path(__file__).parents[3] / "docs" / "reference" / "kgplug-toml.md").read_text(encoding="utf-8")
-    rows = dict(re.findall(r"^\| `(\w+)` \| .* \| (.*) \|$", page, re.MULTILINE))
+    part = page.partition("## [[feedback]]")[2].partition("\n## ")[0]
+    rows = dict(re.findall(r"^\| `(\w+)` \| .* \| (.*) \|$", part, re.MULTILINE))
     assert rows.keys() == FeedbackSchema.model_fields.keys()
     for name, setting in FeedbackSchema.model_fields.items():
         if setting.default is not None:
