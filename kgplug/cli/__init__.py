@@ -11,7 +11,7 @@ import typer
 from pydantic import ValidationError
 
 from kgplug import __version__, progress
-from kgplug.cli import choosing, completion, database, demo, papers, publishing, serving
+from kgplug.cli import choosing, completion, database, demo, linking, papers, publishing, serving
 from kgplug.cli import training as models
 from kgplug.cli.console import has_wide_terminal, log_as_json, print_help_in_whole_lines, report_renamed
 from kgplug.cli.keys import with_negative_key
@@ -56,6 +56,7 @@ database.add_to(app)
 models.add_to(app)
 choosing.add_to(app)
 papers.add_to(app)
+linking.add_to(app)
 publishing.add_to(app)
 serving.add_to(app)
 

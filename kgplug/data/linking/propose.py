@@ -104,6 +104,8 @@ def propose(left: Source, right: Source, *, threshold: float = 0.9, least: float
     a, b, similarity = nearest_names(
         [str(each) for each in left.names], [str(each) for each in right.names], CANDIDATES
     )
+    if not len(a):
+        return Links(a, b, similarity, np.empty(0, dtype=object), np.empty(0, dtype=object))
     levels = _levels(left, right, a, b, similarity)
     probability = _probabilities(levels, min(len(left), len(right)))
     return _one_to_one(a, b, probability, levels, threshold, least)
@@ -162,9 +164,7 @@ def _probabilities(levels: dict[str, np.ndarray], most: int) -> np.ndarray:
         levels: feature → level of each candidate.
         most: highest possible number of same pairs.
     """
-    n = len(next(iter(levels.values())))
-    if n == 0:
-        return np.empty(0)
+    n = len(levels["name"])
     same = {name: np.array(_LEVELS[name][0]) for name in levels}
     other = {name: np.array(_LEVELS[name][1]) for name in levels}
     prior = min(0.5 * most / n, 0.5)
