@@ -193,8 +193,8 @@ class BulkReader:
         """
         return (
             f"MATCH {head} WITH head, COLLECT {{ {match}\nWITH tail, count(*) AS n WHERE n >= $least "
-            f"RETURN toString({self._id}(tail)) + ' ' }} AS rows WHERE size(rows) > 0 "
-            f"RETURN toString({self._id}(head)) AS head, size(rows) AS n, {JOINED_ROWS} AS texts"
+            f"RETURN {self._id_text('tail')} + ' ' }} AS rows WHERE size(rows) > 0 "
+            f"RETURN {self._id_text('head')} AS head, size(rows) AS n, {JOINED_ROWS} AS texts"
         )
 
     def values(
@@ -212,7 +212,7 @@ class BulkReader:
         Yields:
             (ids, values): int64 (m,), node ids as in `Edges`, with repetitions; m values, of which none is missing.
         """
-        columns, clause = (f"{self._id}(n)", read_as), f"UNWIND n.{quote(name)} AS value"
+        columns, clause = (self._id("n"), read_as), f"UNWIND n.{quote(name)} AS value"
         for ids, values in self._of_label(label, n, columns, clause, where=where):
             yield self._as_ids(ids), list(values)
 
