@@ -58,8 +58,9 @@ def expression_of(kind: FeedbackSchema, setting: str) -> str | None:
     if not kind.is_cypher(setting):
         return f"rated.{quote(value)}"
     cypher = without_comments(value)
-    # Neo4j refuses a query that applies functions for texts to what must be a number, so the type is hidden in a map.
-    return cypher if _PROPERTY.fullmatch(cypher) else f"{{value: {cypher}}}.value"
+    # Neo4j refuses a query that applies functions for texts to what must be a number. The first element of a list of
+    # several types may have any type.
+    return cypher if _PROPERTY.fullmatch(cypher) else f"head([{cypher}, 0, ''])"
 
 
 def as_part(kind: FeedbackSchema, text: str, *, user: str = "user", item: str = "item") -> str:

@@ -107,8 +107,8 @@ def _check_others(connection: Connection, home: Path) -> None:
     """Check that every other feedback in the file can be used: uncommented, and by its number."""
     text, other = (home / "kgplug.toml").read_text(), home / "other.toml"
     found, guess = blocks(text), Guess.of(connection)
-    ends = {option.ends for option in guess.options}
-    assert ends == {guess.options[number - 1].ends for number in (1, *found)} or not ends
+    offered = {1, *found} if guess.options else set()
+    assert {guess.options[number - 1].ends for number in offered} == {option.ends for option in guess.options}
     for number, block in found.items():
         other.write_text(uncommented(text, block))
         schema, (again, _) = GraphSchema.load(other), guess.write(number)
