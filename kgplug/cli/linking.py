@@ -20,44 +20,38 @@ def add_to(app: typer.Typer) -> None:
 
 
 def link(
-    left: Annotated[str, typer.Argument(help="A label. When nodes are merged, its nodes stay.")],
+    left: Annotated[str, typer.Argument(help="A label.")],
     right: Annotated[str, typer.Argument(help="The label to compare it with.")],
     table: Annotated[Path, typer.Option("--table", help="CSV file of the proposed pairs.")] = Path("links.csv"),
     apply: Annotated[
         bool, typer.Option("--apply", help="Join the pairs of the table whose verdict is same, by SAME_AS.")
     ] = False,
-    merge: Annotated[bool, typer.Option("--merge", help="With --apply: merge the two nodes into one.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing table.")] = False,
     threshold: Annotated[
-        float, typer.Option(min=0.5, max=1, help="Probability from which a pair is proposed as same.")
+        float, typer.Option(min=0.5, max=1, help="Minimum probability of a pair that is proposed as same.")
     ] = 0.9,
     names: Annotated[str, typer.Option(help="Properties with the names, such as title,name. Default: found.")] = "",
     years: Annotated[str, typer.Option(help="Properties with the years, such as year,released. Default: found.")] = "",
     as_json: Json = False,
 ) -> None:
-    """Propose which nodes of two labels are the same thing, as a table to correct; then join or merge them.
+    """Propose which nodes of two labels are the same thing, as a table to correct; then join them.
 
     Nodes are compared by name, year and the names of their neighbours. A pair is doubtful if it is less probable than
     --threshold, or if one of its nodes also fits another one. Look at the table, change the column verdict where it is
-    wrong (same or doubtful), and run the command again with --apply.
+    wrong (same or doubtful), and run the command again with --apply. It writes a SAME_AS relationship for each pair of
+    the verdict same, from which models can learn.
 
-    --apply writes a SAME_AS relationship per pair, from which models can learn. --apply --merge moves all
-    relationships, labels and missing properties to the left node and deletes the right one; make a backup before.
-
-    Examples: `kgplug link Movie Film`, `kgplug link Movie Film --apply`, `kgplug link Movie Film --apply --merge`
+    Examples: `kgplug link Movie Film`, `kgplug link Movie Film --apply`, `kgplug link Movie Film --names title,name`
     """
     from kgplug.jobs import link as linking
 
-    if merge and not apply:
-        raise UsageError("--merge needs --apply. Run `kgplug link` without both first, and look at the table.")
-    given = {
-        option: [each.strip() for each in text.split(",")] if text else []
-        for option, text in (("names", names), ("years", years))
-    }
+    if table.exists() and not apply and not as_json and not force:
+        raise UsageError(f"{table} exists. Use --apply to join its pairs, or --force to replace it.")
+    properties = {"names": _listed(names), "years": _listed(years)}
     with open_graph() as graph:
-        a, b = linking.labels_to_link(graph, left, right, **given)
+        a, b = linking.labels_to_link(graph, left, right, **properties)
         if apply:
-            n = linking.apply_table(graph, a, b, table, merge=merge)
-            out.print(f"{counted(n, 'pair')} {'merged' if merge else 'joined by SAME_AS'}.")
+            out.print(f"{counted(linking.apply_table(graph, a, b, table), 'pair')} joined by SAME_AS.")
             return
         found = linking.proposed(graph, a, b, threshold=threshold)
     if as_json:
@@ -75,3 +69,7 @@ def link(
     if len(doubtful):
         print_frame(doubtful.head(SHOWN).set_index("left"), as_json=False, title="Doubtful pairs, most probable first")
     out.print(f"Next: correct the column verdict in {table}, then `kgplug link {left} {right} --apply`.")
+
+
+def _listed(text: str) -> list[str]:
+    return [each.strip() for each in text.split(",")] if text else []

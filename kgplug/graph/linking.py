@@ -1,4 +1,4 @@
-"""Nodes of two labels that are the same thing: read them to compare, then join them by SAME_AS or merge them."""
+"""Nodes of two labels that are the same thing: read them to compare, then join them by SAME_AS relationships."""
 
 from __future__ import annotations
 
@@ -57,29 +57,30 @@ def describe(
     found = sorted(row["name"] for row in rows)
     key = key or guess_keys(connection, contents)[label].value
     if key is None:
-        raise DataError(f":{label} has no unique property.", advice="Name one with --keys, or add one to the nodes.")
+        raise DataError(f":{label} has no unique property.", advice="Add one to the nodes.")
     titles = sorted((rank, each) for each in found if each != key and (rank := title_rank(each)) is not None)
     name = name or (titles[0][1] if titles else None)
     if name is None:
         raise DataError(
             f":{label} has no property that looks like a name ({', '.join(TITLE_NAMES[:3])} …). Its properties: "
             f"{', '.join(found) or 'none'}.",
-            advice="Name one with --names.",
+            advice="Name the properties of both labels, such as --names title,name.",
         )
     years = [each for known in _YEARS for each in found if each.lower() == known]
     return Labelled(label, key, name, year or (years[0] if years else None))
 
 
-def read_source(connection: Connection, one: Labelled) -> Source:
+def read_source(connection: Connection, one: Labelled, other: Labelled) -> Source:
     """Read the nodes of a label with their names, years, and the names of their neighbours.
 
     Neighbours are nodes that have a property called like a title or a name. kgplug's own relationships do not count.
+    Nodes that also have the label of the other source are left out: they are the same already.
     """
     year = "null" if one.year is None else _year_of(f"n.{quote(one.year)}")
     titles = ", ".join(f"m.{quote(each)}" for each in TITLE_NAMES[:3])
     rows = connection.rows(
-        f"MATCH (n:{quote(one.label)}) WHERE n.{quote(one.key)} IS NOT NULL "
-        f"RETURN n.{quote(one.key)} AS key, toString(n.{quote(one.name)}) AS name, {year} AS year, "
+        f"MATCH (n:{quote(one.label)}) WHERE n.{quote(one.key)} IS NOT NULL AND NOT n:{quote(other.label)} "
+        f"RETURN n.{quote(one.key)} AS key, toStringOrNull(n.{quote(one.name)}) AS name, {year} AS year, "
         f"COLLECT {{ MATCH (n)-[r]-(m) WHERE NOT {is_own('r')} "
         f"WITH DISTINCT toStringOrNull(coalesce({titles})) AS text "
         f"WHERE text IS NOT NULL RETURN text LIMIT {_NEIGHBOURS} }} AS neighbours"
@@ -125,33 +126,6 @@ def join_by_relationship(
             pairs=batch,
         )
     return len(pairs)
-
-
-def merge_nodes(connection: Connection, left: Labelled, right: Labelled, pairs: Sequence[dict[str, Any]]) -> int:
-    """Merge the right node of each pair into the left one, and return how many were merged.
-
-    The left node keeps its properties and gets those that only the right one has, its labels and its relationships.
-    Relationships of one type between the same two nodes become one. Each batch of pairs is one transaction; a call that
-    was interrupted can be repeated, because pairs whose right node is gone are skipped.
-
-    Args:
-        pairs: dicts with the keys left and right (keys of the two nodes).
-    """
-    merged = 0
-    for batch in _batches(pairs):
-        rows = connection.write_rows(
-            f"UNWIND $pairs AS pair MATCH (a:{quote(left.label)}) WHERE a.{quote(left.key)} = pair.left "
-            f"MATCH (b:{quote(right.label)}) WHERE b.{quote(right.key)} = pair.right AND b <> a "
-            "CALL (a, b) { MATCH (b)-[r]->(other) WHERE other <> a "
-            "  MERGE (a)-[new:$(type(r))]->(other) SET new += properties(r) RETURN count(*) AS outgoing } "
-            "CALL (a, b) { MATCH (b)<-[r]-(other) WHERE other <> a "
-            "  MERGE (a)<-[new:$(type(r))]-(other) SET new += properties(r) RETURN count(*) AS incoming } "
-            "WITH a, b, labels(b) AS labels, properties(b) AS theirs, properties(a) AS ours "
-            "DETACH DELETE b SET a = theirs SET a += ours SET a:$(labels) RETURN count(*) AS n",
-            pairs=batch,
-        )
-        merged += rows[0]["n"] if rows else 0
-    return merged
 
 
 def _require_nodes(connection: Connection, left: Labelled, right: Labelled, pairs: Sequence[dict[str, Any]]) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kgplug import jobs, models, plots
-from kgplug.data.artefact import read_artefact
+from kgplug.data.artefact import read_artefact, read_content
 from kgplug.data.graph_identity import GraphIdentity
 from kgplug.data.row_memory import TEST, TRAINING, VALIDATION, RowMemory
 from kgplug.errors import RunError
@@ -19,6 +19,7 @@ from kgplug.evaluation.metrics.metric import Shown
 from kgplug.graph.graph import Graph
 from kgplug.graph.schema import GraphSchema
 from kgplug.jobs.controls import refuse_controls, train_controls
+from kgplug.jobs.data import split_of
 from kgplug.pages import Page
 from kgplug.plain_text import counted
 from kgplug.training.runs import Runs
@@ -32,7 +33,7 @@ LENGTHS = (10, 20)
 _LIMITS = (
     "The metrics are those of one split and one training. Other seeds give other numbers; `kgplug compare` with "
     "another --seed shows how far they differ.",
-    "The intervals say how much the metrics would differ for other users of the same kind. They do not contain the "
+    "The intervals say how much the metrics would differ for other users of the same kind. They do not cover the "
     "differences between trainings.",
     "The test rows are a sample of the feedback that exists. What users would do with lists that they were shown may "
     "differ.",
@@ -55,12 +56,16 @@ def card(graph: Graph, run_dir: Path, runs: Runs, *, controls: bool = False, pro
     """
     arrays, content = read_artefact(run_dir)
     if not content.get("schema"):
-        raise RunError(f"Run {run_dir.name} does not record the graph of its training, so it cannot be measured.")
+        raise RunError(
+            f"Run {run_dir.name} does not record its graph, so it cannot be measured. Train with `kgplug train`."
+        )
     memory, model = RowMemory.from_arrays(arrays), models.restored(run_dir, arrays, content)
-    measured = {"": run_dir}
+    measured, notes = {"": run_dir}, list[str]()
     if controls:
         refuse_controls([model], None)
-        measured |= _controls(graph, content, runs, progress)
+        origin = read_content(runs.path(content["origin"])) if content.get("origin") else content
+        controlled, notes = _controls(graph, origin, runs, progress)
+        measured |= controlled
     pairs = [(path, run_dir) for name, path in measured.items() if name]
     found = jobs.evaluate(
         graph, list(measured.values()), k=LENGTHS, beyond=True, pairs=pairs, intervals=True, progress=progress
@@ -73,7 +78,7 @@ def card(graph: Graph, run_dir: Path, runs: Runs, *, controls: bool = False, pro
     row = dict(zip(map(str, table.columns), table.loc[[run_dir.name]].to_numpy()[0].tolist(), strict=True))
     _metrics(page, row, table.attrs["intervals"].get(run_dir.name, {}))
     if controls:
-        _with_and_without(page, table, {name: path.name for name, path in measured.items()})
+        _with_and_without(page, table, {name: path.name for name, path in measured.items()}, notes)
     if model.history.get("losses"):
         page.heading("Training")
         page.picture(plots.run_figure(model), f"Loss and validation metric of {content['model']} by epoch")
@@ -81,20 +86,25 @@ def card(graph: Graph, run_dir: Path, runs: Runs, *, controls: bool = False, pro
     page.heading("Limits")
     page.points([*table.attrs["health"].get(run_dir.name, []), *table.attrs["notes"], *_LIMITS])
     page.heading("Load and publish")
-    page.code(f'import kgplug\n\nmodel = kgplug.load("{run_dir.name}")')
+    page.code(f"import kgplug\n\nmodel = kgplug.load({str(run_dir)!r})")
     page.code(f"kgplug publish {run_dir.name}")
     return page
 
 
-def _controls(graph: Graph, content: dict[str, Any], runs: Runs, progress: bool | None) -> dict[str, Path]:
-    """Train the controls of a run with its settings, split and seed. Return name of the control → folder of its run."""
+def _controls(
+    graph: Graph, content: dict[str, Any], runs: Runs, progress: bool | None
+) -> tuple[dict[str, Path], list[str]]:
+    """Train the controls of a run with its settings, split and seed.
+
+    Return name of the control → folder of its run, and a sentence for each control that could not be trained.
+    """
     schema = GraphSchema.model_validate(content["schema"])
     fresh = models.create(content["model"], **content["settings"])
     data = jobs.read(graph, schema, model=fresh, progress=progress)
     trained: dict[str, Path] = {}
-    split = jobs.Split(**{**content["split"], "fractions": tuple(content["split"]["fractions"])})
-    train_controls(fresh, data, runs, trained, split=split, seed=content["seed"], progress=progress)
-    return {name.removeprefix(f"{fresh.name} "): path for name, path in trained.items()}
+    options: dict[str, Any] = {"split": split_of(content), "seed": content["seed"], "progress": progress}
+    notes = train_controls(fresh, data, runs, trained, **options)
+    return {name.removeprefix(f"{fresh.name} "): path for name, path in trained.items()}, notes
 
 
 def _about(page: Page, content: Mapping[str, Any], model: Model) -> None:
@@ -165,10 +175,12 @@ def _metrics(page: Page, row: Mapping[str, float], intervals: Mapping[str, tuple
         [[name, f"{row[name]:.4f}", _interval(intervals.get(name)), _meaning(name)] for name in columns],
     )
     rows = f"{int(row['test rows']):,} test rows" if "test rows" in row else "the test rows"
-    page.note(f"Measured on {rows}. Intervals: bootstrap over the test users; – where a metric is no mean over users.")
+    page.note(
+        f"Measured on {rows}. Intervals: bootstrap over the test users; – marks metrics that are not means over users."
+    )
 
 
-def _with_and_without(page: Page, table: pd.DataFrame, named: Mapping[str, str]) -> None:
+def _with_and_without(page: Page, table: pd.DataFrame, named: Mapping[str, str], notes: Sequence[str]) -> None:
     page.heading("What the graph contributes")
     columns = [name for name in (f"NDCG@{LENGTHS[0]}", f"recall@{LENGTHS[0]}", "AUC") if name in table.columns]
     by_run = {run: name or "with its graph" for name, run in named.items()}
@@ -181,6 +193,8 @@ def _with_and_without(page: Page, table: pd.DataFrame, named: Mapping[str, str])
             for run, name in by_run.items():
                 text = text.replace(run, name)
             page.note(text)
+    for note in notes:
+        page.note(note)
 
 
 def _lists(page: Page, row: Mapping[str, float]) -> None:

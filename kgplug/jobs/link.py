@@ -1,4 +1,4 @@
-"""Find nodes of two labels that are the same thing, let people correct the table, then join or merge them."""
+"""Find nodes of two labels that are the same thing, let people correct the table, then join them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from kgplug.data.linking.propose import propose
 from kgplug.data.sources.csv_export import RISKY, CsvExport
 from kgplug.errors import DataError, UsageError
 from kgplug.graph.graph import Graph
-from kgplug.graph.linking import Labelled, describe, join_by_relationship, merge_nodes, read_source
-from kgplug.plain_text import counted
+from kgplug.graph.linking import Labelled, describe, join_by_relationship, read_source
 
 SAME, DOUBTFUL = "same", "doubtful"
 COLUMNS = ("verdict", "probability", "left", "left_name", "right", "right_name", "reasons")
@@ -45,7 +44,7 @@ def labels_to_link(
 
 def proposed(graph: Graph, left: Labelled, right: Labelled, *, threshold: float = 0.9) -> pd.DataFrame:
     """Return proposed pairs, most probable first, with the columns `COLUMNS`; see `kgplug.data.linking.propose`."""
-    a, b = read_source(graph.connection, left), read_source(graph.connection, right)
+    a, b = read_source(graph.connection, left, right), read_source(graph.connection, right, left)
     links = propose(a, b, threshold=threshold)
     columns = (
         links.verdicts, links.probability.round(4), a.keys[links.left], a.names[links.left], b.keys[links.right],
@@ -62,22 +61,22 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
     export.finish()
 
 
-def apply_table(graph: Graph, left: Labelled, right: Labelled, path: Path, *, merge: bool = False) -> int:
-    """Join or merge the pairs of a CSV file whose verdict is "same"; return their number.
+def apply_table(graph: Graph, left: Labelled, right: Labelled, path: Path) -> int:
+    """Join the pairs of a CSV file whose verdict is "same" by SAME_AS relationships; return their number.
 
     Args:
         graph: the graph.
         left, right: the labels, from `labels_to_link`.
         path: the file, from `write_table`, perhaps corrected.
-        merge: merge the right node into the left one. Otherwise, join them by a SAME_AS relationship.
 
     Raises:
         UsageError: the file is missing or lacks a column.
         DataError: a verdict or key in it is unknown, or a node is in two pairs.
     """
-    pairs = _pairs(path, *({str(key): key for key in read_source(graph.connection, one).keys} for one in (left, right)))
-    change = merge_nodes if merge else join_by_relationship
-    return change(graph.connection, left, right, pairs)
+    keys = (
+        {str(key): key for key in read_source(graph.connection, *both).keys} for both in ((left, right), (right, left))
+    )
+    return join_by_relationship(graph.connection, left, right, _pairs(path, *keys))
 
 
 def _pairs(path: Path, left: dict[str, Any], right: dict[str, Any]) -> list[dict[str, Any]]:
@@ -95,8 +94,11 @@ def _pairs(path: Path, left: dict[str, Any], right: dict[str, Any]) -> list[dict
     for side, known in (("left", left), ("right", right)):
         keys = chosen[side].map(_unquoted)
         if len(unknown := keys[~keys.isin(known)]):
-            found = counted(len(unknown), "key")
-            raise DataError(f"{path}: {found} in the column {side} not in the graph, such as {unknown.iloc[0]!r}.")
+            are = "key is" if len(unknown) == 1 else "keys are"
+            raise DataError(
+                f"{path}: {len(unknown)} {are} in the column {side}, but not in the graph: {unknown.iloc[0]!r} …",
+                advice="Delete these rows, or run `kgplug link` again.",
+            )
         if keys.duplicated().any():
             twice = keys[keys.duplicated()].iloc[0]
             raise DataError(f"{path}: {twice!r} is in several pairs of the verdict same. Keep one of them.")

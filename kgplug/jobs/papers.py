@@ -38,6 +38,8 @@ def data_of_files(source: str, downloads_dir: Path, *, schema: GraphSchema | Non
     """
     known = DATA_SETS.get(source)
     if known is not None:
+        if schema is not None:
+            raise UsageError("--schema describes your own data. Use it with --data graph or with a folder.")
         name, folder = known.title, known.fetch(downloads_dir)
         schema = GraphSchema.model_validate(known.schema)
     else:
@@ -48,9 +50,17 @@ def data_of_files(source: str, downloads_dir: Path, *, schema: GraphSchema | Non
             )
         if schema is None:
             schema = GraphSchema.load(folder / DEFAULT_FILE) if (folder / DEFAULT_FILE).exists() else GraphSchema()
-    if not schema.has_plain_feedback or schema.feedback[0].direction != "user_to_item":
+    plain = {"type", "rating", "like_threshold", "direction", "name"}
+    if (
+        not schema.has_plain_feedback
+        or schema.feedback[0].direction != "user_to_item"
+        or schema.feedback[0].model_fields_set - plain
+        or schema.knowledge.model_fields_set - {"keys"}
+    ):
         raise UsageError(
-            f"In a folder, feedback must be one relationship type from users to items; the schema has {schema.pattern}."
+            "For a folder, kgplug papers understands only the labels of users and items, and one type of feedback from "
+            "users to items with its rating and like_threshold. Import the folder with `kgplug import`, and use --data "
+            "graph."
         )
     (feedback,) = schema.feedback
     interactions, knowledge = read_arrays(

@@ -128,6 +128,7 @@ class Experiment:
         known = {contender.name.lower(): contender for contender in self.contenders}
         if unknown := [name for name in names if name.lower() not in known]:
             raise UsageError(
-                f"{', '.join(unknown)}: {self.name} compares {', '.join(one.name for one in self.contenders)}."
+                f"{self.name} does not measure {', '.join(unknown)}. Choose from "
+                f"{', '.join(one.name for one in self.contenders)}."
             )
         return tuple(known[name.lower()] for name in dict.fromkeys(names))

@@ -76,7 +76,7 @@ def tables(results: Results) -> Iterator[Table]:
         notes = [f"{name} was not measured: {why}" for name, why in results.refused(protocol).items()]
         if results.repetitions > 1 and len(rows) > 1:
             notes = [
-                "* the highest mean of its column. ≈ not more than chance below it: paired test over the splits "
+                "* the highest mean of its column. ≈ the difference from it may be chance: paired test over the splits "
                 f"(corrected resampled t-test, Nadeau and Bengio 2003), p ≥ {ALPHA:g} after Holm's correction.",
                 *notes,
             ]
@@ -108,5 +108,13 @@ def _cell(summary: Summary | None, best: Summary | None) -> str:
     if summary is None:
         return "–"
     spread = f" ± {number_text(summary.sd)}" if not math.isnan(summary.sd) else ""
-    mark = "" if best is None else " *" if summary is best else " ≈" if summary.p >= ALPHA else ""
+    mark = (
+        ""
+        if best is None or math.isnan(summary.sd)
+        else " *"
+        if summary is best
+        else " ≈"
+        if summary.p >= ALPHA
+        else ""
+    )
     return number_text(summary.mean) + spread + mark

@@ -91,8 +91,9 @@ class ResultsFile:
         self._take(line)
 
     def has(self, key: Key, settings: Mapping[str, Any]) -> bool:
-        """Return whether the file has a measurement with these settings."""
-        return key in self.found and self.found[key].settings == settings
+        """Return whether the file has a measurement with these settings. One that was refused is tried again."""
+        found = self.found.get(key)
+        return found is not None and not found.refused and found.settings == settings
 
 
 @dataclass(frozen=True)
@@ -124,8 +125,11 @@ class Results:
 
     def refused(self, protocol: str) -> dict[str, str]:
         """Return contender → why it refused the data, for those that did."""
-        found = {one.name: self.found.get((one.name, protocol, 0)) for one in self.contenders}
-        return {name: each.refused for name, each in found.items() if each is not None and each.refused}
+        found: dict[str, str] = {}
+        for (contender, by, repetition), measured in self.found.items():
+            if by == protocol and repetition < self.repetitions and measured.refused:
+                found.setdefault(contender, measured.refused)
+        return found
 
     def values(self, protocol: str, metric: str) -> dict[str, dict[int, float]]:
         """Return row → repetition → value of a metric."""

@@ -100,7 +100,7 @@ def propose(left: Source, right: Source, *, threshold: float = 0.9, least: float
     """
     for source, side in ((left, "left"), (right, "right")):
         if not any(str(name).strip() for name in source.names):
-            raise DataError(f"No node of the {side} source has a name. Names are needed to find candidates.")
+            raise DataError(f"No node of the {side} source has a name, and nodes are compared by name.")
     a, b, similarity = nearest_names(
         [str(each) for each in left.names], [str(each) for each in right.names], CANDIDATES
     )

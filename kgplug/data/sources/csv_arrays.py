@@ -53,7 +53,10 @@ def read_arrays(
         )
     rows = _frame(source)
     if rating is not None and rating not in rows:
-        raise DataError(f"{source.name} has no column {rating}. Columns: {', '.join(map(str, rows.columns))}.")
+        raise DataError(
+            f"{source.name} has no column {rating}. Columns: {', '.join(map(str, rows.columns))}.",
+            advice="Correct [feedback] rating.",
+        )
     (_, user_keys), (_, item_keys) = (
         factorize(nodes[label].iloc[:, 0].to_numpy(dtype=object)) for label in (user, item)
     )

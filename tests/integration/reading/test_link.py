@@ -1,4 +1,4 @@
-"""`kgplug link`: propose pairs of two labels, correct the table, join or merge."""
+"""`kgplug link`: propose pairs of two labels, correct the table, join them."""
 
 from __future__ import annotations
 
@@ -56,19 +56,10 @@ def test_a_corrected_table_is_applied_and_applying_it_again_changes_nothing(grap
         assert all(0.5 <= row["p"] <= 1 for row in rows)
 
 
-def test_merging_keeps_relationships_labels_and_the_left_properties(graph: Graph, tmp_path: Path) -> None:
-    a, b = link.labels_to_link(graph, "Movie", "Film")
-    file = tmp_path / "links.csv"
-    pd.DataFrame({"verdict": ["same"], "left": ["m1"], "right": ["1"]}).to_csv(file, index=False)
-    assert link.apply_table(graph, a, b, file, merge=True) == 1
-    (row,) = graph.connection.rows(
-        "MATCH (m:Movie {id: 'm1'}) RETURN labels(m) AS labels, properties(m) AS p, "
-        "COLLECT { MATCH (m)-[r]-(o) RETURN type(r) + ' ' + o.name + ' ' + coalesce(r.w, r.fee) ORDER BY type(r) } AS r"
-    )
-    assert set(row["labels"]) == {"Movie", "Film", "Old"}
-    assert row["p"]["stars"] == 5 and row["p"]["title"] == "Toy Story" and row["p"]["code"] == 1
-    assert row["r"] == ["DIRECTED director of Toy Story (1995) 7", "IN genre of m1 1"]
-    assert graph.connection.rows("MATCH (f:Film {code: 1}) RETURN count(f) AS n")[0]["n"] == 1
+def test_nodes_that_have_both_labels_are_not_compared(graph: Graph) -> None:
+    graph.connection.write("MATCH (m:Movie {id: 'm1'}) SET m:Film, m.code = 77, m.name = 'Toy Story'")
+    table = link.proposed(graph, *link.labels_to_link(graph, "Movie", "Film"))
+    assert "m1" not in set(table["left"]) and 77 not in set(table["right"])
 
 
 @pytest.mark.parametrize(
@@ -86,7 +77,7 @@ def test_a_wrong_table_changes_nothing(graph: Graph, tmp_path: Path, rows: dict[
     a, b = link.labels_to_link(graph, "Movie", "Film")
     pd.DataFrame(rows).to_csv(tmp_path / "t.csv", index=False)
     with pytest.raises(DataError, match=message):
-        link.apply_table(graph, a, b, tmp_path / "t.csv", merge=True)
+        link.apply_table(graph, a, b, tmp_path / "t.csv")
     assert graph.connection.rows("MATCH (n) RETURN count(n) AS n")[0]["n"] == 16
 
 
@@ -109,7 +100,8 @@ def test_the_command_writes_a_table_and_applies_it(graph: Graph, neo4j_server: E
     assert "Compared by title and name" in result.stdout and "--apply" in result.stdout
     table = pd.read_csv(file).assign(verdict="same")
     table.to_csv(file, index=False)
-    refused = kgplug("link", "Movie", "Film", "--table", file, "--merge", home=tmp_path, endpoint=neo4j_server)
-    assert refused.returncode == 2 and "--merge needs --apply" in refused.stderr
+    refused = kgplug("link", "Movie", "Film", "--table", file, home=tmp_path, endpoint=neo4j_server)
+    assert refused.returncode == 2 and "links.csv exists. Use --apply" in refused.stderr
+    assert set(pd.read_csv(file)["verdict"]) == {"same"}
     joined = kgplug("link", "Movie", "Film", "--table", file, "--apply", home=tmp_path, endpoint=neo4j_server)
     assert f"{len(table)} pairs joined by SAME_AS." in joined.stdout

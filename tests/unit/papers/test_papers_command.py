@@ -69,8 +69,9 @@ def test_without_a_name_the_choices_are_listed() -> None:
     ("words", "message"),
     [
         (("movies-table-3",), "movies-table-2"),
-        (("movies-table-2", "--models", "MKRR"), "MKRR: movies-table-2 compares LibFM"),
+        (("movies-table-2", "--models", "MKRR"), "movies-table-2 does not measure MKRR. Choose from LibFM"),
         (("movies-table-2", "--data", "nowhere"), '--data nowhere: expected "graph", a folder of CSV files'),
+        (("movies-table-2", "--schema", "shop/kgplug.toml"), "Use it with --data graph or with a folder"),
         (("movies-table-2", "--repetitions", "0"), "greater than or equal to 1"),
     ],
 )
@@ -80,3 +81,10 @@ def test_wrong_words_are_refused_in_one_sentence(words: tuple[str, ...], message
     assert message in result.err
     assert "Traceback" not in result.err
     assert not (folder / "papers").exists()
+
+
+def test_a_folder_whose_schema_says_more_is_refused_with_what_to_do(folder: Path) -> None:
+    (folder / "shop" / "kgplug.toml").write_text('[feedback]\nrating = "rating"\n[knowledge]\nexclude = ["Genre"]\n')
+    result = printed(*QUICK)
+    assert result.code == 2
+    assert "use --data graph" in " ".join(result.err.split())
