@@ -62,8 +62,8 @@ EXPERIMENT = Experiment(
     question="How well does each model separate liked films from others?",
     protocols={
         RATINGS: "As in the paper: 80 % of the ratings are for training and validation, and the model separates test "
-        "ratings of at least the threshold of a like from those below it. For ACC, a score counts as a like from the threshold with "
-        "the highest accuracy on the validation ratings.",
+        "ratings of at least the threshold of a like from those below it. For ACC, a score counts as a like "
+        "from the threshold with the highest accuracy on the validation ratings.",
         HONEST: "The likes are split 72 : 8 : 20. For each test like, one item without any feedback of this user is "
         "drawn, and the model separates the two. For ACC, a probability of at least .5 counts as a like.",
     },

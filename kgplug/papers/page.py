@@ -108,13 +108,7 @@ def _cell(summary: Summary | None, best: Summary | None) -> str:
     if summary is None:
         return "–"
     spread = f" ± {number_text(summary.sd)}" if not math.isnan(summary.sd) else ""
-    mark = (
-        ""
-        if best is None or math.isnan(summary.sd)
-        else " *"
-        if summary is best
-        else " ≈"
-        if summary.p >= ALPHA
-        else ""
-    )
+    if best is None or math.isnan(summary.sd):
+        return number_text(summary.mean) + spread
+    mark = " *" if summary is best else " ≈" if summary.p >= ALPHA else ""
     return number_text(summary.mean) + spread + mark

@@ -37,7 +37,7 @@ def run_query(
     """
     parameters = {"like_threshold": None if schema is None else schema.like_threshold, **parameters}
     text = queries.load(name, schema)
-    parameters = queries.checked(name, text, parameters)
+    parameters = queries.checked(name, queries.load(name), parameters)  # without the Cypher of kgplug.toml
     if schema is None or schema.has_plain_feedback:
         frame = connection.frame
     else:

@@ -183,3 +183,13 @@ def test_users_that_are_items_exist_if_one_of_the_conditions_is_true(connection:
     assert list(rows.user_keys) == [1, 4, 7] and list(rows.item_keys) == [3, 6, 9] and len(rows) == 9
     knowledge, _ = reader.pull_knowledge(connection, schema)
     assert sorted(knowledge.entity_keys) == [1, 3, 4, 6, 7, 9]
+
+
+def test_a_condition_may_compare_with_words_that_write_in_cypher(connection: Connection) -> None:
+    """The texts of a condition are not Cypher: `'DELETE'` changes nothing, and `'$5'` is no parameter."""
+    schema = GraphSchema(item=ItemSchema(where="item.state <> 'DELETE' AND item.state <> '$5'"))
+    connection.write(
+        "CREATE (:User {id: 1})-[:RATED]->(:Movie {id: 2, state: 'on'}), (:Movie {id: 3, state: 'DELETE'})"
+    )
+    found = Graph(connection).use(schema).cypher("popular_unseen", user=1, k=5)
+    assert 3 not in found.iloc[:, 0].tolist()
