@@ -52,9 +52,12 @@ def describe(
     contents = read_contents(connection)
     require_label(contents, label, setting="label")
     rows = connection.rows(
-        f"MATCH (n:{quote(label)}) WITH n LIMIT {_SAMPLE} UNWIND keys(n) AS name RETURN DISTINCT name"
+        f"MATCH (n:{quote(label)}) WITH n LIMIT {_SAMPLE} UNWIND keys(n) AS name RETURN name, count(*) AS n"
     )
-    found = sorted(row["name"] for row in rows)
+    most = max((row["n"] for row in rows), default=0)
+    found = sorted(
+        row["name"] for row in rows if 2 * row["n"] >= most
+    )  # properties that only few nodes have say little
     key = key or guess_keys(connection, contents)[label].value
     if key is None:
         raise DataError(f":{label} has no unique property.", advice="Add one to the nodes.")

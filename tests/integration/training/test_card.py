@@ -43,7 +43,7 @@ def test_a_card_shows_what_the_run_records_and_what_is_measured(connection: Conn
     likes = connection.rows("MATCH (:User)-[r:RATED]->(:Movie) RETURN count(r) AS n")[0]["n"]
     rows = {line.split("|")[1].strip(): line.split("|")[2].strip() for line in lines if line.startswith("| ")}
     assert sum(int(rows[f"{name} rows"]) for name in ("training", "validation", "test")) == likes
-    assert f'kgplug.load("{run.name}")' in text
+    assert f"kgplug.load({str(run)!r})" in text
     assert "data:image/png" in page.as_html()
 
 
