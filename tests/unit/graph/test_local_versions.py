@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections import namedtuple
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -179,6 +180,51 @@ def test_an_undone_upgrade_can_be_repeated_from_the_old_store(home: Path) -> Non
     (home / "data" / "databases" / "film").write_text("another node")
     store = upgrade.upgrade(server)
     assert (store.folder / "databases" / "film").read_text() == "another node"
+
+
+def while_waiting_for_the_lock(server: LocalNeo4j, monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+    """Let something happen just before `server.while_stopped` gets its lock."""
+    whole = server.while_stopped
+
+    def late(**kwargs):
+        act()
+        return whole(**kwargs)
+
+    monkeypatch.setattr(server, "while_stopped", late)
+
+
+def test_an_upgrade_that_waited_for_another_one_keeps_what_was_written_since(home: Path, monkeypatch) -> None:
+    server = with_store(home)
+
+    def upgraded_and_used() -> None:
+        store = upgrade.upgrade(LocalNeo4j(home))
+        (store.folder / "databases" / "film").write_text("written since")
+
+    while_waiting_for_the_lock(server, monkeypatch, upgraded_and_used)
+    store = upgrade.upgrade(server)
+    assert (store.version, store.before.folder) == (NEWEST, home / "data")
+    assert (store.folder / "databases" / "film").read_text() == "written since"
+
+
+def test_undoing_an_upgrade_that_another_process_undid_meanwhile_changes_nothing(home: Path, monkeypatch) -> None:
+    server = with_store(home)
+    upgrade.upgrade(server)
+    while_waiting_for_the_lock(server, monkeypatch, lambda: upgrade.undo_upgrade(LocalNeo4j(home)))
+    with pytest.raises(LocalServerError, match="has not been upgraded"):
+        upgrade.undo_upgrade(server)
+    assert server.store == Store(home / "data", FIRST)
+
+
+@pytest.mark.parametrize("used", ["data-2026.09", "data-2026.09/inner"])
+def test_an_upgrade_never_replaces_the_folder_in_use(home: Path, used: str) -> None:
+    server = with_store(home)
+    (home / used).parent.mkdir(exist_ok=True)
+    (home / "data").rename(home / used)
+    (home / "store.json").write_text(json.dumps({"version": FIRST.name, "data": used}))
+    with pytest.raises(LocalServerError, match=f"would replace .*, but the store in use is in {home}/{used}"):
+        upgrade.upgrade(server)
+    assert (home / used / "databases" / "film").read_text() == "a node"
+    assert not (home / "upgrade").exists()
 
 
 def test_an_upgrade_without_a_way_back_says_so(home: Path) -> None:
