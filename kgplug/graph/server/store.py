@@ -69,6 +69,16 @@ def use_store(home: Path, store: Store) -> None:
     write_text_whole(_file(home), dumps(_written(home, store), ascii_only=False) + "\n")
 
 
+def trial_home(home: Path) -> Path:
+    """Return the home folder in which an upgrade starts the newer version on a copy of the store."""
+    return home / "upgrade"
+
+
+def trial_copy(home: Path) -> Path:
+    """Return the folder of that copy, until it becomes the store in use."""
+    return trial_home(home) / _FIRST_FOLDER
+
+
 def _file(home: Path) -> Path:
     return home / "store.json"
 

@@ -15,7 +15,7 @@ from kgplug.errors import LocalServerError
 from kgplug.graph.server.config import password_file
 from kgplug.graph.server.install import disk_error, install
 from kgplug.graph.server.local import LocalNeo4j
-from kgplug.graph.server.store import Store, use_store
+from kgplug.graph.server.store import Store, trial_copy, trial_home, use_store
 from kgplug.graph.server.versions import NEWEST, VERSIONS, Neo4jVersion, version_named
 from kgplug.progress import stage
 
@@ -95,31 +95,45 @@ def _store_before(server: LocalNeo4j) -> Store:
 
 def _upgraded(server: LocalNeo4j, old: Store, new: Neo4jVersion, progress: bool | None) -> Store:
     """Do the work of `upgrade`, while the server is stopped."""
-    trial = LocalNeo4j(server.home / "upgrade", jars=server.jars, version=new.name)
-    trial.kill()  # left running by an upgrade that was killed
-    shutil.rmtree(trial.home, ignore_errors=True)
-    copy = Store(trial.home / "data", new)
     store = Store(server.home / f"data-{new.name}", new, before=replace(old, before=None))
+    server.discard_trial()
+    shutil.rmtree(trial_home(server.home), ignore_errors=True)
     _check_not_in_use(store.folder, old.folder)
     _check_space(server.home, old.folder)
+    trial = LocalNeo4j(trial_home(server.home), jars=server.jars, version=new.name)
     trial.home.mkdir(mode=0o700)
     try:
+        copy = Store(trial_copy(server.home), new)
         with stage("Copying the store", progress=progress):
             shutil.copytree(old.folder, copy.folder)
         shutil.copy2(password_file(server.home), password_file(trial.home))
         use_store(trial.home, copy)
         trial.start(progress=progress, die_with_parent=True)
         trial.stop()
+        shutil.rmtree(store.folder, ignore_errors=True)  # of an upgrade that was undone or killed
+        _move_into_use(server, copy, store)
     except LocalServerError as error:
-        shutil.rmtree(copy.folder, ignore_errors=True)  # the rest stays, because the message names its log
+        server.discard_trial()  # the rest stays, because the message names its log
         raise LocalServerError(f"{new} cannot serve a copy of the store, so nothing was changed. {error}") from error
-    shutil.rmtree(store.folder, ignore_errors=True)  # of an upgrade that was undone or killed
-    copy.folder.rename(store.folder)
-    use_store(server.home, store)
+    except BaseException:
+        server.discard_trial()
+        shutil.rmtree(trial.home, ignore_errors=True)
+        raise
     shutil.rmtree(trial.home, ignore_errors=True)
     if old.before is not None:
         shutil.rmtree(old.before.folder, ignore_errors=True)
     return store
+
+
+def _move_into_use(server: LocalNeo4j, copy: Store, store: Store) -> None:
+    """Move a copy to the folder of a store, and let the server use that store. Delete the copy if this fails."""
+    copy.folder.rename(store.folder)
+    try:
+        use_store(server.home, store)
+    except BaseException:
+        if server.store.folder != store.folder:
+            shutil.rmtree(store.folder, ignore_errors=True)
+        raise
 
 
 def _check_not_in_use(target: Path, used: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -182,6 +184,26 @@ def test_an_undone_upgrade_can_be_repeated_from_the_old_store(home: Path) -> Non
     assert (store.folder / "databases" / "film").read_text() == "another node"
 
 
+def stop_before(monkeypatch: pytest.MonkeyPatch, function: str, error: BaseException) -> None:
+    """Let the next step of an upgrade that this function does raise an error, once, after its work has begun."""
+    owner, _, name = ("upgrade." + function).rpartition(".")
+    place = {"upgrade": upgrade, "upgrade.shutil": shutil, "upgrade.LocalNeo4j": LocalNeo4j, "upgrade.Path": Path}[
+        owner
+    ]
+    whole, left = getattr(place, name), [error]
+
+    def stopped(*args, **kwargs):
+        if name == "use_store" and args[0].name == "upgrade":
+            return whole(*args, **kwargs)
+        if name == "copytree":
+            Path(args[1]).mkdir()
+        if left:
+            raise left.pop()
+        return whole(*args, **kwargs)
+
+    monkeypatch.setattr(place, name, stopped)
+
+
 def while_waiting_for_the_lock(server: LocalNeo4j, monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
     """Let something happen just before `server.while_stopped` gets its lock."""
     whole = server.while_stopped
@@ -276,6 +298,61 @@ def test_a_disk_without_room_for_a_copy_is_reported_before_anything_is_copied(ho
     assert not (home / "upgrade").exists() and server.version == FIRST
 
 
+@pytest.mark.parametrize("owner", ["shutil.copytree", "LocalNeo4j._wait", "Path.rename", "use_store"])
+def test_an_interrupted_upgrade_leaves_no_copy_and_the_old_server_runs(home: Path, monkeypatch, owner: str) -> None:
+    server = with_store(home)
+    server.start()
+    stop_before(monkeypatch, owner, KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        upgrade.upgrade(server)
+    assert not (home / "upgrade").exists() and not (home / "data-2026.09").exists()
+    assert LocalNeo4j(home / "upgrade").status().pid is None
+    assert server.status().state == "running" and server.version == FIRST
+
+
+def test_a_store_that_is_in_use_stays_if_the_upgrade_is_interrupted_right_afterwards(home: Path, monkeypatch) -> None:
+    server = with_store(home)
+    whole = upgrade.use_store
+
+    def interrupted(folder: Path, store: Store) -> None:
+        whole(folder, store)
+        if folder == home:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(upgrade, "use_store", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        upgrade.upgrade(server)
+    assert server.version == NEWEST and (server.store.folder / "databases" / "film").read_text() == "a node"
+
+
+@pytest.mark.parametrize(
+    ("number", "message"), [(errno.ENOSPC, "The disk of .* is full"), (errno.EIO, r"cannot write to .*Errno 5")]
+)
+def test_a_copy_that_fails_is_deleted_and_the_message_gives_the_reason(
+    home: Path, monkeypatch, number: int, message: str
+) -> None:
+    server = with_store(home)
+
+    def failing(source: str, target: str, **_) -> None:
+        Path(target).write_text("half")
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(shutil.copytree, "__kwdefaults__", {})
+    monkeypatch.setattr(shutil.copytree, "__defaults__", (False, None, failing, False, False))
+    with pytest.raises(LocalServerError, match=message):
+        upgrade.upgrade(server)
+    assert not (home / "upgrade").exists() and server.version == FIRST
+
+
+def test_an_old_server_that_does_not_start_again_does_not_hide_the_first_error(home: Path, monkeypatch, caplog) -> None:
+    server = with_store(home)
+    server.start()
+    with pytest.raises(KeyboardInterrupt), server.while_stopped():
+        (home / "mode").write_text("dies")
+        raise KeyboardInterrupt
+    assert "could not be started again: The local Neo4j ended while it started" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("function", "n"),
     [
@@ -297,6 +374,7 @@ def test_after_a_killed_upgrade_the_old_store_serves_and_the_upgrade_can_be_repe
     assert server.version == FIRST
     server.start()
     assert opened_by(home / "data") == [FIRST.main_class] * 2
+    assert not (home / "upgrade" / "data").exists()
     assert upgrade.upgrade(server).version == NEWEST
     assert server.status().state == "running"
     assert not (home / "upgrade").exists()
