@@ -12,17 +12,23 @@ import sys
 from collections import namedtuple
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
 
 from kgplug.cli import app
+from kgplug.data.graph_identity import GraphIdentity
 from kgplug.errors import LocalServerError, UsageError
+from kgplug.graph.publishing.removing.erase import EraseReport
+from kgplug.graph.schema import GraphSchema
 from kgplug.graph.server import install, upgrade
 from kgplug.graph.server.home import LocalHome
 from kgplug.graph.server.local import LocalNeo4j
-from kgplug.graph.server.store import Store
+from kgplug.graph.server.store import Store, unused_stores
 from kgplug.graph.server.versions import FIRST, NEWEST, version_named
+from kgplug.jobs import erase_user
+from kgplug.training.runs import Runs
 from tests.unit.helpers.fake_java import use_fake_java
 
 # Runs an upgrade and kills itself at the n-th call of a function.
@@ -184,8 +190,8 @@ def test_an_undone_upgrade_can_be_repeated_from_the_old_store(home: Path) -> Non
     assert (store.folder / "databases" / "film").read_text() == "another node"
 
 
-def stop_before(monkeypatch: pytest.MonkeyPatch, function: str, error: BaseException) -> None:
-    """Let the next step of an upgrade that this function does raise an error, once, after its work has begun."""
+def stop_at(monkeypatch: pytest.MonkeyPatch, function: str, error: BaseException) -> None:
+    """Let a function of the upgrade raise an error at its next call: half-way, or for a start when the server runs."""
     owner, _, name = ("upgrade." + function).rpartition(".")
     place = {"upgrade": upgrade, "upgrade.shutil": shutil, "upgrade.LocalNeo4j": LocalNeo4j, "upgrade.Path": Path}[
         owner
@@ -197,6 +203,8 @@ def stop_before(monkeypatch: pytest.MonkeyPatch, function: str, error: BaseExcep
             return whole(*args, **kwargs)
         if name == "copytree":
             Path(args[1]).mkdir()
+        if name == "_wait":
+            whole(*args, **kwargs)
         if left:
             raise left.pop()
         return whole(*args, **kwargs)
@@ -247,6 +255,44 @@ def test_an_upgrade_never_replaces_the_folder_in_use(home: Path, used: str) -> N
         upgrade.upgrade(server)
     assert (home / used / "databases" / "film").read_text() == "a node"
     assert not (home / "upgrade").exists()
+
+
+def erasure(address: str, runs: Path, monkeypatch: pytest.MonkeyPatch) -> erase_user.Erasure:
+    """Erase user 7, who is in no run, from a graph that is not asked."""
+    monkeypatch.setattr(erase_user, "graph_identity", lambda *_: GraphIdentity())
+    monkeypatch.setattr(erase_user, "has_key", lambda *_, **__: True)
+    monkeypatch.setattr(
+        erase_user, "erase_from_graph", lambda *_, **__: EraseReport(7, 0, [], "RETURN 1", (0, []), (0, []))
+    )
+    graph = SimpleNamespace(connection=SimpleNamespace(uri=f"bolt://{address}"), schema=GraphSchema())
+    return erase_user.erase_user(graph, Runs(runs), 7)
+
+
+def test_erasing_a_user_names_each_store_that_is_kept_but_not_used(home: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("KGPLUG_HOME", str(home.parent))
+    server = with_store(home)
+    assert erasure(server.address(), tmp_path / "runs", monkeypatch).old_stores == []
+    upgrade.upgrade(server)
+    for address in (server.address(), server.address().replace("127.0.0.1", "localhost")):
+        found = erasure(address, tmp_path / "runs", monkeypatch)
+        assert found.old_stores == found.to_dict()["old_stores"] == [str(home / "data")]
+        assert f"may still have the user's data: {home}/data. Delete this folder." in str(found)
+    elsewhere = erasure("graph.example:7687", tmp_path / "runs", monkeypatch)
+    assert elsewhere.old_stores == [] and "upgrade" not in str(elsewhere)
+    upgrade.undo_upgrade(server)
+    (home / "upgrade" / "data" / "databases").mkdir(parents=True)
+    found = erasure(server.address(), tmp_path / "runs", monkeypatch)
+    assert found.old_stores == [str(home / "data-2026.09"), str(home / "upgrade" / "data")]
+    assert f"{home}/data-2026.09, {home}/upgrade/data. Delete these folders." in str(found)
+
+
+def test_a_folder_that_contains_the_store_in_use_is_never_named(home: Path) -> None:
+    with_store(home)
+    (home / "data").rename(home / "data 2")
+    (home / "data" / "databases").mkdir(parents=True)
+    (home / "data 2").rename(home / "data" / "inner")
+    (home / "store.json").write_text(json.dumps({"version": FIRST.name, "data": "data/inner"}))
+    assert unused_stores(home) == []
 
 
 def test_an_upgrade_without_a_way_back_says_so(home: Path) -> None:
@@ -302,7 +348,7 @@ def test_a_disk_without_room_for_a_copy_is_reported_before_anything_is_copied(ho
 def test_an_interrupted_upgrade_leaves_no_copy_and_the_old_server_runs(home: Path, monkeypatch, owner: str) -> None:
     server = with_store(home)
     server.start()
-    stop_before(monkeypatch, owner, KeyboardInterrupt())
+    stop_at(monkeypatch, owner, KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
         upgrade.upgrade(server)
     assert not (home / "upgrade").exists() and not (home / "data-2026.09").exists()
