@@ -127,7 +127,7 @@ class LocalNeo4j(LocalHome):
         The caller holds the lock, so no upgrade is running.
         """
         copy = trial_copy(self.home)
-        if copy.exists():
+        if copy.exists() and self.store.folder != copy:
             LocalNeo4j(trial_home(self.home)).kill()
             shutil.rmtree(copy, ignore_errors=True)
 

@@ -96,9 +96,10 @@ def _store_before(server: LocalNeo4j) -> Store:
 def _upgraded(server: LocalNeo4j, old: Store, new: Neo4jVersion, progress: bool | None) -> Store:
     """Do the work of `upgrade`, while the server is stopped."""
     store = Store(server.home / f"data-{new.name}", new, before=replace(old, before=None))
+    for target in (store.folder, trial_home(server.home)):
+        _check_not_in_use(target, old.folder)
     server.discard_trial()
     shutil.rmtree(trial_home(server.home), ignore_errors=True)
-    _check_not_in_use(store.folder, old.folder)
     _check_space(server.home, old.folder)
     trial = LocalNeo4j(trial_home(server.home), jars=server.jars, version=new.name)
     trial.home.mkdir(mode=0o700)
@@ -137,7 +138,7 @@ def _move_into_use(server: LocalNeo4j, copy: Store, store: Store) -> None:
 
 
 def _check_not_in_use(target: Path, used: Path) -> None:
-    """Raise LocalServerError if the folder for the upgraded store is, or contains, the folder of the store in use."""
+    """Raise LocalServerError if a folder that an upgrade replaces is, or contains, the folder of the store in use."""
     if used.resolve().is_relative_to(target.resolve()):
         raise LocalServerError(
             f"The upgrade would replace {target}, but the store in use is in {used}. Stop the local Neo4j, rename the "

@@ -245,16 +245,17 @@ def test_undoing_an_upgrade_that_another_process_undid_meanwhile_changes_nothing
     assert server.store == Store(home / "data", FIRST)
 
 
-@pytest.mark.parametrize("used", ["data-2026.09", "data-2026.09/inner"])
+@pytest.mark.parametrize("used", ["data-2026.09", "data-2026.09/inner", "upgrade/data"])
 def test_an_upgrade_never_replaces_the_folder_in_use(home: Path, used: str) -> None:
     server = with_store(home)
     (home / used).parent.mkdir(exist_ok=True)
     (home / "data").rename(home / used)
     (home / "store.json").write_text(json.dumps({"version": FIRST.name, "data": used}))
+    server.start()
     with pytest.raises(LocalServerError, match=f"would replace .*, but the store in use is in {home}/{used}"):
         upgrade.upgrade(server)
     assert (home / used / "databases" / "film").read_text() == "a node"
-    assert not (home / "upgrade").exists()
+    assert server.status().state == "running" and not (home / "upgrade" / "store.json").exists()
 
 
 def erasure(address: str, runs: Path, monkeypatch: pytest.MonkeyPatch) -> erase_user.Erasure:
