@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from kgplug.data.graph_identity import GraphIdentity
 from kgplug.errors import GraphError
 from kgplug.graph.bolt.connection import Connection, address_of
 from kgplug.graph.schema import GraphSchema
 from kgplug.graph.server.home import LocalHome
+from kgplug.graph.server.store import unused_stores
 from kgplug.settings import Settings
 
 
@@ -32,3 +35,14 @@ def configured_address(settings: Settings) -> tuple[str, str]:
     except GraphError:
         address = ""
     return address, settings.neo4j_database or ""
+
+
+def unused_local_stores(connection: Connection) -> list[Path]:
+    """Return the folders of the stores that the local Neo4j keeps but does not use; [] if this is another server.
+
+    Raises:
+        LocalServerError: the local Neo4j's store.json is damaged.
+    """
+    local = LocalHome(Settings().neo4j_dir)
+    address = address_of(connection.uri).replace("localhost:", "127.0.0.1:")
+    return unused_stores(local.home) if address == local.address() else []

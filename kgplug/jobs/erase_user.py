@@ -24,7 +24,7 @@ from kgplug.errors import RunError, UsageError
 from kgplug.graph.answering.lookups import other_keys
 from kgplug.graph.find_key import find_key, has_key, unknown_key
 from kgplug.graph.graph import Graph
-from kgplug.graph.identity import graph_identity
+from kgplug.graph.identity import graph_identity, unused_local_stores
 from kgplug.graph.members import condition_on
 from kgplug.graph.publishing.removing.erase import erase_user as erase_from_graph
 from kgplug.graph.schema import UserSchema
@@ -52,6 +52,8 @@ class Erasure:
             (`kgplug compare --controls`).
         elsewhere: Number of runs of other graphs or tenants. They are not changed, because there the key may be another
             user's.
+        old_stores: Folders of stores that the local Neo4j keeps but does not use, such as the one from before an
+            upgrade. They may still contain the user's data.
     """
 
     graph: EraseReport
@@ -60,6 +62,7 @@ class Erasure:
     damaged: list[str] = field(default_factory=list[str])
     checkpoints: int = 0
     elsewhere: int = 0
+    old_stores: list[str] = field(default_factory=list[str])
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as values for JSON."""
@@ -80,6 +83,13 @@ class Erasure:
             lines.append(f"{counted(self.elsewhere, 'run')} of other graphs or tenants {were} not changed.")
         if self.damaged:
             lines.append(f"Damaged runs could not be searched: {', '.join(self.damaged)}. Delete their folders.")
+        if self.old_stores:
+            store, folder = ("A store", "this folder") if len(self.old_stores) == 1 else ("Stores", "these folders")
+            lines.append(
+                f"{store} that the local Neo4j no longer uses may still have the user's data: "
+                f"{', '.join(self.old_stores)}. Delete {folder}. Without the store from before an upgrade, "
+                "`kgplug db upgrade --undo` is no longer possible."
+            )
         lines += [
             "The node and its feedback are still in the graph. Delete them, or the next training uses them again."
             if self.in_graph
@@ -109,6 +119,7 @@ def erase_user(graph: Graph, runs: Runs, user: int | str) -> Erasure:
 
     Raises:
         UsageError: Neither the graph nor any run has a user with that key.
+        LocalServerError: The local Neo4j's store.json is damaged. Nothing has been erased then.
     """
     here = graph_identity(graph.connection, None)
     user = user.item() if isinstance(user, np.generic) else user
@@ -116,6 +127,7 @@ def erase_user(graph: Graph, runs: Runs, user: int | str) -> Erasure:
     in_graph = has_key(graph.connection, label, key, user, where=where)
     if not in_graph and not any(_is(user, each) for each in _keys_in_runs(runs, label, key, here)):
         raise _nobody(unknown_key(graph.connection, label, key, user, where=where), runs)
+    old_stores = [str(folder) for folder in unused_local_stores(graph.connection)]
     erased, damaged, elsewhere = [], [], 0
     for info in runs.list():
         if not here.same_store(info.graph) or _means_another(graph, info.graph, user):
@@ -131,7 +143,7 @@ def erase_user(graph: Graph, runs: Runs, user: int | str) -> Erasure:
     for path in unfinished:
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)  # a killed write leaves a folder
     report = erase_from_graph(graph.connection, graph.schema, user, must_exist=False)
-    return Erasure(report, in_graph, erased, damaged, len(unfinished), elsewhere)
+    return Erasure(report, in_graph, erased, damaged, len(unfinished), elsewhere, old_stores)
 
 
 def find_user(graph: Graph, runs: Runs, text: str) -> FoundKey:

@@ -104,6 +104,10 @@ def install(folder: Path, version: Neo4jVersion, *, progress: bool | None = None
 
 def disk_error(folder: Path, error: OSError) -> LocalServerError:
     """Return the error to raise when files cannot be written to a folder. Its message explains why."""
+    if isinstance(error, shutil.Error):  # of copytree, with an entry (source, copy, reason) for each file it tried
+        reasons = [str(reason) for _, _, reason in error.args[0]]
+        full = any(f"[Errno {errno.ENOSPC}]" in reason for reason in reasons)
+        error = OSError(errno.ENOSPC if full else None, reasons[0])
     if error.errno == errno.ENOSPC:
         return LocalServerError(f"The disk of {folder} is full. Free some space, or set KGPLUG_HOME to another disk.")
     return LocalServerError(

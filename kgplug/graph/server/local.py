@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import logging
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 
-from kgplug.errors import GraphError, LocalServerError
+from kgplug.errors import GraphError, KgplugError, LocalServerError
 from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.bolt.server_errors import has_failed
 from kgplug.graph.server import install
@@ -27,7 +28,7 @@ from kgplug.graph.server.home import START_TIMEOUT_S, Endpoint, LocalHome
 from kgplug.graph.server.java import find_java
 from kgplug.graph.server.lock import locked
 from kgplug.graph.server.process import dying_with_parent, last_telling_line, serves
-from kgplug.graph.server.store import new_store, use_store
+from kgplug.graph.server.store import new_store, trial_copy, trial_home, use_store
 from kgplug.progress import bar as progress_bar
 from kgplug.settings import child_environment
 
@@ -83,6 +84,7 @@ class LocalNeo4j(LocalHome):
                 self._check_version()
                 process = self._process()
                 if process is None:
+                    self.discard_trial()
                     self._install_and_launch(progress, die_with_parent)
                 elif not serves(process, self._port()):
                     self._wait(progress)
@@ -105,15 +107,29 @@ class LocalNeo4j(LocalHome):
     def while_stopped(self, *, progress: bool | None = None) -> Generator[None]:
         """Stop the server for the time of a `with` block, in which no other process can start it.
 
-        If it ran, it is started again afterwards, also after an error.
+        If it ran, it is started again afterwards, also after an error. If this fails after an error, a warning says so,
+        and the first error is raised.
         """
         with locked(self.home / "lock"):
             ran = self._stop()
             try:
                 yield
-            finally:
+            except BaseException:
                 if ran:
-                    self._install_and_launch(progress, die_with_parent=False)
+                    self._try_to_launch(progress)
+                raise
+            if ran:
+                self._install_and_launch(progress, die_with_parent=False)
+
+    def discard_trial(self) -> None:
+        """Delete the copy of the store that an upgrade has left because it failed or was killed. Keep its log.
+
+        The caller holds the lock, so no upgrade is running.
+        """
+        copy = trial_copy(self.home)
+        if copy.exists() and self.store.folder != copy:
+            LocalNeo4j(trial_home(self.home)).kill()
+            shutil.rmtree(copy, ignore_errors=True)
 
     def _stop(self) -> bool:
         """Stop the server as `stop` does. The caller holds the lock."""
@@ -157,7 +173,8 @@ class LocalNeo4j(LocalHome):
         """
         process = self._process()
         if process is not None:
-            process.kill()
+            with suppress(psutil.NoSuchProcess):  # it was about to end
+                process.kill()
             process.wait(_STOP_TIMEOUT_S)
 
     def _install_and_launch(self, progress: bool | None, die_with_parent: bool) -> None:
@@ -182,6 +199,13 @@ class LocalNeo4j(LocalHome):
             f"Another program took the port of the local Neo4j {_LAUNCH_ATTEMPTS} times while it started. "
             "Start it again: kgplug db start."
         )
+
+    def _try_to_launch(self, progress: bool | None) -> None:
+        """Start the server as `_install_and_launch` does; log a warning if this fails."""
+        try:
+            self._install_and_launch(progress, die_with_parent=False)
+        except (KgplugError, OSError) as error:
+            _log.warning("The local Neo4j could not be started again: %s Start it: kgplug db start.", error)
 
     def _check_version(self) -> None:
         """Raise LocalServerError if this home has a store that belongs to another version than the one asked for."""

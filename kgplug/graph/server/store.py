@@ -69,6 +69,27 @@ def use_store(home: Path, store: Store) -> None:
     write_text_whole(_file(home), dumps(_written(home, store), ascii_only=False) + "\n")
 
 
+def trial_home(home: Path) -> Path:
+    """Return the home folder in which an upgrade starts the newer version on a copy of the store."""
+    return home / "upgrade"
+
+
+def trial_copy(home: Path) -> Path:
+    """Return the folder of that copy, until it becomes the store in use."""
+    return trial_home(home) / _FIRST_FOLDER
+
+
+def unused_stores(home: Path) -> list[Path]:
+    """Return the folders of all other stores that a home folder keeps.
+
+    They are from before an upgrade, from after an upgrade that was undone, or copies of an upgrade that was killed.
+    """
+    store = store_in_use(home)
+    known = {*home.glob(f"{_FIRST_FOLDER}*"), trial_copy(home)} | ({store.before.folder} if store.before else set())
+    used = store.folder.resolve()
+    return sorted(one for one in known if (one / "databases").is_dir() and not used.is_relative_to(one.resolve()))
+
+
 def _file(home: Path) -> Path:
     return home / "store.json"
 

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 import signal
 import subprocess
 import sys
 from collections import namedtuple
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
 
 from kgplug.cli import app
+from kgplug.data.graph_identity import GraphIdentity
 from kgplug.errors import LocalServerError, UsageError
+from kgplug.graph.publishing.removing.erase import EraseReport
+from kgplug.graph.schema import GraphSchema
 from kgplug.graph.server import install, upgrade
 from kgplug.graph.server.home import LocalHome
 from kgplug.graph.server.local import LocalNeo4j
-from kgplug.graph.server.store import Store
+from kgplug.graph.server.store import Store, unused_stores
 from kgplug.graph.server.versions import FIRST, NEWEST, version_named
+from kgplug.jobs import erase_user
+from kgplug.training.runs import Runs
 from tests.unit.helpers.fake_java import use_fake_java
 
 # Runs an upgrade and kills itself at the n-th call of a function.
@@ -181,6 +190,112 @@ def test_an_undone_upgrade_can_be_repeated_from_the_old_store(home: Path) -> Non
     assert (store.folder / "databases" / "film").read_text() == "another node"
 
 
+def stop_at(monkeypatch: pytest.MonkeyPatch, function: str, error: BaseException) -> None:
+    """Let a function of the upgrade raise an error at its next call: half-way, or for a start when the server runs."""
+    owner, _, name = ("upgrade." + function).rpartition(".")
+    place = {"upgrade": upgrade, "upgrade.shutil": shutil, "upgrade.LocalNeo4j": LocalNeo4j, "upgrade.Path": Path}[
+        owner
+    ]
+    whole, left = getattr(place, name), [error]
+
+    def stopped(*args, **kwargs):
+        if name == "use_store" and args[0].name == "upgrade":
+            return whole(*args, **kwargs)
+        if name == "copytree":
+            Path(args[1]).mkdir()
+        if name == "_wait":
+            whole(*args, **kwargs)
+        if left:
+            raise left.pop()
+        return whole(*args, **kwargs)
+
+    monkeypatch.setattr(place, name, stopped)
+
+
+def while_waiting_for_the_lock(server: LocalNeo4j, monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+    """Let something happen just before `server.while_stopped` gets its lock."""
+    whole = server.while_stopped
+
+    def late(**kwargs):
+        act()
+        return whole(**kwargs)
+
+    monkeypatch.setattr(server, "while_stopped", late)
+
+
+def test_an_upgrade_that_waited_for_another_one_keeps_what_was_written_since(home: Path, monkeypatch) -> None:
+    server = with_store(home)
+
+    def upgraded_and_used() -> None:
+        store = upgrade.upgrade(LocalNeo4j(home))
+        (store.folder / "databases" / "film").write_text("written since")
+
+    while_waiting_for_the_lock(server, monkeypatch, upgraded_and_used)
+    store = upgrade.upgrade(server)
+    assert (store.version, store.before.folder) == (NEWEST, home / "data")
+    assert (store.folder / "databases" / "film").read_text() == "written since"
+
+
+def test_undoing_an_upgrade_that_another_process_undid_meanwhile_changes_nothing(home: Path, monkeypatch) -> None:
+    server = with_store(home)
+    upgrade.upgrade(server)
+    while_waiting_for_the_lock(server, monkeypatch, lambda: upgrade.undo_upgrade(LocalNeo4j(home)))
+    with pytest.raises(LocalServerError, match="has not been upgraded"):
+        upgrade.undo_upgrade(server)
+    assert server.store == Store(home / "data", FIRST)
+
+
+@pytest.mark.parametrize("used", ["data-2026.09", "data-2026.09/inner", "upgrade/data"])
+def test_an_upgrade_never_replaces_the_folder_in_use(home: Path, used: str) -> None:
+    server = with_store(home)
+    (home / used).parent.mkdir(exist_ok=True)
+    (home / "data").rename(home / used)
+    (home / "store.json").write_text(json.dumps({"version": FIRST.name, "data": used}))
+    server.start()
+    with pytest.raises(LocalServerError, match=f"would replace .*, but the store in use is in {home}/{used}"):
+        upgrade.upgrade(server)
+    assert (home / used / "databases" / "film").read_text() == "a node"
+    assert server.status().state == "running" and not (home / "upgrade" / "store.json").exists()
+
+
+def erasure(address: str, runs: Path, monkeypatch: pytest.MonkeyPatch) -> erase_user.Erasure:
+    """Erase user 7, who is in no run, from a graph that is not asked."""
+    monkeypatch.setattr(erase_user, "graph_identity", lambda *_: GraphIdentity())
+    monkeypatch.setattr(erase_user, "has_key", lambda *_, **__: True)
+    monkeypatch.setattr(
+        erase_user, "erase_from_graph", lambda *_, **__: EraseReport(7, 0, [], "RETURN 1", (0, []), (0, []))
+    )
+    graph = SimpleNamespace(connection=SimpleNamespace(uri=f"bolt://{address}"), schema=GraphSchema())
+    return erase_user.erase_user(graph, Runs(runs), 7)
+
+
+def test_erasing_a_user_names_each_store_that_is_kept_but_not_used(home: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("KGPLUG_HOME", str(home.parent))
+    server = with_store(home)
+    assert erasure(server.address(), tmp_path / "runs", monkeypatch).old_stores == []
+    upgrade.upgrade(server)
+    for address in (server.address(), server.address().replace("127.0.0.1", "localhost")):
+        found = erasure(address, tmp_path / "runs", monkeypatch)
+        assert found.old_stores == found.to_dict()["old_stores"] == [str(home / "data")]
+        assert f"may still have the user's data: {home}/data. Delete this folder." in str(found)
+    elsewhere = erasure("graph.example:7687", tmp_path / "runs", monkeypatch)
+    assert elsewhere.old_stores == [] and "upgrade" not in str(elsewhere)
+    upgrade.undo_upgrade(server)
+    (home / "upgrade" / "data" / "databases").mkdir(parents=True)
+    found = erasure(server.address(), tmp_path / "runs", monkeypatch)
+    assert found.old_stores == [str(home / "data-2026.09"), str(home / "upgrade" / "data")]
+    assert f"{home}/data-2026.09, {home}/upgrade/data. Delete these folders." in str(found)
+
+
+def test_a_folder_that_contains_the_store_in_use_is_never_named(home: Path) -> None:
+    with_store(home)
+    (home / "data").rename(home / "data 2")
+    (home / "data" / "databases").mkdir(parents=True)
+    (home / "data 2").rename(home / "data" / "inner")
+    (home / "store.json").write_text(json.dumps({"version": FIRST.name, "data": "data/inner"}))
+    assert unused_stores(home) == []
+
+
 def test_an_upgrade_without_a_way_back_says_so(home: Path) -> None:
     server = with_store(home)
     with pytest.raises(LocalServerError, match="has not been upgraded"):
@@ -230,6 +345,61 @@ def test_a_disk_without_room_for_a_copy_is_reported_before_anything_is_copied(ho
     assert not (home / "upgrade").exists() and server.version == FIRST
 
 
+@pytest.mark.parametrize("owner", ["shutil.copytree", "LocalNeo4j._wait", "Path.rename", "use_store"])
+def test_an_interrupted_upgrade_leaves_no_copy_and_the_old_server_runs(home: Path, monkeypatch, owner: str) -> None:
+    server = with_store(home)
+    server.start()
+    stop_at(monkeypatch, owner, KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        upgrade.upgrade(server)
+    assert not (home / "upgrade").exists() and not (home / "data-2026.09").exists()
+    assert LocalNeo4j(home / "upgrade").status().pid is None
+    assert server.status().state == "running" and server.version == FIRST
+
+
+def test_a_store_that_is_in_use_stays_if_the_upgrade_is_interrupted_right_afterwards(home: Path, monkeypatch) -> None:
+    server = with_store(home)
+    whole = upgrade.use_store
+
+    def interrupted(folder: Path, store: Store) -> None:
+        whole(folder, store)
+        if folder == home:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(upgrade, "use_store", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        upgrade.upgrade(server)
+    assert server.version == NEWEST and (server.store.folder / "databases" / "film").read_text() == "a node"
+
+
+@pytest.mark.parametrize(
+    ("number", "message"), [(errno.ENOSPC, "The disk of .* is full"), (errno.EIO, r"cannot write to .*Errno 5")]
+)
+def test_a_copy_that_fails_is_deleted_and_the_message_gives_the_reason(
+    home: Path, monkeypatch, number: int, message: str
+) -> None:
+    server = with_store(home)
+
+    def failing(source: str, target: str, **_) -> None:
+        Path(target).write_text("half")
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(shutil.copytree, "__kwdefaults__", {})
+    monkeypatch.setattr(shutil.copytree, "__defaults__", (False, None, failing, False, False))
+    with pytest.raises(LocalServerError, match=message):
+        upgrade.upgrade(server)
+    assert not (home / "upgrade").exists() and server.version == FIRST
+
+
+def test_an_old_server_that_does_not_start_again_does_not_hide_the_first_error(home: Path, monkeypatch, caplog) -> None:
+    server = with_store(home)
+    server.start()
+    with pytest.raises(KeyboardInterrupt), server.while_stopped():
+        (home / "mode").write_text("dies")
+        raise KeyboardInterrupt
+    assert "could not be started again: The local Neo4j ended while it started" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("function", "n"),
     [
@@ -251,6 +421,7 @@ def test_after_a_killed_upgrade_the_old_store_serves_and_the_upgrade_can_be_repe
     assert server.version == FIRST
     server.start()
     assert opened_by(home / "data") == [FIRST.main_class] * 2
+    assert not (home / "upgrade" / "data").exists()
     assert upgrade.upgrade(server).version == NEWEST
     assert server.status().state == "running"
     assert not (home / "upgrade").exists()
