@@ -43,7 +43,7 @@ class PatternNames:
     Attributes:
         nodes: variables of its nodes.
         labels: labels of its nodes other than user and item.
-        has_unlabelled: whether a node other than user and item has no label, or the pattern hides nodes (`hides_nodes`).
+        has_unlabelled: whether a node other than user and item has no label, or nodes are hidden (`hides_nodes`).
         types: types of its relationships.
     """
 

@@ -11,7 +11,7 @@ from kgplug.cypher_text import names_in
 from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.contents import Contents
 from kgplug.graph.knowledge_schema import KnowledgeSchema
-from kgplug.graph.reading import relations, triples
+from kgplug.graph.reading import leakage, relations, triples
 from kgplug.graph.schema import FeedbackSchema, GraphSchema
 
 NO_CONNECTION = cast("Connection", None)
@@ -49,6 +49,34 @@ def test_a_pattern_that_hides_nodes_is_not_direct(pattern: str) -> None:
 )  # fmt: skip
 def test_a_pattern_that_shows_its_nodes_hides_none(pattern: str) -> None:
     assert not names_in(pattern).has_unlabelled
+
+
+@pytest.mark.parametrize("label", ["User", "Movie"])
+def test_the_types_of_a_pattern_through_users_or_items_are_left_out(label: str) -> None:
+    schema = GraphSchema(feedback=FeedbackSchema(pattern=f"(user)-[:FRIEND]->(:{label})-[:LIKES]->(item)"))
+    assert triples._passed(schema, contents_of("FRIEND", "LIKES", "IN")) == ([], ["FRIEND", "LIKES"])
+    through_orders = GraphSchema(feedback=FeedbackSchema(pattern="(user)-[:FRIEND]->(:Order)-[:LIKES]->(item)"))
+    contents = contents_of("FRIEND", "LIKES", labels=("User", "Movie", "Order"))
+    assert triples._passed(through_orders, contents) == (["Order"], [])
+
+
+def test_a_type_of_a_longer_pattern_is_examined_where_it_joins_users_and_items_directly(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[object] = []
+
+    def rows(connection: Connection, schema: GraphSchema, query: str, /, **parameters: object) -> list[dict[str, Any]]:
+        asked.append(parameters["types"])
+        return []
+
+    monkeypatch.setattr(leakage, "schema_rows", rows)
+    monkeypatch.setattr(leakage, "own_runs", lambda _: set())
+    monkeypatch.setattr(leakage, "_may_join", lambda *_: True)
+    bought = FeedbackSchema(pattern="(user)-[:PLACED]->(:Order)-[:LIKES]->(item)")
+    schema = GraphSchema(feedback=(bought, FeedbackSchema(type="RATED")))
+    contents = contents_of("PLACED", "LIKES", "RATED")
+    assert not leakage.find_repeating(NO_CONNECTION, schema, contents, ["LIKES", "RATED"])
+    assert asked == [["LIKES"]]
 
 
 def with_knowledge(pattern: str, feedback: str) -> GraphSchema:
