@@ -154,6 +154,6 @@ def schema_rows(
 
     If the schema has Cypher, the query has a time limit (`user_rows`).
     """
-    if schema.has_plain_feedback:
+    if not schema.tables_with_cypher:
         return connection.rows(query, **parameters)
     return user_rows(connection, schema.tables_with_cypher, query, **parameters)
