@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from kgplug.cypher_text import parts
 from kgplug.data.repeated import merge_rows
 from kgplug.errors import DataError, UsageError
 from kgplug.graph.bolt.connection import Connection
@@ -18,7 +17,7 @@ from kgplug.graph.feedback_match import (
     is_feedback,
     is_like,
     match_of,
-    path_of,
+    paths_of,
     schema_rows,
 )
 from kgplug.graph.find_key import require_item, require_key, require_user
@@ -232,10 +231,6 @@ def relationships_between(
 
 def _liked_paths(schema: GraphSchema, kind: FeedbackSchema) -> str:
     """Return the Cypher expression for a list of pairs: an item that `user` likes, and the relationships to it."""
-    path = path_of(schema, kind)
-    paths = parts(path)
-    names = [f"kgplug_path{number}" for number in range(len(paths))]
-    match = match_of(schema, kind, also=is_like(kind))
-    named = ", ".join(f"{name} = {part}" for name, part in zip(names, paths, strict=True))
-    match = as_part(kind, match.replace(path, named, 1))
-    return f"COLLECT {{ {match} RETURN [item, {' + '.join(f'relationships({name})' for name in names)}] }}"
+    steps = " + ".join(f"relationships({name})" for name, _ in paths_of(schema, kind))
+    match = match_of(schema, kind, also=is_like(kind), named=True)
+    return f"COLLECT {{ {as_part(kind, f'{match} RETURN [item, {steps}]')} }}"

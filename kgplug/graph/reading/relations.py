@@ -153,10 +153,15 @@ def _match(
     if never:
         names = "|".join(quote(label) for label in sorted(never))
         conditions += [f"NOT head:{names}", f"NOT tail:{names}"]
-    if own_runs(connection) and _may_touch_own(text, paths):
+    touches_own = own_runs(connection) and _may_touch_own(text, paths)
+    outside = is_outside(schema, "kgplug_n")
+    if touches_own or outside:
         others = not_own(connection, OWN_RELATIONSHIPS[0], "kgplug_r")
         named = [path if path.name else PathText(f"kgplug_p{n}", path.elements) for n, path in enumerate(paths)]
-        conditions += [f"all(kgplug_r IN relationships({path.name}) WHERE {others})" for path in named]
+        if touches_own:
+            conditions += [f"all(kgplug_r IN relationships({path.name}) WHERE {others})" for path in named]
+        if outside:
+            conditions += [f"none(kgplug_n IN nodes({path.name}) WHERE {outside})" for path in named]
         text = ", ".join(map(str, named)) or text
     if relation.where is not None:
         conditions.append(f"(\n{without_comments(relation.where)}\n)")
