@@ -6,8 +6,9 @@ import re
 from typing import Any
 
 from kgplug.cypher_text import ENDS, named_path, parts, renamed, variables, without_comments
+from kgplug.cypher_variables import bound_in
 from kgplug.graph.bolt.connection import Connection
-from kgplug.graph.feedback_schema import FeedbackSchema
+from kgplug.graph.feedback_schema import EXPRESSIONS, FeedbackSchema
 from kgplug.graph.members import condition_on, is_item, is_outside, is_user
 from kgplug.graph.quoting import feedback_arrow, quote, rating_of
 from kgplug.graph.schema import GraphSchema
@@ -80,12 +81,16 @@ def expression_of(kind: FeedbackSchema, setting: str) -> str | None:
 def as_part(kind: FeedbackSchema, text: str, *, user: str = "user", item: str = "item") -> str:
     """Return Cypher over a kind's variables for use inside another query, whose variables have other names.
 
+    The variables of the kind's pattern, and those that its condition and expressions bind, get names of their own.
+
     Args:
         kind: the kind of feedback.
         text: from `match_of`, `path_of` or `expression_of`.
         user, item: names of the variables user and item there.
     """
-    inner = frozenset({"rated"}) if kind.pattern is None else variables(without_comments(kind.pattern)) - set(ENDS)
+    inner = {"rated"} if kind.pattern is None else variables(without_comments(kind.pattern))
+    bound = (bound_in(getattr(kind, setting) or "") for setting in ("where", *filter(kind.is_cypher, EXPRESSIONS)))
+    inner = inner.union(*bound) - {*ENDS}
     names = {name: f"kgplug_{name}" if name.isidentifier() else quote(f"kgplug_{name}") for name in inner}
     return renamed(text, {**names, "user": user, "item": item})
 
