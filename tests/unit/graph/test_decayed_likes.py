@@ -37,11 +37,11 @@ def test_likes_decay_as_in_a_training(
         table, user="user", item="item", repeated="decay", half_life=2.0, like_threshold=3.5, timestamp="timestamp",
         rating="rating", weight="weight" if weight else None, time_unit=unit,
     )  # fmt: skip
+    none = float("nan")
     read = [
-        {"key": row.item, "rating": row.rating, "weight": row.weight if weight else float("nan"),
-         "first": float(row.timestamp), "second": -1}
-        for row in table.itertuples()
-    ]  # fmt: skip
+        {"key": key, "rating": rating, "weight": amount if weight else none, "first": float(time), "second": -1}
+        for (key, rating, amount, _), time in zip(rows, table["timestamp"].tolist(), strict=True)
+    ]
     monkeypatch.setattr(lookups, "schema_rows", lambda *_, **__: read)
     monkeypatch.setattr(lookups, "not_own", lambda *_: "true")
     seen, likes = lookups.feedback_of(cast("Connection", None), GraphSchema(feedback=kind), 7)
