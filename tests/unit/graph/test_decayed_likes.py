@@ -13,7 +13,7 @@ from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.schema import FeedbackSchema, GraphSchema
 
 DAY_MS = 86_400_000
-START_MS = 1_700_000_000_000
+START_MS = 1_700_000_000_001  # not a whole second, so that milliseconds stay milliseconds
 
 
 @pytest.mark.parametrize(("unit", "per_ms"), [("ms", 1), (None, 1), ("s", 1 / 1000), (None, 1 / 1000)])
