@@ -35,10 +35,10 @@ def match_of(schema: GraphSchema, kind: FeedbackSchema, *, also: str = "", named
     else:
         members = [is_user(schema, "user"), is_item(schema, "item")]
         if kind.names.labels or kind.names.has_unlabelled:
-            outside = is_outside(schema, "kgplug_n")
+            outside = is_outside(schema, "kgplug_between")
     conditions = [condition for condition in members if condition]
     if outside:
-        conditions += [f"none(kgplug_n IN nodes({name}) WHERE {outside})" for name, _ in paths_of(schema, kind)]
+        conditions += [f"none(kgplug_between IN nodes({name}) WHERE {outside})" for name, _ in paths_of(schema, kind)]
     if outside or named:
         path = ", ".join(text for _, text in paths_of(schema, kind))
     conditions += [f"({without_comments(text)})" for text in (kind.where, also) if text]

@@ -60,8 +60,8 @@ def test_examples_of_nodes_without_a_key_are_of_the_own_tenant(keys: list[Any]) 
 def test_feedback_leads_only_through_nodes_of_the_own_tenant(pattern: str, paths: list[str]) -> None:
     kind = FeedbackSchema(pattern=pattern)
     match = match_of(NORTH.model_copy(update={"feedback": kind}), kind)
-    outside = is_outside(NORTH, "kgplug_n")
-    assert [f"none(kgplug_n IN nodes({path}) WHERE {outside})" in match for path in paths] == [True] * len(paths)
+    outside = is_outside(NORTH, "kgplug_between")
+    assert [f"none(kgplug_between IN nodes({path}) WHERE {outside})" in match for path in paths] == [True] * len(paths)
     assert match.count("none(") == len(paths) and all(f"{path} = (" in match for path in paths)
     assert "none(" not in match_of(GraphSchema(feedback=kind), kind)
 
