@@ -195,8 +195,10 @@ def _met(connection: Connection, pattern: str, labels: set[str], types: set[str]
             continue
         try:
             rows = user_rows(connection, "", query, **given)
-        except DataError:  # it takes too long to know
-            return [step]
+        except DataError as error:
+            if "refuses the Cypher" in str(error):  # it would write, for example, which is reported when it is read
+                continue
+            return [step]  # it takes too long to know
         if rows:
             return rows[0]["met"][:1]
     return []
