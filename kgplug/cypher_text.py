@@ -23,6 +23,11 @@ ENDS = ("user", "item")
 _NAME = r"(?:`(?:[^`]|``)*`|[^\W\d]\w*)"
 _NODE = re.compile(rf"(?<![\w`])\(\s*(?P<variable>{_NAME})?\s*(?::(?P<names>[^(){{}}]*))?")
 _RELATIONSHIP = re.compile(rf"-\s*\[\s*(?:{_NAME})?\s*:(?P<names>[^\[\]{{}}]*)")
+_REPEATED = re.compile(  # a relationship with *, +, * or {…} after a relationship, and shortest paths
+    r"-\s*\[(?:(?!\bWHERE\b)[^\[\]{}])*\*|-\s*>?\s*[+*{]|(?<![\w:|&!.$])(?:all)?shortest(?:Path)?s?\s*(?:[\d($]|(?:PATH|GROUP))",
+    re.IGNORECASE,
+)
+_PATH_NAME = re.compile(rf"\s*(?P<name>{_NAME})\s*=\s*")
 _BOUND = re.compile(rf"(?:-\s*\[|^|,)\s*(?P<variable>{_NAME})\s*(?=[:=*\]{{]|WHERE\b)", re.IGNORECASE)
 _WORD = re.compile(rf"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"|(?P<name>{_NAME})")
 _BEFORE_LABEL = re.compile(rf":(?:[\s!]*{_NAME}\s*[|&:])*[\s!]*$")
@@ -38,7 +43,7 @@ class PatternNames:
     Attributes:
         nodes: variables of its nodes.
         labels: labels of its nodes other than user and item.
-        has_unlabelled: whether a node other than user and item has no label.
+        has_unlabelled: whether a node other than user and item has no label, or nodes are hidden (`hides_nodes`).
         types: types of its relationships.
     """
 
@@ -75,9 +80,14 @@ def names_in(pattern: str, *, ends: Collection[str] = ENDS) -> PatternNames:
     return PatternNames(
         frozenset(_plain(node["variable"]) for node in nodes if node["variable"]),
         frozenset(name for node in inner for name in _labels(node["names"] or "")),
-        any(not _labels(node["names"] or "") for node in inner),
+        hides_nodes(pattern) or any(not _labels(node["names"] or "") for node in inner),
         frozenset(name for found in _RELATIONSHIP.finditer(text) for name in _alternatives(found["names"])),
     )
+
+
+def hides_nodes(pattern: str) -> bool:
+    """Return whether a Cypher pattern may lead through nodes that it does not show, as -[:R*2]->, -->+ and {2} do."""
+    return bool(_REPEATED.search(_TOKEN.sub(lambda token: "x" if token["name"] else " ", pattern)))
 
 
 def prefixes(pattern: str) -> list[str]:
@@ -122,6 +132,12 @@ def parts(pattern: str) -> list[str]:
     text = without_comments(pattern)
     commas = [place for place, character, depth in _depths(text) if character == "," and depth == 0]
     return [text[start + 1 : stop].strip() for start, stop in zip([-1, *commas], [*commas, None], strict=True)]
+
+
+def named_path(path: str, name: str) -> tuple[str, str]:
+    """Return the variable of a path of a Cypher pattern, and the path with it: its own if it has one, else `name`."""
+    found = _PATH_NAME.match(path)
+    return (name, f"{name} = {path}") if found is None else (found["name"], path)
 
 
 def _depths(text: str) -> Iterator[tuple[int, str, int]]:

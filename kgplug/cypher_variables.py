@@ -38,6 +38,10 @@ def with_variable(text: str, variable: str, to: str) -> str:
         variable: the variable to rename, such as user.
         to: its new name.
     """
+    return renamed(text, {**{name: f"kgplug_where_{name}" for name in bound_in(text)}, variable: to})
+
+
+def bound_in(text: str) -> set[str]:
+    """Return the variables that a Cypher expression binds, and some that it only uses, such as n in (n)-->(m)."""
     plain = _HIDDEN.sub("``", text)
-    bound = {name for binding in _BINDINGS for name in binding.findall(plain) if name.upper() not in _NOT_VARIABLES}
-    return renamed(text, {**{name: f"kgplug_where_{name}" for name in bound}, variable: to})
+    return {name for binding in _BINDINGS for name in binding.findall(plain) if name.upper() not in _NOT_VARIABLES}

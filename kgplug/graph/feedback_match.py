@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from kgplug.cypher_text import ENDS, renamed, variables, without_comments
+from kgplug.cypher_text import ENDS, named_path, parts, renamed, variables, without_comments
+from kgplug.cypher_variables import bound_in
 from kgplug.graph.bolt.connection import Connection
-from kgplug.graph.feedback_schema import FeedbackSchema
-from kgplug.graph.members import condition_on, is_item, is_user
+from kgplug.graph.feedback_schema import EXPRESSIONS, FeedbackSchema
+from kgplug.graph.members import condition_on, is_item, is_outside, is_user
 from kgplug.graph.quoting import feedback_arrow, quote, rating_of
 from kgplug.graph.schema import GraphSchema
 from kgplug.graph.user_cypher import user_rows
@@ -16,24 +17,33 @@ from kgplug.graph.user_cypher import user_rows
 _PROPERTY = re.compile(r"[^\W\d]\w*\.[^\W\d]\w*")  # its type is not known before the query runs
 
 
-def match_of(schema: GraphSchema, kind: FeedbackSchema, *, also: str = "") -> str:
+def match_of(schema: GraphSchema, kind: FeedbackSchema, *, also: str = "", named: bool = False) -> str:
     """Return a MATCH clause with its WHERE that finds a kind's feedback; its variables include user and item.
 
-    If `user` or `item` is already known where the clause is used, only its feedback is found.
+    If `user` or `item` is already known where the clause is used, only its feedback is found. Nodes between them that
+    have the label of users or items must be users or items.
 
     Args:
         schema: schema of the graph.
         kind: one of its kinds of feedback.
         also: a further condition; "" for none.
+        named: whether each path of the pattern has a variable, as in `paths_of`.
     """
+    path, outside = path_of(schema, kind), ""
     if kind.pattern is None:  # the path has the labels
         members = [condition_on(schema.user, "user"), condition_on(schema.item, "item")]
     else:
         members = [is_user(schema, "user"), is_item(schema, "item")]
+        if kind.names.labels or kind.names.has_unlabelled:
+            outside = is_outside(schema, "kgplug_between")
     conditions = [condition for condition in members if condition]
+    if outside:
+        conditions += [f"none(kgplug_between IN nodes({name}) WHERE {outside})" for name, _ in paths_of(schema, kind)]
+    if outside or named:
+        path = ", ".join(text for _, text in paths_of(schema, kind))
     conditions += [f"({without_comments(text)})" for text in (kind.where, also) if text]
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-    return f"MATCH {path_of(schema, kind)}{where}"
+    return f"MATCH {path}{where}"
 
 
 def path_of(schema: GraphSchema, kind: FeedbackSchema) -> str:
@@ -45,6 +55,11 @@ def path_of(schema: GraphSchema, kind: FeedbackSchema) -> str:
         return without_comments(kind.pattern)
     user, item = quote(schema.user.label), quote(schema.item.label)
     return f"(user:{user}){feedback_arrow(kind, 'rated')}(item:{item})"
+
+
+def paths_of(schema: GraphSchema, kind: FeedbackSchema) -> list[tuple[str, str]]:
+    """Return the paths of a kind's pattern: for each its variable, and its text with this variable."""
+    return [named_path(path, f"kgplug_path{number}") for number, path in enumerate(parts(path_of(schema, kind)))]
 
 
 def expression_of(kind: FeedbackSchema, setting: str) -> str | None:
@@ -66,12 +81,16 @@ def expression_of(kind: FeedbackSchema, setting: str) -> str | None:
 def as_part(kind: FeedbackSchema, text: str, *, user: str = "user", item: str = "item") -> str:
     """Return Cypher over a kind's variables for use inside another query, whose variables have other names.
 
+    The variables of the kind's pattern, and those that its condition and expressions bind, get names of their own.
+
     Args:
         kind: the kind of feedback.
         text: from `match_of`, `path_of` or `expression_of`.
         user, item: names of the variables user and item there.
     """
-    inner = frozenset({"rated"}) if kind.pattern is None else variables(without_comments(kind.pattern)) - set(ENDS)
+    inner = {"rated"} if kind.pattern is None else variables(without_comments(kind.pattern))
+    bound = (bound_in(getattr(kind, setting) or "") for setting in ("where", *filter(kind.is_cypher, EXPRESSIONS)))
+    inner = inner.union(*bound) - {*ENDS}
     names = {name: f"kgplug_{name}" if name.isidentifier() else quote(f"kgplug_{name}") for name in inner}
     return renamed(text, {**names, "user": user, "item": item})
 
@@ -96,8 +115,8 @@ def has_feedback(schema: GraphSchema, user: str = "user", item: str = "kgplug_it
 def items_of(schema: GraphSchema, user: str = "user") -> str:
     """Return the Cypher expression for the list of the items on which a user has feedback, without repetitions."""
     found = (match_of(schema, kind) + " RETURN DISTINCT item" for kind in schema.feedback)
-    parts = (as_part(kind, text, user=user) for kind, text in zip(schema.feedback, found, strict=True))
-    return f"COLLECT {{ {' UNION '.join(parts)} }}"
+    texts = (as_part(kind, text, user=user) for kind, text in zip(schema.feedback, found, strict=True))
+    return f"COLLECT {{ {' UNION '.join(texts)} }}"
 
 
 def joined(schema: GraphSchema, user: str, item: str) -> str:
@@ -154,6 +173,6 @@ def schema_rows(
 
     If the schema has Cypher, the query has a time limit (`user_rows`).
     """
-    if schema.has_plain_feedback:
+    if not schema.tables_with_cypher:
         return connection.rows(query, **parameters)
     return user_rows(connection, schema.tables_with_cypher, query, **parameters)

@@ -38,7 +38,7 @@ def run_query(
     parameters = {"like_threshold": None if schema is None else schema.like_threshold, **parameters}
     text = queries.load(name, schema)
     parameters = queries.checked(name, queries.load(name), parameters)  # without the Cypher of kgplug.toml
-    if schema is None or schema.has_plain_feedback:
+    if schema is None or not schema.tables_with_cypher:
         frame = connection.frame
     else:
         frame = partial(user_frame, connection, schema.tables_with_cypher)

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from kgplug.cypher_text import parts
-from kgplug.data.repeated import merge_rows
+from kgplug.data.repeated import as_weights, merge_rows
+from kgplug.data.values.times import TimeUnit
 from kgplug.errors import DataError, UsageError
 from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.feedback_match import (
@@ -18,15 +18,16 @@ from kgplug.graph.feedback_match import (
     is_feedback,
     is_like,
     match_of,
-    path_of,
+    paths_of,
     schema_rows,
 )
+from kgplug.graph.feedback_schema import EXPRESSIONS
 from kgplug.graph.find_key import require_item, require_key, require_user
 from kgplug.graph.members import is_item, is_outside, item_node, members_of, user_node
 from kgplug.graph.ownership import is_own, not_own
 from kgplug.graph.queries import name_expression, quote
-from kgplug.graph.reading.ratings import rating_of
-from kgplug.graph.reading.times import timestamp_of
+from kgplug.graph.reading.ratings import rating_of, weight_of
+from kgplug.graph.reading.times import read_times, time_parts_of
 from kgplug.graph.schema import FeedbackSchema, GraphSchema
 
 _PATHS_BETWEEN = """
@@ -93,15 +94,18 @@ def _feedback_of_kind(
     Several rows for one item are merged as in a training.
     """
     others = not_own(connection, kind.type, "rated") if kind.type else ""
-    rating, timestamp = (expression_of(kind, setting) or "null" for setting in ("rating", "timestamp"))
+    rating, weight, timestamp = (expression_of(kind, setting) or "null" for setting in EXPRESSIONS)
+    seconds, rest = time_parts_of("timestamp")
     rows = schema_rows(
         connection,
         schema,
         f"MATCH (user:{quote(schema.user.label)}) WHERE user.{quote(schema.user.key)} = $user WITH user "
         f"{match_of(schema, kind, also=others)} "
-        f"WITH item.{quote(schema.item.key)} AS key, {rating} AS rating, {timestamp} AS timestamp "
+        f"WITH item.{quote(schema.item.key)} AS key, {rating} AS rating, {weight} AS weight, "
+        f"{timestamp} AS timestamp "
         "WHERE key IS NOT NULL "
-        f"RETURN key, {rating_of('rating')} AS rating, {timestamp_of('timestamp')} AS timestamp",
+        f"RETURN key, {rating_of('rating')} AS rating, {weight_of('weight')} AS weight, {seconds} AS first, "
+        f"{rest} AS second",
         user=user,
     )
     keys = list(dict.fromkeys(row["key"] for row in rows))
@@ -109,16 +113,34 @@ def _feedback_of_kind(
     if threshold is None:
         return keys, [True] * len(keys)
     places = {key: place for place, key in enumerate(keys)}
+    first, second, ratings, weights = (
+        np.array([row[name] for row in rows], dtype=np.float64) for name in ("first", "second", "rating", "weight")
+    )
+    timestamps, time_unit = _times_of(kind, first, second)
     merged = merge_rows(
         np.array([places[row["key"]] for row in rows], dtype=np.int64),
-        np.array([row["rating"] for row in rows], dtype=np.float32),
-        None,
-        np.nan_to_num(np.array([row["timestamp"] for row in rows], dtype=np.float64), nan=-np.inf),
+        ratings.astype(np.float32),
+        as_weights(np.nan_to_num(weights, nan=0.0)) if kind.weight else None,
+        timestamps,
         repeated=kind.repeated,
         half_life=kind.half_life,
+        time_unit=time_unit,
     )
     assert merged.ratings is not None
     return keys, (merged.ratings >= np.float32(threshold)).tolist()
+
+
+def _times_of(kind: FeedbackSchema, first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, TimeUnit]:
+    """Return the times of rows, int64 (n,), the earliest that there is where one is missing, and their unit.
+
+    `first` and `second`, float64 (n,), are the values of the expressions from `time_parts_of`.
+    """
+    known, timestamps = np.isfinite(first), np.full(len(first), np.iinfo(np.int64).min)
+    if not known.any():
+        return timestamps, "s"
+    times = read_times(first[known], second[known], name=kind.timestamp or "", unit=kind.time_unit)
+    timestamps[known] = times.values
+    return timestamps, times.unit
 
 
 def own_item(connection: Connection, schema: GraphSchema, user: int | str) -> list[int | str]:
@@ -232,10 +254,6 @@ def relationships_between(
 
 def _liked_paths(schema: GraphSchema, kind: FeedbackSchema) -> str:
     """Return the Cypher expression for a list of pairs: an item that `user` likes, and the relationships to it."""
-    path = path_of(schema, kind)
-    paths = parts(path)
-    names = [f"kgplug_path{number}" for number in range(len(paths))]
-    match = match_of(schema, kind, also=is_like(kind))
-    named = ", ".join(f"{name} = {part}" for name, part in zip(names, paths, strict=True))
-    match = as_part(kind, match.replace(path, named, 1))
-    return f"COLLECT {{ {match} RETURN [item, {' + '.join(f'relationships({name})' for name in names)}] }}"
+    steps = " + ".join(f"relationships({name})" for name, _ in paths_of(schema, kind))
+    match = match_of(schema, kind, also=is_like(kind), named=True)
+    return f"COLLECT {{ {as_part(kind, f'{match} RETURN [item, {steps}]')} }}"

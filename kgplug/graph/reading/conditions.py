@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from kgplug.cypher_text import without_comments
 from kgplug.cypher_variables import FROM_USER, with_variable
 from kgplug.errors import DataError
 from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.contents import Contents, listed, require_label, sample_properties
-from kgplug.graph.members import variable_of
+from kgplug.graph.members import is_outside, variable_of
 from kgplug.graph.queries import quote
+from kgplug.graph.reading.patterns import paths_of
+from kgplug.graph.reading.relations import setting_of
 from kgplug.graph.schema import GraphSchema, ItemSchema, UserSchema
 from kgplug.graph.user_cypher import user_rows
 
@@ -17,10 +20,30 @@ def check_conditions(connection: Connection, schema: GraphSchema, contents: Cont
 
     Raises:
         DataError: a condition is not valid Cypher, would change the graph, is not true or false for some node, is true
-            for no node, or does not finish within `Settings.kgplug_query_s`.
+            for no node, or does not finish within `Settings.kgplug_query_s`; or a pattern is not a list of plain paths,
+            so that the condition cannot be tested for the nodes in it.
     """
+    refuse_hidden_paths(schema)
     parts = {variable_of(part): part for part in (schema.user, schema.item)}
     return {name: _count(connection, part, contents) for name, part in parts.items() if part.where is not None}
+
+
+def refuse_hidden_paths(schema: GraphSchema) -> None:
+    """Refuse patterns that are more than a list of plain paths, if nodes in them may belong to another tenant.
+
+    Raises:
+        DataError: there is such a pattern.
+    """
+    if not is_outside(schema, "n"):
+        return
+    patterns = {f"{schema.table_of(kind)} pattern": kind.pattern for kind in schema.feedback if kind.pattern}
+    patterns |= {setting_of(name): relation.pattern for name, relation in schema.knowledge.patterns.items()}
+    for setting, pattern in patterns.items():
+        if not paths_of(without_comments(pattern)):
+            raise DataError(
+                f"{setting}: with a condition (where) under [user] or [item], expected one or more plain paths such as "
+                f"(a)-[:R]->(b) or (a)-[:R*2]->(b), found {pattern!r}."
+            )
 
 
 def _count(connection: Connection, part: UserSchema | ItemSchema, contents: Contents) -> int:

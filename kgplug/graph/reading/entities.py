@@ -10,7 +10,7 @@ from kgplug.errors import DataError
 from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.contents import Contents, label_keys, listed, sample_properties
 from kgplug.graph.counts import MOST_NAMES
-from kgplug.graph.members import condition_on
+from kgplug.graph.members import condition_on, members_of
 from kgplug.graph.queries import quote
 from kgplug.graph.reading.bulk import BulkReader, Edges
 from kgplug.graph.reading.node_keys import checked_keys
@@ -55,7 +55,8 @@ def name_entities(
         DataError: a node's labels have no key, or a key is missing, repeated or of the wrong type.
     """
     item = schema.item
-    items = bulk.label(item.label, item.key, contents.labels.get(item.label, 0), where=condition_on(item, "n"))
+    where = condition_on(item, "n")
+    items = bulk.label(item.label, item.key, contents.labels.get(item.label, 0), where=where)
     touched = np.unique(np.concatenate([edges.heads, edges.tails]))
     touched = touched[touched >= 0]  # values of properties are not nodes
     touched = np.setdiff1d(touched, items.ids, assume_unique=True)
@@ -71,13 +72,14 @@ def name_entities(
     if len(without):
         raise _no_key(connection, bulk, without)
     ids, all_labels = [items.ids], [_full(item.label, items.ids)]
-    all_keys = [checked_keys(connection, item.label, item.key, items.keys, setting="[item] key")]
+    all_keys = [checked_keys(connection, item.label, item.key, items.keys, setting="[item] key", where=where)]
     for code, label in enumerate(labels):
         of_label = nodes.codes == code
         if of_label.any():
             setting = f"[knowledge.keys] {label}" if label != item.label else "[item] key"
             ids.append(nodes.ids[of_label])
-            all_keys.append(checked_keys(connection, label, keys[label], nodes.keys[of_label], setting=setting))
+            found, where = nodes.keys[of_label], members_of(schema, label, "n")
+            all_keys.append(checked_keys(connection, label, keys[label], found, setting=setting, where=where))
             all_labels.append(_full(label, ids[-1]))
     return Entities(np.concatenate(ids), np.concatenate(all_keys), np.concatenate(all_labels))
 

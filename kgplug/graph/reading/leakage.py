@@ -129,7 +129,7 @@ def find_repeating(
     user, item = schema.user.label, schema.item.label
     if not {user, item} <= contents.labels.keys() or not _has_feedback(schema, contents):
         return []
-    types = [name for name in types if name not in schema.feedback_types and _may_join(contents, name, user, item)]
+    types = [name for name in types if name not in schema.direct_types and _may_join(contents, name, user, item)]
     if not types:
         return []
     u, i = _members(schema.user, "u"), _members(schema.item, "i")

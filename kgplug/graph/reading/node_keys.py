@@ -22,7 +22,9 @@ _EXAMPLES = 3
 _SHOWN_PROPERTIES = 3
 
 
-def checked_keys(connection: Connection, label: str, key: str, values: np.ndarray, *, setting: str) -> np.ndarray:
+def checked_keys(
+    connection: Connection, label: str, key: str, values: np.ndarray, *, setting: str, where: str = ""
+) -> np.ndarray:
     """Check the keys of nodes of a label and return them, object (n,) of `int` and `str`.
 
     Args:
@@ -31,13 +33,14 @@ def checked_keys(connection: Connection, label: str, key: str, values: np.ndarra
         key: their key property.
         values: object (n,), as read; the value `[]` marks a node without a key.
         setting: schema entry that names the key property, for the message, e.g. "[item] key".
+        where: Cypher condition on the node n for the nodes that the message may show; "" for all nodes of the label.
 
     Raises:
         DataError: a key is missing, repeated, or not an integer or text; the message has examples.
     """
     missing = sum(value == NO_KEY for value in values if isinstance(value, list))
     if missing:
-        raise _missing(connection, label, key, missing, len(values), setting)
+        raise _missing(connection, label, key, missing, len(values), setting, where)
     bad = readable(next((value for value in values if not _is_key(value)), None))
     if bad is not None:
         raise DataError(
@@ -73,7 +76,8 @@ def key_problem(
         where: Cypher condition on the node n; "" for none.
     """
     try:
-        checked_keys(connection, label, key, bulk.label(label, key, n, where=where).keys, setting=setting)
+        keys = bulk.label(label, key, n, where=where).keys
+        checked_keys(connection, label, key, keys, setting=setting, where=where)
     except DataError as error:
         return error
     return None
@@ -117,15 +121,16 @@ def _is_key(value: Any) -> bool:
     return isinstance(value, (int, str)) and not isinstance(value, bool)
 
 
-def _missing(connection: Connection, label: str, key: str, n: int, total: int, setting: str) -> DataError:
+def _missing(connection: Connection, label: str, key: str, n: int, total: int, setting: str, where: str) -> DataError:
     if n == total:
-        found = listed(sorted(sample_properties(connection, f"(n:{quote(label)})"))) or "none"
+        node = f"(n:{quote(label)}{f' WHERE {where}' if where else ''})"
+        found = listed(sorted(sample_properties(connection, node))) or "none"
         return DataError(
             f"No :{label} node has the property {key!r}. Properties found: {found}.",
             advice=f"Set {setting} to a unique one.",
         )
     rows = connection.rows(
-        f"MATCH (n:{quote(label)}) WHERE n.{quote(key)} IS NULL "
+        f"MATCH (n:{quote(label)}) WHERE n.{quote(key)} IS NULL{f' AND {where}' if where else ''} "
         "RETURN elementId(n) AS id, properties(n) AS properties LIMIT $n",
         n=_EXAMPLES,
     )

@@ -31,7 +31,7 @@ from kgplug.graph.reading.node_ids import NodeRows
 from kgplug.graph.reading.node_keys import checked_keys
 from kgplug.graph.reading.titles import read_titles
 from kgplug.graph.reading.triples import TriplePlan, empty_projection, plan_triples
-from kgplug.graph.schema import GraphSchema
+from kgplug.graph.schema import GraphSchema, ItemSchema, UserSchema
 from kgplug.progress import bar as progress_bar
 
 _log = logging.getLogger(__name__)
@@ -186,7 +186,7 @@ def read_users(connection: Connection, schema: GraphSchema, contents: Contents, 
     user = schema.user
     require_label(contents, user.label, setting="[user] label")
     nodes = bulk.label(user.label, user.key, contents.labels[user.label], where=condition_on(user, "n"))
-    return KeyedNodes(nodes, *_as_rows(connection, nodes, user.label, user.key, "[user] key"))
+    return KeyedNodes(nodes, *_as_rows(connection, nodes, user, "[user] key"))
 
 
 def read_items(connection: Connection, schema: GraphSchema, contents: Contents, bulk: BulkReader) -> KeyedNodes:
@@ -199,7 +199,7 @@ def read_items(connection: Connection, schema: GraphSchema, contents: Contents, 
     require_label(contents, item.label, setting="[item] label")
     where = condition_on(item, "n")
     nodes = bulk.label(item.label, item.key, contents.labels[item.label], item.title or None, where=where)
-    return KeyedNodes(nodes, *_as_rows(connection, nodes, item.label, item.key, "[item] key"))
+    return KeyedNodes(nodes, *_as_rows(connection, nodes, item, "[item] key"))
 
 
 def titled(connection: Connection, schema: GraphSchema, items: KeyedNodes) -> KeyedNodes:
@@ -344,9 +344,13 @@ def _without_triples(
             yield f"[knowledge.keys] has {label}, but no entity is identified by that label."
 
 
-def _as_rows(connection: Connection, nodes: Nodes, label: str, key: str, setting: str) -> tuple[NodeRows, np.ndarray]:
-    """Check a label's keys; return a map from internal node ids to row numbers, and the sorted keys in these rows."""
-    rows, unique = factorize(checked_keys(connection, label, key, nodes.keys, setting=setting))
+def _as_rows(
+    connection: Connection, nodes: Nodes, part: UserSchema | ItemSchema, setting: str
+) -> tuple[NodeRows, np.ndarray]:
+    """Check the keys of users or items; return a map from internal node ids to row numbers, and the sorted keys."""
+    where = condition_on(part, "n")
+    keys = checked_keys(connection, part.label, part.key, nodes.keys, setting=setting, where=where)
+    rows, unique = factorize(keys)
     return NodeRows(nodes.ids, rows), unique
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from kgplug.cypher_text import names_in, without_comments
+from kgplug.cypher_text import hides_nodes, named_path, names_in, parts, without_comments
 from kgplug.errors import DataError
 from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.catalog import OWN_RELATIONSHIPS
@@ -53,7 +53,8 @@ def find_repeating_patterns(
 ) -> list[RepeatingPattern]:
     """Return the patterns that lead through feedback, or through labels or types that repeat it.
 
-    A step whose relationship has no type, or whose nodes have no label, leads through them if it matches one of them.
+    A step whose relationship has no type or hides nodes, or whose nodes have no label, leads through them if it matches
+    one of them. A pattern that is more than a list of plain paths also leads through them if it has a type of feedback.
 
     Args:
         connection: connection to the database.
@@ -67,7 +68,9 @@ def find_repeating_patterns(
     found = []
     for name, relation in schema.knowledge.patterns.items():
         names = names_in(relation.pattern, ends=())
-        through = sorted((names.labels & labels) | (names.types & known))
+        is_plain = bool(patterns.paths_of(without_comments(relation.pattern)))
+        telling = known if is_plain else known | (schema.feedback_types & contents.types.keys())
+        through = sorted((names.labels & labels) | (names.types & telling))
         if not through and (labels or known):
             through = _met(connection, relation.pattern, labels, known)
         if through:
@@ -150,10 +153,15 @@ def _match(
     if never:
         names = "|".join(quote(label) for label in sorted(never))
         conditions += [f"NOT head:{names}", f"NOT tail:{names}"]
-    if own_runs(connection) and _may_touch_own(text, paths):
+    touches_own = own_runs(connection) and _may_touch_own(text, paths)
+    outside = is_outside(schema, "kgplug_n")
+    if touches_own or outside:
         others = not_own(connection, OWN_RELATIONSHIPS[0], "kgplug_r")
         named = [path if path.name else PathText(f"kgplug_p{n}", path.elements) for n, path in enumerate(paths)]
-        conditions += [f"all(kgplug_r IN relationships({path.name}) WHERE {others})" for path in named]
+        if touches_own:
+            conditions += [f"all(kgplug_r IN relationships({path.name}) WHERE {others})" for path in named]
+        if outside:
+            conditions += [f"none(kgplug_n IN nodes({path.name}) WHERE {outside})" for path in named]
         text = ", ".join(map(str, named)) or text
     if relation.where is not None:
         conditions.append(f"(\n{without_comments(relation.where)}\n)")
@@ -169,15 +177,15 @@ def _may_touch_own(text: str, paths: list[PathText]) -> bool:
 def _met(connection: Connection, pattern: str, labels: set[str], types: set[str]) -> list[str]:
     """Return a label or type among the given ones that a pattern's steps match without naming it; [] if there is none.
 
-    Only steps that leave a type or label open are looked at.
+    Only steps that leave a type or label open, or that hide nodes, are looked at. Of a pattern that is more than a list
+    of plain paths, each part is looked at.
     """
-    for head, between, tail in patterns.steps_of(patterns.paths_of(without_comments(pattern))):
-        if patterns.is_typed(between) and patterns.is_labelled(head) and patterns.is_labelled(tail):
-            continue
+    for step in _open_steps(without_comments(pattern)):
+        name, path = named_path(step, "kgplug_path")
         query = (
-            f"MATCH kgplug_path = {head}{between}{tail}\n"
-            "WITH [r IN relationships(kgplug_path) WHERE type(r) IN $types | type(r)] + reduce(found = [], "
-            "n IN nodes(kgplug_path) | found + [l IN labels(n) WHERE l IN $labels]) AS met WHERE size(met) > 0 "
+            f"MATCH {path}\n"
+            f"WITH [r IN relationships({name}) WHERE type(r) IN $types | type(r)] + reduce(found = [], "
+            f"n IN nodes({name}) | found + [l IN labels(n) WHERE l IN $labels]) AS met WHERE size(met) > 0 "
             "RETURN met LIMIT 1"
         )
         given: dict[str, Any] = {"labels": sorted(labels), "types": sorted(types)}
@@ -187,11 +195,26 @@ def _met(connection: Connection, pattern: str, labels: set[str], types: set[str]
             continue
         try:
             rows = user_rows(connection, "", query, **given)
-        except DataError:  # it takes too long to know
-            return [f"{head}{between}{tail}"]
+        except DataError as error:
+            if "refuses the Cypher" in str(error):  # it would write, for example, which is reported when it is read
+                continue
+            return [step]  # it takes too long to know
         if rows:
             return rows[0]["met"][:1]
     return []
+
+
+def _open_steps(pattern: str) -> list[str]:
+    """Return the steps of a pattern that leave a type or label open, or hide nodes; its parts if they are not plain."""
+    paths = patterns.paths_of(pattern)
+    if not paths:
+        return parts(pattern)
+    return [
+        f"{head}{between}{tail}"
+        for head, between, tail in patterns.steps_of(paths)
+        if hides_nodes(between)
+        or not (patterns.is_typed(between) and patterns.is_labelled(head) and patterns.is_labelled(tail))
+    ]
 
 
 def _most_matches(connection: Connection, setting: str, head: str, match: str) -> int:

@@ -159,7 +159,7 @@ def plan_triples(connection: Connection, schema: GraphSchema, contents: Contents
         for one in owned
         if one.label not in {*include, *passed} and any(any(contents.at(t, one.label)) for t in names)
     ]
-    repeating = [one for one in repeating if one.type not in include and one.type in theirs]
+    repeating = [one for one in repeating if one.type not in {*include, *through} and one.type in theirs]
     rules = [
         *_end_rules(contents, names, passed, "touches nodes that the feedback leads through"),
         *(Rule([one], [one], _not_of(quote(one)), "is part of the feedback's pattern") for one in through),
@@ -310,12 +310,14 @@ def _end_rules(contents: Contents, names: list[str], labels: list[str], why: str
 def _passed(schema: GraphSchema, contents: Contents) -> tuple[list[str], list[str]]:
     """Return the labels and the types that repeat the feedback, because one of its patterns leads through them.
 
-    If all nodes between user and item have labels in a pattern, the labels suffice: they cover its relationships.
+    If all nodes between user and item have labels in a pattern, the labels suffice: they cover its relationships. The
+    labels of users and items do not, because they are not left out.
     """
-    unlabelled = [kind.names.types for kind in schema.feedback if kind.names.has_unlabelled]
+    ends = {schema.user.label, schema.item.label}
+    uncovered = [names.types for kind in schema.feedback if (names := kind.names).has_unlabelled or names.labels & ends]
     return (
         sorted(schema.feedback_labels & contents.labels.keys()),
-        sorted(frozenset[str]().union(*unlabelled) & contents.types.keys()),
+        sorted(frozenset[str]().union(*uncovered) & contents.types.keys()),
     )
 
 

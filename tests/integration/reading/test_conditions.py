@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from kgplug.errors import DataError, GraphError, UsageError
+from kgplug.graph.answering import lookups
 from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.check import check
 from kgplug.graph.contents import read_contents
@@ -15,7 +16,7 @@ from kgplug.graph.graph import Graph
 from kgplug.graph.reading import reader
 from kgplug.graph.reading.bulk import BulkReader
 from kgplug.graph.reading.triples import plan_triples
-from kgplug.graph.schema import GraphSchema, ItemSchema, UserSchema
+from kgplug.graph.schema import FeedbackSchema, GraphSchema, ItemSchema, UserSchema
 from tests.integration.helpers.sample_graphs import build
 from tests.integration.helpers.tenants import NORTH, SOUTH, TENANTS, schema_of
 
@@ -91,6 +92,32 @@ def test_patterns_and_properties_read_only_the_tenant(tenants: Connection) -> No
     assert pairs == {(a, b) for a in range(1, 10) for b in range(1, 10) if a != b and (a - b) % 3 == 0}
     eras = {str(key) for key, its in zip(knowledge.entity_keys, knowledge.entity_labels, strict=True) if "era" in its}
     assert eras == {"north 0", "north 1"} and report.vanished == 0
+
+
+def test_patterns_do_not_lead_through_users_and_items_of_another_tenant(tenants: Connection) -> None:
+    tenants.write(
+        "MATCH (u:User {tenant: 'north', id: 3}), (mine:User {tenant: 'north', id: 4}), "
+        "(other:User {tenant: 'south', id: 4}), (a:Movie {tenant: 'north', id: 1}), "
+        "(b:Movie {tenant: 'north', id: 2}), (c:Movie {tenant: 'north', id: 3}), (far:Movie {tenant: 'south', id: 2}) "
+        "CREATE (u)-[:ASKS]->(mine)-[:TIPS]->(a), (u)-[:ASKS]->(other)-[:TIPS]->(b), "
+        "(a)-[:NEAR]->(b)-[:NEAR]->(c), (a)-[:NEAR]->(far)-[:NEAR]->(b)"
+    )
+    kind = FeedbackSchema(pattern="p = (user)-[:ASKS]->(:User)-[:TIPS]->(item)", where="NOT EXISTS { (item)-->(n:No) }")
+    steps = "(head:Movie)-[:NEAR]->(:Movie)-[:NEAR]->(tail:Movie)"
+    schema = schema_of("north", relationships=["IN_GENRE"], patterns={"BEYOND": steps}).model_copy(
+        update={"feedback": kind}
+    )
+    try:
+        rows, _ = reader.pull_interactions(tenants, schema)
+        knowledge, _ = reader.pull_knowledge(tenants, schema)
+        seen = lookups.feedback_of(tenants, schema, 3)
+        between = lookups.relationships_between(tenants, schema, 3, 4, limit=5)
+    finally:
+        tenants.write("MATCH ()-[r:ASKS|TIPS|NEAR]->() DELETE r")
+    assert [(rows.user_keys[u], rows.item_keys[i]) for u, i in zip(rows.users, rows.items, strict=True)] == [(3, 1)]
+    beyond = knowledge.triples[knowledge.triples[:, 1] == list(knowledge.relations).index("BEYOND")]
+    assert [(knowledge.entity_keys[h], knowledge.entity_keys[t]) for h, _, t in beyond] == [(1, 3)]
+    assert seen == ([1], [1]) and {"ASKS", "TIPS", "IN_GENRE"} <= {row["type"] for row in between}
 
 
 def test_check_reports_the_tenant_and_no_more(tenants: Connection) -> None:
