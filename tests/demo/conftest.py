@@ -17,6 +17,7 @@ import pytest
 from kgplug.graph.graph import Graph, connect
 from kgplug.graph.schema import DEMO_SCHEMA
 from kgplug.graph.server.install import install
+from kgplug.graph.server.versions import version_named
 from tests import warm_python
 
 KILLED_AFTER = ("MovieLens-100K", "Train TransE", "Evaluate")  # a step whose end is seen; then kill in the next one
@@ -77,7 +78,9 @@ def run_and_kill(home: Path, *, after: str, delay_s: float) -> str:
 def demo(tmp_path_factory: pytest.TempPathFactory, neo4j_jars: Path, quick_java: None) -> Iterator[Demo]:
     """Run the demo, with fewer epochs, to its end after killing it three times; its server is stopped afterwards."""
     home = tmp_path_factory.mktemp("demo")
-    install(neo4j_jars)  # its download is tested where they are missing
+    install(
+        neo4j_jars, version_named(os.environ["KGPLUG_NEO4J_VERSION"])
+    )  # its download is tested where they are missing
     (home / "neo4j").mkdir(mode=0o700)
     (home / "neo4j" / "jars").symlink_to(neo4j_jars)
     try:

@@ -192,6 +192,9 @@ def test_without_a_network_a_python_that_works_is_found_and_one_sentence_says_wh
 
 def test_ci_checks_the_code_before_the_tests_whose_summary_is_the_last_thing_printed() -> None:
     lines = (ROOT / ".ci" / "run").read_text().splitlines()
-    assert [line for line in lines if line.startswith("make")] == ["make check", "make test"]
+    made = [line for line in lines if line.startswith("make")]
+    assert [made[0], made[-1]] == ["make check", "make test"]
+    assert len(made) == 3 and made[1].startswith("make test NEO4J=5.26 PYTEST_ARGS=")
+    assert all((ROOT / word).is_file() for word in made[1].rstrip('"').split() if word.startswith("tests/"))
     assert lines[-1] == "make test"
     assert "set -euo pipefail" in lines

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,6 @@ import pytest
 from kgplug import jobs, models
 from kgplug.data.values.texts import as_text, as_texts
 from kgplug.errors import RunError
-from kgplug.graph.bolt.connection import Connection
 from kgplug.graph.guessing.keys import guess_title
 from kgplug.graph.schema import GraphSchema, ItemSchema
 from kgplug.training.runs import Runs
@@ -55,19 +54,9 @@ def test_texts_keep_their_order() -> None:
     assert as_texts(["b", None, 3]).tolist() == ["b", "", "3"] and as_texts([]).shape == (0,)
 
 
-class Properties:
-    """A connection that knows the properties of some nodes."""
-
-    def __init__(self, *nodes: dict[str, object]) -> None:
-        self._nodes = nodes
-
-    def rows(self, query: str, **parameters: int) -> list[dict[str, Any]]:
-        assert "keys(n)" in query
-        return [{"properties": [*node.items()]} for node in self._nodes[: parameters["rows"]]]
-
-
 def guess(*nodes: dict[str, object], key: str = "id") -> tuple[str | None, str]:
-    found = guess_title(cast("Connection", Properties(*nodes)), "Movie", key, len(nodes))
+    names = dict.fromkeys(name for node in nodes for name in node)
+    found = guess_title({name: [node[name] for node in nodes if name in node] for name in names}, len(nodes), key)
     return found.value, found.why
 
 
