@@ -248,7 +248,7 @@ class Connection:
                     with self.session(access=access) as session:
                         execute = session.execute_read if access == "READ" else session.execute_write
                         return execute(
-                            limited(query, lambda transaction: use(transaction.run(_text(query), parameters)))
+                            limited(query, lambda transaction: _used(use, transaction.run(_text(query), parameters)))
                         )
                 except neo4j.exceptions.IncompleteCommit:
                     if time.monotonic() - began > _RETRY_TIME_S:
@@ -290,6 +290,22 @@ class Connection:
         query = "SHOW DATABASES YIELD name WHERE name <> $system RETURN DISTINCT name ORDER BY name"
         names = ", ".join(row["name"] for row in self.system_rows(query, system=_SYSTEM))
         return f"Set NEO4J_DATABASE to one of: {names}."
+
+
+def _used(use: Callable[[neo4j.Result], _T], result: neo4j.Result) -> _T:
+    """Apply `use` to a result. If the server has ended its transaction, raise the server's error.
+
+    The driver raises another error, which it does not retry, if a result failed before it was read, such as by a
+    deadlock.
+    """
+    import neo4j.exceptions
+
+    try:
+        return use(result)
+    except neo4j.exceptions.ResultFailedError as error:
+        if isinstance(error.__cause__, neo4j.exceptions.Neo4jError):
+            raise error.__cause__ from None
+        raise
 
 
 def _quiet_the_driver() -> None:
