@@ -14,7 +14,7 @@ PROBE := import sys, venv, ensurepip; raise SystemExit(not (3, 11) <= sys.versio
 # Index of torch, if it is not pip's usual one: without an NVIDIA GPU, PyTorch's index of wheels without CUDA libraries,
 # unless pip is configured to use another index than PyPI. `make demo TORCH_INDEX=` installs the usual torch.
 TORCH_INDEX ?= $(shell [ "$$(uname -s)" = Linux ] && ! [ -e /proc/driver/nvidia/version ] && ! command -v nvidia-smi >/dev/null \
-  && ! $(BIN)/python -m pip config list | grep -q index-url && echo https://download.pytorch.org/whl/cpu)
+  && ! $(BIN)/python -m pip config list 2>/dev/null | grep index-url >/dev/null && echo https://download.pytorch.org/whl/cpu)
 
 .PHONY: demo test check quick coverage audit wheels docs install clean
 demo: $(VENV)/.demo
