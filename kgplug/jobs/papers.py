@@ -50,18 +50,7 @@ def data_of_files(source: str, downloads_dir: Path, *, schema: GraphSchema | Non
             )
         if schema is None:
             schema = GraphSchema.load(folder / DEFAULT_FILE) if (folder / DEFAULT_FILE).exists() else GraphSchema()
-    plain = {"type", "rating", "like_threshold", "direction", "name"}
-    if (
-        not schema.has_plain_feedback
-        or schema.feedback[0].direction != "user_to_item"
-        or schema.feedback[0].model_fields_set - plain
-        or schema.knowledge.model_fields_set - {"keys"}
-    ):
-        raise UsageError(
-            "For a folder, kgplug papers understands only the labels of users and items, and one type of feedback from "
-            "users to items with its rating and like_threshold. Import the folder with `kgplug import`, and use --data "
-            "graph."
-        )
+    refuse_richer(schema)
     (feedback,) = schema.feedback
     interactions, knowledge = read_arrays(
         folder,
@@ -73,6 +62,22 @@ def data_of_files(source: str, downloads_dir: Path, *, schema: GraphSchema | Non
         like_threshold=feedback.like_threshold,
     )
     return PaperData(name, interactions, knowledge)
+
+
+def refuse_richer(schema: GraphSchema) -> None:
+    """Raise UsageError if a schema says more than is used of a folder. Times are allowed: the splits are random."""
+    used = {"type", "rating", "like_threshold", "direction", "name", "timestamp", "time_unit"}
+    if (
+        not schema.has_plain_feedback
+        or schema.feedback[0].direction != "user_to_item"
+        or schema.feedback[0].model_fields_set - used
+        or schema.knowledge.model_fields_set - {"keys"}
+    ):
+        raise UsageError(
+            "For a folder, kgplug papers understands only the labels of users and items, and one type of feedback from "
+            "users to items with its rating and like_threshold. Import the folder with `kgplug import`, and use --data "
+            "graph."
+        )
 
 
 def listed() -> Mapping[str, str]:

@@ -9,7 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from kgplug.data.sources.catalogue import DATA_SETS
 from kgplug.data.sources.csv_folder import write_folder
+from kgplug.graph.schema import GraphSchema
+from kgplug.jobs.papers import refuse_richer
 from tests.unit.helpers.printed import printed
 
 pytestmark = pytest.mark.training
@@ -88,3 +91,8 @@ def test_a_folder_whose_schema_says_more_is_refused_with_what_to_do(folder: Path
     result = printed(*QUICK)
     assert result.code == 2
     assert "use --data graph" in " ".join(result.err.split())
+
+
+@pytest.mark.parametrize("name", DATA_SETS)
+def test_the_data_sets_that_kgplug_knows_can_be_measured(name: str) -> None:
+    refuse_richer(GraphSchema.model_validate(DATA_SETS[name].schema))
