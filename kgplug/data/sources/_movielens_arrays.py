@@ -7,6 +7,7 @@ import pandas as pd
 
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.data.sources._graph_of_tables import graph_of_tables
 from kgplug.data.sources._movielens_tables import MovieLens
 from kgplug.data.values.keys import factorize
 
@@ -34,21 +35,5 @@ def interactions_of(data: MovieLens, like_threshold: float) -> Interactions:
 
 def knowledge_of(data: MovieLens) -> KnowledgeGraph:
     """Return all nodes except the users, and every relationship except RATED, as entities and triples."""
-    nodes = {label: pd.Index(frame.iloc[:, 0], dtype=object) for label, frame in data.nodes.items() if label != "User"}
-    first = dict(zip(nodes, np.cumsum([0, *map(len, nodes.values())]), strict=False))  # index of a label's first node
-    types = sorted({type_ for _, type_, _ in data.relationships} - {"RATED"})
-    triples = []
-    for (head, type_, tail), frame in data.relationships.items():
-        if type_ == "RATED":
-            continue
-        ends = [
-            first[label] + nodes[label].get_indexer(pd.Index(frame.iloc[:, column], dtype=object))
-            for column, label in enumerate((head, tail))
-        ]
-        triples.append(np.column_stack([ends[0], np.full(len(frame), types.index(type_)), ends[1]]))  # (n, 3)
-    return KnowledgeGraph.from_arrays(
-        np.concatenate([index.to_numpy(dtype=object) for index in nodes.values()]),
-        np.repeat(np.array(list(nodes), dtype=object), [len(index) for index in nodes.values()]),
-        np.array(types, dtype=object),
-        np.concatenate(triples),
-    )
+    nodes = {label: frame for label, frame in data.nodes.items() if label != "User"}
+    return graph_of_tables(nodes, {names: frame for names, frame in data.relationships.items() if names[1] != "RATED"})

@@ -9,6 +9,7 @@ import pandas as pd
 
 from kgplug.data.interactions import Interactions
 from kgplug.data.knowledge_graph import KnowledgeGraph
+from kgplug.data.sources._graph_of_tables import graph_of_tables
 from kgplug.data.sources.csv_check import check_tables
 from kgplug.data.sources.csv_folder import Table, open_folder
 from kgplug.data.sources.csv_values import as_int
@@ -76,7 +77,11 @@ def read_arrays(
                 f"nodes/{item}.csv has no column {title}. Columns: {', '.join(map(str, nodes[item].columns))}."
             )
         interactions = interactions.with_texts(dict(zip(nodes[item].iloc[:, 0], nodes[item][title], strict=True)))
-    return interactions, _knowledge(nodes, links, user)
+    others = {label: frame for label, frame in nodes.items() if label != user}
+    kept = {
+        (head, type_, tail): _frame(table) for (head, tail, type_), table in links.items() if user not in (head, tail)
+    }
+    return interactions, graph_of_tables(others, kept)
 
 
 def _frame(table: Table) -> pd.DataFrame:
@@ -88,25 +93,3 @@ def _frame(table: Table) -> pd.DataFrame:
         keys = values.map(as_int) if key.type == "int" else values
         frame.isetitem(place, keys.to_numpy(dtype=object))
     return frame
-
-
-def _knowledge(nodes: dict[str, pd.DataFrame], links: dict[tuple[str, str, str], Table], user: str) -> KnowledgeGraph:
-    """Return all nodes except users as entities, and all relationships between them as triples."""
-    keys = {label: pd.Index(frame.iloc[:, 0], dtype=object) for label, frame in nodes.items() if label != user}
-    first = dict(zip(keys, np.cumsum([0, *map(len, keys.values())]), strict=False))  # index of a label's first node
-    kept = {name: table for name, table in links.items() if user not in name[:2]}
-    types = sorted({type_ for *_, type_ in kept})
-    triples = [np.empty((0, 3), dtype=np.int64)]
-    for (head, tail, type_), table in kept.items():
-        rows = _frame(table)
-        ends = [
-            first[label] + keys[label].get_indexer(pd.Index(rows.iloc[:, place]))
-            for place, label in enumerate((head, tail))
-        ]
-        triples.append(np.column_stack([ends[0], np.full(len(rows), types.index(type_)), ends[1]]))
-    return KnowledgeGraph.from_arrays(
-        np.concatenate([index.to_numpy(dtype=object) for index in keys.values()]),
-        np.repeat(np.array(list(keys), dtype=object), [len(index) for index in keys.values()]),
-        np.array(types, dtype=object),
-        np.concatenate(triples),
-    )
